@@ -1,0 +1,226 @@
+//! `Chunk`, a writable buffer with one owner, and `Slice`, a shared view of a frozen one.
+
+use super::pool::PoolInner;
+use core::fmt;
+use core::ops::{Deref, Range};
+use std::sync::{Arc, Weak};
+
+/// The size of a full chunk in bytes: the largest IP packet, a virtio-net header and some room to spare.
+pub const CHUNK_CAPACITY: usize = 64 * 1024 + 256;
+
+/// The memory itself. On drop a full-size buffer goes back to its pool.
+pub(super) struct Buffer {
+    pub(super) bytes: Vec<u8>,
+    pub(super) home: Weak<PoolInner>,
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Some(pool) = self.home.upgrade() {
+            pool.give_back(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+/// A writable buffer with one owner. The first [`len`](Chunk::len) bytes are in use.
+pub struct Chunk {
+    buffer: Buffer,
+    len: usize,
+}
+
+impl Chunk {
+    pub(super) fn from_buffer(buffer: Buffer) -> Self {
+        Chunk { buffer, len: 0 }
+    }
+
+    /// A chunk outside any pool with room for `capacity` bytes, at most [`CHUNK_CAPACITY`].
+    pub fn with_capacity(capacity: usize) -> Self {
+        let capacity = capacity.min(CHUNK_CAPACITY);
+        Chunk { buffer: Buffer { bytes: vec![0; capacity], home: Weak::new() }, len: 0 }
+    }
+
+    /// A chunk that holds a copy of `bytes`.
+    ///
+    /// # Panics
+    /// If `bytes` is longer than [`CHUNK_CAPACITY`].
+    pub fn copy_of(bytes: &[u8]) -> Self {
+        let mut chunk = Chunk::with_capacity(bytes.len());
+        chunk.buffer.bytes[..bytes.len()].copy_from_slice(bytes);
+        chunk.len = bytes.len();
+        chunk
+    }
+
+    /// Bytes in use.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no byte is in use.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes that fit.
+    pub fn capacity(&self) -> usize {
+        self.buffer.bytes.len()
+    }
+
+    /// The whole buffer, used and unused, to be written by a device. Call [`set_len`](Chunk::set_len) afterwards.
+    pub fn space(&mut self) -> &mut [u8] {
+        &mut self.buffer.bytes
+    }
+
+    /// Says how many bytes are in use.
+    ///
+    /// # Panics
+    /// If `len` is more than the capacity.
+    pub fn set_len(&mut self, len: usize) {
+        assert!(len <= self.capacity(), "a chunk cannot use more than it has");
+        self.len = len;
+    }
+
+    /// Appends what fits of `bytes` and says how much that was.
+    pub fn append(&mut self, bytes: &[u8]) -> usize {
+        let n = bytes.len().min(self.capacity() - self.len);
+        self.buffer.bytes[self.len..self.len + n].copy_from_slice(&bytes[..n]);
+        self.len += n;
+        n
+    }
+
+    /// Makes the chunk shareable; it can no longer be written.
+    pub fn freeze(self) -> Slice {
+        Slice { start: 0, end: self.len, buffer: Some(Arc::new(self.buffer)) }
+    }
+}
+
+impl Deref for Chunk {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.buffer.bytes[..self.len]
+    }
+}
+
+impl fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Chunk({} of {} bytes)", self.len, self.capacity())
+    }
+}
+
+/// A shared, read-only view of a part of a chunk. Cloning and cutting cost a reference count.
+#[derive(Clone, Default)]
+pub struct Slice {
+    // None for the empty slice, which pins nothing.
+    buffer: Option<Arc<Buffer>>,
+    start: usize,
+    end: usize,
+}
+
+impl Slice {
+    /// A slice of its own memory that holds a copy of `bytes`; the empty slice if there are none.
+    pub fn copy_of(bytes: &[u8]) -> Self {
+        if bytes.is_empty() { Slice::default() } else { Chunk::copy_of(bytes).freeze() }
+    }
+
+    /// The part `range` of this slice, counted from its start.
+    ///
+    /// # Panics
+    /// If `range` reaches past the end.
+    pub fn slice(&self, range: Range<usize>) -> Slice {
+        assert!(range.start <= range.end && range.end <= self.len(), "cut outside a slice");
+        if range.is_empty() {
+            return Slice::default();
+        }
+        Slice { buffer: self.buffer.clone(), start: self.start + range.start, end: self.start + range.end }
+    }
+
+    /// Drops the first `n` bytes from view.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn advance(&mut self, n: usize) {
+        assert!(n <= self.len(), "advance past the end of a slice");
+        self.start += n;
+    }
+
+    /// Drops all but the first `n` bytes from view.
+    pub fn truncate(&mut self, n: usize) {
+        self.end = self.end.min(self.start + n);
+    }
+
+    /// The size of the memory that this slice keeps from being freed, in bytes.
+    pub fn pinned(&self) -> usize {
+        self.buffer.as_ref().map_or(0, |b| b.bytes.len())
+    }
+
+    /// Writes what fits of `bytes` behind the slice's end, into unused room of its own buffer, and says how much that
+    /// was: nothing when the buffer is shared or full. Only the queue that owns the tail may call this.
+    pub(super) fn extend_in_place(&mut self, bytes: &[u8]) -> usize {
+        let Some(buffer) = self.buffer.as_mut().and_then(Arc::get_mut) else {
+            return 0;
+        };
+        let n = bytes.len().min(buffer.bytes.len() - self.end);
+        buffer.bytes[self.end..self.end + n].copy_from_slice(&bytes[..n]);
+        self.end += n;
+        n
+    }
+}
+
+impl Deref for Slice {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match &self.buffer {
+            Some(buffer) => &buffer.bytes[self.start..self.end],
+            None => &[],
+        }
+    }
+}
+
+impl PartialEq for Slice {
+    fn eq(&self, other: &Slice) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Slice {}
+
+impl From<&[u8]> for Slice {
+    fn from(bytes: &[u8]) -> Self {
+        Slice::copy_of(bytes)
+    }
+}
+
+impl fmt::Debug for Slice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Slice({} bytes)", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_share_and_cut() {
+        let whole = Slice::copy_of(b"hello world");
+        let mut tail = whole.slice(6..11);
+        assert_eq!(&*tail, b"world");
+        tail.advance(1);
+        tail.truncate(3);
+        assert_eq!(&*tail, b"orl");
+        assert_eq!(tail.pinned(), 11);
+        assert_eq!(whole.slice(3..3).pinned(), 0);
+    }
+
+    #[test]
+    fn a_shared_tail_is_never_written() {
+        let mut chunk = Chunk::with_capacity(8);
+        chunk.append(b"abc");
+        let mut tail = chunk.freeze();
+        assert_eq!(tail.extend_in_place(b"de"), 2);
+        let shared = tail.clone();
+        assert_eq!(tail.extend_in_place(b"f"), 0);
+        drop(shared);
+        assert_eq!(tail.extend_in_place(b"fghij"), 3);
+        assert_eq!(&*tail, b"abcdefgh");
+    }
+}

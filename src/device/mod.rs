@@ -1,0 +1,66 @@
+//! Where frames come from and go to.
+//!
+//! A [`Device`] carries frames of up to 64 KiB with checksum and segmentation metadata, so that an offloading TUN, a
+//! plain one, a pair in memory and an impaired link are all the same to the runtime. Reading and writing take `&self`:
+//! one thread reads while another writes.
+
+use crate::buf::Chunk;
+use crate::time::Instant;
+use crate::wire::{RxMeta, TxFrame};
+use std::io;
+use std::os::fd::BorrowedFd;
+
+/// What a device does for us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offloads {
+    /// It completes partial checksums on frames we send.
+    pub checksum: bool,
+    /// It cuts TCP super-segments over IPv4.
+    pub tso4: bool,
+    /// It cuts TCP super-segments over IPv6.
+    pub tso6: bool,
+    /// It cuts UDP super-segments.
+    pub uso: bool,
+}
+
+/// A source and sink of IP packets.
+pub trait Device: Send + Sync {
+    /// Reads one frame into `chunk` (its length is set) and gives what the device knows about it.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there; anything else means that the device is gone or broken.
+    fn recv(&self, now: Instant, chunk: &mut Chunk) -> io::Result<RxMeta>;
+
+    /// Writes one frame.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the device is full: the frame was not taken. Anything else: it was not sent either.
+    fn send(&self, now: Instant, frame: &TxFrame) -> io::Result<()>;
+
+    /// The largest IP packet, in bytes, that the link carries in one piece.
+    fn mtu(&self) -> usize;
+
+    /// What the device does for us; nothing by default.
+    fn offloads(&self) -> Offloads {
+        Offloads::default()
+    }
+
+    /// A descriptor that polls readable when [`recv`](Device::recv) has something. Every device used with the
+    /// runtime has one.
+    fn as_fd(&self) -> BorrowedFd<'_>;
+
+    /// When the device wants [`recv`](Device::recv) or [`flush`](Device::flush) called although its descriptor is
+    /// silent: a delayed frame is due. Never, by default.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Sends on what was delayed until `now`. Nothing by default.
+    ///
+    /// # Errors
+    /// As [`send`](Device::send).
+    fn flush(&self, now: Instant) -> io::Result<()> {
+        let _ = now;
+        Ok(())
+    }
+}

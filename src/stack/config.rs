@@ -1,0 +1,198 @@
+//! Every setting and bound of a stack, with its default. `docs/limits.md` says why each is what it is.
+
+use core::time::Duration;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// One of the stack's own addresses with its prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cidr {
+    /// The address.
+    pub addr: IpAddr,
+    /// The length of the prefix in bits.
+    pub prefix: u8,
+}
+
+impl Cidr {
+    /// An address with its prefix length.
+    pub const fn new(addr: IpAddr, prefix: u8) -> Self {
+        Cidr { addr, prefix }
+    }
+
+    /// Whether `other` lies in the same prefix.
+    pub fn contains(&self, other: IpAddr) -> bool {
+        match (self.addr, other) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                let shift = 32 - u32::from(self.prefix.min(32));
+                (u64::from(a.to_bits()) >> shift) == (u64::from(b.to_bits()) >> shift)
+            }
+            (IpAddr::V6(a), IpAddr::V6(b)) => {
+                let shift = 128 - u32::from(self.prefix.min(128));
+                shift == 128 || (a.to_bits() >> shift) == (b.to_bits() >> shift)
+            }
+            _ => false,
+        }
+    }
+
+    /// The prefix's directed broadcast address, if it has one (IPv4, prefix of at most 30 bits).
+    pub fn broadcast(&self) -> Option<Ipv4Addr> {
+        match self.addr {
+            IpAddr::V4(a) if self.prefix <= 30 => {
+                Some(Ipv4Addr::from_bits(a.to_bits() | u32::MAX.checked_shr(u32::from(self.prefix)).unwrap_or(0)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What a [`Stack`](super::Stack) is made with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The stack's own addresses. At least one.
+    pub addresses: Vec<Cidr>,
+    /// The largest IP packet on the link, in bytes (68 to 65,535).
+    pub mtu: usize,
+    /// TTL of packets we send (1 to 255), unless a socket sets its own.
+    pub ttl: u8,
+    /// Whether echo requests are answered.
+    pub echo_reply: bool,
+    /// ICMP errors that may be sent each second, in all; also the bucket's size.
+    pub icmp_errors_per_second: u32,
+    /// RST segments for unknown connections that may be sent each second; also the bucket's size.
+    pub resets_per_second: u32,
+    /// Memory for all buffered data of all sockets, in bytes.
+    pub memory: usize,
+    /// TCP connections in any state, TIME-WAIT included.
+    pub max_connections: usize,
+    /// TIME-WAIT records; beyond it the oldest ends early.
+    pub max_time_wait: usize,
+    /// Connections whose application has closed and that are still being shut down.
+    pub max_orphans: usize,
+    /// Half-open connections for each listener; beyond it SYN cookies are sent.
+    pub max_syn_queue: usize,
+    /// Largest backlog that `listen` grants.
+    pub max_backlog: usize,
+    /// UDP sockets.
+    pub max_udp_sockets: usize,
+    /// Replies (RST, ICMP, SYN cookies) waiting to be pulled.
+    pub max_replies: usize,
+    /// Trace events kept until they are taken; none by default, so that nothing is recorded.
+    pub trace_events: usize,
+    /// TCP's settings.
+    pub tcp: TcpConfig,
+    /// UDP's settings.
+    pub udp: UdpConfig,
+}
+
+/// TCP's settings: defaults for every connection.
+#[derive(Clone, Debug)]
+pub struct TcpConfig {
+    /// Send buffer of a connection, in bytes.
+    pub send_buffer: usize,
+    /// Receive buffer of a connection, in bytes: the most that the window offers.
+    pub recv_buffer: usize,
+    /// Whether to offer window scaling.
+    pub window_scaling: bool,
+    /// Whether to offer time stamps.
+    pub timestamps: bool,
+    /// Whether to permit SACK.
+    pub sack: bool,
+    /// Maximum segment lifetime; TIME-WAIT lasts twice as long.
+    pub msl: Duration,
+    /// RTO before any measurement (RFC 6298 2.1).
+    pub initial_rto: Duration,
+    /// Floor of the RTO.
+    pub min_rto: Duration,
+    /// Ceiling of the RTO and of the probes' interval.
+    pub max_rto: Duration,
+    /// Retransmissions before the connection is reported as in trouble (R1).
+    pub retries1: u32,
+    /// Retransmissions before it is given up (R2).
+    pub retries2: u32,
+    /// Retransmissions of a SYN.
+    pub syn_retries: u32,
+    /// Retransmissions of a SYN,ACK.
+    pub synack_retries: u32,
+    /// Retransmissions and probes once the application has closed.
+    pub orphan_retries: u32,
+    /// The longest an ACK is held back.
+    pub delayed_ack: Duration,
+    /// How long a closed socket waits in FIN-WAIT-2 for the peer's FIN.
+    pub fin_wait2: Duration,
+    /// Shortest time between two challenge ACKs, or answers to invalid segments, of one connection.
+    pub challenge_interval: Duration,
+    /// Smallest MSS that we believe of a peer.
+    pub min_mss: u16,
+    /// Out-of-order ranges that a connection holds.
+    pub max_ooo_ranges: usize,
+    /// Lowest ephemeral port.
+    pub ephemeral_low: u16,
+    /// Highest ephemeral port.
+    pub ephemeral_high: u16,
+}
+
+/// UDP's settings.
+#[derive(Clone, Debug)]
+pub struct UdpConfig {
+    /// Received bytes, with 64 for each datagram, that a socket holds.
+    pub recv_buffer: usize,
+    /// Datagrams to be sent that a socket holds.
+    pub send_queue: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            addresses: Vec::new(),
+            mtu: 1500,
+            ttl: 64,
+            echo_reply: true,
+            icmp_errors_per_second: 1000,
+            resets_per_second: 10_000,
+            memory: 256 * 1024 * 1024,
+            max_connections: 1 << 20,
+            max_time_wait: 131_072,
+            max_orphans: 65_536,
+            max_syn_queue: 1024,
+            max_backlog: 4096,
+            max_udp_sockets: 16_384,
+            max_replies: 1024,
+            trace_events: 0,
+            tcp: TcpConfig::default(),
+            udp: UdpConfig::default(),
+        }
+    }
+}
+
+impl Default for TcpConfig {
+    fn default() -> Self {
+        TcpConfig {
+            send_buffer: 256 * 1024,
+            recv_buffer: 256 * 1024,
+            window_scaling: true,
+            timestamps: true,
+            sack: true,
+            msl: Duration::from_secs(30),
+            initial_rto: Duration::from_secs(1),
+            min_rto: Duration::from_millis(200),
+            max_rto: Duration::from_secs(120),
+            retries1: 3,
+            retries2: 15,
+            syn_retries: 7,
+            synack_retries: 5,
+            orphan_retries: 8,
+            delayed_ack: Duration::from_millis(40),
+            fin_wait2: Duration::from_secs(60),
+            challenge_interval: Duration::from_millis(500),
+            min_mss: 48,
+            max_ooo_ranges: 256,
+            ephemeral_low: 1024,
+            ephemeral_high: 65_535,
+        }
+    }
+}
+
+impl Default for UdpConfig {
+    fn default() -> Self {
+        UdpConfig { recv_buffer: 208 * 1024, send_queue: 256 }
+    }
+}

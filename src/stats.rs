@@ -1,0 +1,228 @@
+//! Counters. Every frame that enters the stack ends in exactly one [`Disposition`], and [`Stats::count`] is the one
+//! place that counts it, so that frames in == delivered + answered + dropped always holds.
+
+/// What became of one received frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Disposition {
+    /// A socket or connection took it.
+    Delivered,
+    /// The stack itself answered it (an echo request).
+    Answered,
+    /// It was discarded, for this reason, with or without a reply.
+    Dropped(DropReason),
+}
+
+macro_rules! drop_reasons {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// Why a received frame was discarded. Each discarded frame moves exactly one of these counters.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum DropReason { $($(#[$doc])* $name,)* }
+
+        impl DropReason {
+            /// All reasons, in the order of the enum.
+            pub const ALL: &'static [DropReason] = &[$(DropReason::$name,)*];
+
+            /// The counter's name, as `ss`, metrics and capture comments print it.
+            pub const fn name(self) -> &'static str {
+                match self { $(DropReason::$name => $text,)* }
+            }
+        }
+    };
+}
+
+drop_reasons! {
+    /// The frame is empty or shorter than its headers say.
+    Truncated = "truncated",
+    /// IP version other than 4 (or 6, where enabled).
+    IpVersion = "ip-version",
+    /// A header length or total length that contradicts itself.
+    IpLength = "ip-length",
+    /// The IPv4 header checksum is wrong.
+    IpChecksum = "ip-checksum",
+    /// An IP option that runs past the header (answered with Parameter Problem).
+    IpOptions = "ip-options",
+    /// Loose or strict source routing (RFC 7126).
+    IpSourceRoute = "ip-source-route",
+    /// A source address that no host may use: broadcast, multicast, loopback, 0/8, class E, our own (land).
+    MartianSource = "martian-source",
+    /// A destination that cannot arrive from a wire: loopback, 0/8, class E.
+    MartianDestination = "martian-destination",
+    /// Not addressed to us.
+    NotForUs = "not-for-us",
+    /// A fragment (reassembly is not built yet).
+    Fragment = "fragment",
+    /// No such transport protocol here (answered with protocol unreachable).
+    ProtocolUnknown = "protocol-unknown",
+    /// An ICMP message that is too short or contradicts itself.
+    IcmpMalformed = "icmp-malformed",
+    /// The ICMP checksum is wrong.
+    IcmpChecksum = "icmp-checksum",
+    /// An ICMP type that we do not act on.
+    IcmpIgnored = "icmp-ignored",
+    /// An ICMP error whose quoted packet fits no socket of ours.
+    IcmpUnmatched = "icmp-unmatched",
+    /// An echo request to a broadcast or multicast address, or beyond the rate limit.
+    IcmpEchoRefused = "icmp-echo-refused",
+    /// A UDP datagram whose length is wrong.
+    UdpLength = "udp-length",
+    /// The UDP checksum is wrong.
+    UdpChecksum = "udp-checksum",
+    /// No UDP socket there (answered with port unreachable).
+    UdpNoSocket = "udp-no-socket",
+    /// The UDP socket's receive queue is full.
+    UdpQueueFull = "udp-queue-full",
+    /// A TCP header that is too short or whose data offset is wrong.
+    TcpMalformed = "tcp-malformed",
+    /// The TCP checksum is wrong.
+    TcpChecksum = "tcp-checksum",
+    /// TCP to or from a broadcast or multicast address, or port 0.
+    TcpAddress = "tcp-address",
+    /// No connection and no listener (answered with RST unless it is one).
+    TcpNoSocket = "tcp-no-socket",
+    /// A segment that a listener ignores: neither SYN nor a valid cookie's ACK.
+    TcpListenIgnored = "tcp-listen-ignored",
+    /// The accept queue is full: the SYN or the final ACK is dropped, the peer will retry.
+    TcpAcceptQueueFull = "tcp-accept-queue-full",
+    /// The stack's connection table or memory budget is full.
+    TcpTableFull = "tcp-table-full",
+    /// An ACK to a listener whose SYN cookie is wrong or too old.
+    TcpBadCookie = "tcp-bad-cookie",
+    /// Outside the receive window.
+    TcpOutOfWindow = "tcp-out-of-window",
+    /// An old duplicate: all of it was received before.
+    TcpDuplicate = "tcp-duplicate",
+    /// An old time stamp (PAWS, RFC 7323 5.3).
+    TcpPaws = "tcp-paws",
+    /// Time stamps were negotiated and this segment has none (RFC 7323 3.2).
+    TcpNoTimestamp = "tcp-no-timestamp",
+    /// RST outside the window.
+    TcpBadReset = "tcp-bad-reset",
+    /// RST in the window but not at RCV.NXT (answered with a challenge ACK, RFC 5961 3).
+    TcpResetChallenged = "tcp-reset-challenged",
+    /// SYN in a synchronized state (answered with a challenge ACK, RFC 5961 4).
+    TcpSynChallenged = "tcp-syn-challenged",
+    /// ACK of what was never sent, or far too old (RFC 5961 5).
+    TcpBadAck = "tcp-bad-ack",
+    /// No ACK bit where one is needed.
+    TcpNoAck = "tcp-no-ack",
+    /// Data after our full close (answered with RST).
+    TcpDataAfterClose = "tcp-data-after-close",
+    /// Out-of-order data beyond the bounds of reassembly, or under memory pressure.
+    TcpReassemblyFull = "tcp-reassembly-full",
+    /// A segment in TIME-WAIT that may not disturb it (RFC 1337).
+    TcpTimeWait = "tcp-time-wait",
+}
+
+/// The stack's counters. All only grow.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    /// Frames given to `on_frame`.
+    pub frames_in: u64,
+    /// Their bytes.
+    pub bytes_in: u64,
+    /// Frames pulled by `poll_transmit`.
+    pub frames_out: u64,
+    /// Their bytes.
+    pub bytes_out: u64,
+    /// Received frames that a socket or connection took.
+    pub delivered: u64,
+    /// Received frames that the stack itself answered.
+    pub answered: u64,
+    drops: [u64; DropReason::ALL.len()],
+    /// Frames that we could not send: no route, a full reply queue, a rate limit.
+    pub unsent: u64,
+    /// ICMP errors sent.
+    pub icmp_errors_sent: u64,
+    /// ICMP errors withheld by the rate limit.
+    pub icmp_errors_limited: u64,
+    /// TCP's counters.
+    pub tcp: TcpStats,
+}
+
+/// TCP's counters, in the manner of RFC 4022.
+#[derive(Clone, Debug, Default)]
+pub struct TcpStats {
+    /// Connections opened by us.
+    pub active_opens: u64,
+    /// Connections opened by peers.
+    pub passive_opens: u64,
+    /// Opens that failed.
+    pub attempt_fails: u64,
+    /// Established connections that were reset.
+    pub established_resets: u64,
+    /// Segments received with a good checksum.
+    pub segments_in: u64,
+    /// Segments sent.
+    pub segments_out: u64,
+    /// Segments sent again.
+    pub retransmits: u64,
+    /// Retransmission time-outs.
+    pub rto: u64,
+    /// Fast retransmits.
+    pub fast_retransmits: u64,
+    /// Zero-window probes sent.
+    pub window_probes: u64,
+    /// Keepalive probes sent.
+    pub keepalive_probes: u64,
+    /// RST segments sent.
+    pub resets_out: u64,
+    /// Challenge ACKs sent (RFC 5961).
+    pub challenge_acks: u64,
+    /// Challenge ACKs and answers to invalid segments withheld by the throttle.
+    pub challenge_acks_limited: u64,
+    /// SYN cookies sent.
+    pub cookies_sent: u64,
+    /// SYN cookies that came back valid.
+    pub cookies_accepted: u64,
+    /// Segments that header prediction took.
+    pub predicted: u64,
+    /// Out-of-order segments held.
+    pub out_of_order: u64,
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Stats {
+            frames_in: 0,
+            bytes_in: 0,
+            frames_out: 0,
+            bytes_out: 0,
+            delivered: 0,
+            answered: 0,
+            drops: [0; DropReason::ALL.len()],
+            unsent: 0,
+            icmp_errors_sent: 0,
+            icmp_errors_limited: 0,
+            tcp: TcpStats::default(),
+        }
+    }
+}
+
+impl Stats {
+    /// Counts one received frame of `bytes` bytes and what became of it.
+    pub fn count(&mut self, bytes: usize, disposition: Disposition) {
+        self.frames_in += 1;
+        self.bytes_in += bytes as u64;
+        match disposition {
+            Disposition::Delivered => self.delivered += 1,
+            Disposition::Answered => self.answered += 1,
+            Disposition::Dropped(reason) => self.drops[reason as usize] += 1,
+        }
+    }
+
+    /// How many frames were dropped for `reason`.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.drops[reason as usize]
+    }
+
+    /// All reasons that ever moved, with their counts.
+    pub fn drops(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
+        DropReason::ALL.iter().map(|&r| (r, self.dropped(r))).filter(|&(_, n)| n > 0)
+    }
+
+    /// The sum over all drop reasons.
+    pub fn dropped_total(&self) -> u64 {
+        self.drops.iter().sum()
+    }
+}

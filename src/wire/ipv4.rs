@@ -1,0 +1,1 @@
+//! ipv4: to be written by the wire part.
