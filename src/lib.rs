@@ -6,6 +6,7 @@ pub mod buf;
 pub mod device;
 pub mod error;
 pub mod net;
+pub mod rng;
 pub mod stack;
 pub mod stats;
 pub mod tcp;
