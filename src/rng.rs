@@ -5,7 +5,6 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use siphasher::sip::SipHasher24;
 
 /// A cryptographic generator made from a seed.
-#[derive(Clone)]
 pub struct Rng(StdRng);
 
 /// A 128-bit secret for a keyed hash.
