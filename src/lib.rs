@@ -9,6 +9,7 @@ pub mod net;
 pub mod rng;
 pub mod stack;
 pub mod stats;
+pub mod sys;
 pub mod tcp;
 pub mod time;
 pub mod trace;
