@@ -1,6 +1,6 @@
 //! Every setting and bound of a stack, with its default. `docs/limits.md` says why each is what it is.
 
-use core::time::Duration;
+use crate::tcp::TcpConfig;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// One of the stack's own addresses with its prefix.
@@ -83,6 +83,10 @@ pub struct Config {
     pub udp: UdpConfig,
 }
 
+/// UDP's settings.
+    pub udp: UdpConfig,
+}
+
 /// TCP's settings: defaults for every connection.
 #[derive(Clone, Debug)]
 pub struct TcpConfig {
@@ -159,34 +163,6 @@ impl Default for Config {
             trace_events: 0,
             tcp: TcpConfig::default(),
             udp: UdpConfig::default(),
-        }
-    }
-}
-
-impl Default for TcpConfig {
-    fn default() -> Self {
-        TcpConfig {
-            send_buffer: 256 * 1024,
-            recv_buffer: 256 * 1024,
-            window_scaling: true,
-            timestamps: true,
-            sack: true,
-            msl: Duration::from_secs(30),
-            initial_rto: Duration::from_secs(1),
-            min_rto: Duration::from_millis(200),
-            max_rto: Duration::from_secs(120),
-            retries1: 3,
-            retries2: 15,
-            syn_retries: 7,
-            synack_retries: 5,
-            orphan_retries: 8,
-            delayed_ack: Duration::from_millis(40),
-            fin_wait2: Duration::from_secs(60),
-            challenge_interval: Duration::from_millis(500),
-            min_mss: 48,
-            max_ooo_ranges: 256,
-            ephemeral_low: 1024,
-            ephemeral_high: 65_535,
         }
     }
 }
