@@ -180,7 +180,10 @@ mod tests {
 
     #[test]
     fn shifts_cover_the_buffer() {
-        assert_eq!((window_shift(65_535), window_shift(65_536), window_shift(1 << 18), window_shift(1 << 30)), (0, 1, 3, 14));
+        assert_eq!(
+            (window_shift(65_535), window_shift(65_536), window_shift(1 << 18), window_shift(1 << 30)),
+            (0, 1, 3, 14)
+        );
     }
 
     #[test]

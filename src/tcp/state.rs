@@ -45,8 +45,12 @@ impl State {
             (LastAck, RcvAckOfFin) => Closed,
             (TimeWait, TimeWaitOver) => Closed,
             (Listen | SynSent, Close) => Closed,
-            (SynSent | SynReceived | Established | FinWait1 | FinWait2 | CloseWait | Closing | LastAck, RcvRst) => Closed,
-            (SynSent | SynReceived | Established | FinWait1 | FinWait2 | CloseWait | Closing | LastAck, Abort) => Closed,
+            (SynSent | SynReceived | Established | FinWait1 | FinWait2 | CloseWait | Closing | LastAck, RcvRst) => {
+                Closed
+            }
+            (SynSent | SynReceived | Established | FinWait1 | FinWait2 | CloseWait | Closing | LastAck, Abort) => {
+                Closed
+            }
             _ => return None,
         })
     }
@@ -196,7 +200,9 @@ mod tests {
     /// `TUNSTACK_BLESS=1 cargo test` writes it anew.
     #[test]
     fn the_graph_in_docs_is_this_table() {
-        let mut dot = String::from("// Rendered from src/tcp/state.rs by its test. RST and ABORT lead to CLOSED from every state that has them.\n");
+        let mut dot = String::from(
+            "// Rendered from src/tcp/state.rs by its test. RST and ABORT lead to CLOSED from every state that has them.\n",
+        );
         dot.push_str("digraph tcp {\n    rankdir=TB;\n    node [shape=box, fontname=\"sans-serif\"];\n");
         for (from, event, to) in transitions().filter(|(_, e, _)| !matches!(e, Event::RcvRst | Event::Abort)) {
             writeln!(dot, "    \"{from}\" -> \"{to}\" [label=\"{event}\"];").unwrap();
