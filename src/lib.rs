@@ -7,6 +7,8 @@ pub mod device;
 pub mod error;
 pub mod net;
 pub mod rng;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod stack;
 pub mod stats;
 pub mod sys;

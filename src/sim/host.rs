@@ -1,7 +1,7 @@
 //! One end of the simulated link: our stack behind a small trait, so that another stack can take its place.
 
 use super::coverage::{Cover, Coverage};
-use crate::buf::Slice;
+use crate::buf::{Chunk, Slice};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::stack::{Config, ListenerId, Shutdown, SocketId, Stack, TcpId, TcpOptions};
@@ -10,7 +10,7 @@ use crate::tcp::state::State;
 use crate::time::Instant;
 use crate::wire::RxFrame;
 use core::time::Duration;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// Which connection of a run: an index into its flows.
 pub type Flow = usize;
@@ -28,17 +28,17 @@ pub enum Ready {
 /// [`Stack`], whose calls these are.
 pub trait Host {
     /// Takes a packet off the link.
-    fn receive(&mut self, now: Instant, packet: &[u8]);
+    fn receive(&mut self, now: Instant, packet: Slice);
     /// Does what is due.
     fn on_deadline(&mut self, now: Instant);
     /// When that is to happen next.
     fn deadline(&mut self, now: Instant) -> Option<Instant>;
-    /// Puts the next packet to be sent into `out`, which was empty; no packet if false.
-    fn transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> bool;
+    /// The next packet to be sent.
+    fn transmit(&mut self, now: Instant) -> Option<Slice>;
     /// The next thing whose readiness may have changed.
     fn poll_ready(&mut self, now: Instant) -> Option<Ready>;
 
-    /// Starts listening for the flows that the peer will open; `flows` of them, from ports that `flow_of_port` knows.
+    /// Starts listening.
     fn listen(&mut self, now: Instant, local: SocketAddr, backlog: usize, options: &TcpOptions) -> Result<()>;
     /// Stops listening.
     fn close_listener(&mut self, now: Instant);
@@ -153,12 +153,14 @@ impl OurHost {
                 let state = self.stack.tcp_state(id).map_err(|e| format!("state of flow {flow}: {e}"))?;
                 let queued = self.stack.tcp_send_queue(id).unwrap_or(0);
                 if awaits_ack(state) || queued > 0 {
-                    return Err(format!("INV-1: flow {flow} in {state} with {queued} bytes queued, deadline {deadline:?}"));
+                    return Err(format!(
+                        "INV-1: flow {flow} in {state} with {queued} bytes queued, deadline {deadline:?}"
+                    ));
                 }
             }
         }
         // Connections without a handle are only in the snapshot, which is too dear for every event.
-        if self.checks % 64 == 0 {
+        if self.checks.is_multiple_of(64) {
             for info in self.stack.tcp_snapshot() {
                 let waits = awaits_ack(info.state) || info.in_flight > 0 || info.state == State::TimeWait;
                 if waits && deadline.is_none() {
@@ -176,8 +178,8 @@ const fn awaits_ack(state: State) -> bool {
 }
 
 impl Host for OurHost {
-    fn receive(&mut self, now: Instant, packet: &[u8]) {
-        self.stack.on_frame(now, RxFrame::plain(Slice::copy_of(packet)));
+    fn receive(&mut self, now: Instant, packet: Slice) {
+        self.stack.on_frame(now, RxFrame::plain(packet));
     }
 
     fn on_deadline(&mut self, now: Instant) {
@@ -188,13 +190,12 @@ impl Host for OurHost {
         self.stack.deadline()
     }
 
-    fn transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
-        let Some(frame) = self.stack.poll_transmit(now) else {
-            return false;
-        };
-        out.resize(frame.len(), 0);
-        frame.write_to(out);
-        true
+    fn transmit(&mut self, now: Instant) -> Option<Slice> {
+        let frame = self.stack.poll_transmit(now)?;
+        let mut chunk = Chunk::with_capacity(frame.len());
+        let len = frame.write_to(chunk.space());
+        chunk.set_len(len);
+        Some(chunk.freeze())
     }
 
     fn poll_ready(&mut self, _now: Instant) -> Option<Ready> {
@@ -249,7 +250,7 @@ impl Host for OurHost {
     fn send(&mut self, now: Instant, flow: Flow, data: &[u8]) -> Result<usize> {
         let id = self.id(flow)?;
         // Both ways of writing are used, by the length, which is random.
-        if data.len() % 3 == 0 {
+        if data.len().is_multiple_of(3) {
             self.stack.tcp_push(now, id, Slice::copy_of(data))
         } else {
             self.stack.tcp_send(now, id, data)
@@ -258,7 +259,7 @@ impl Host for OurHost {
 
     fn recv(&mut self, now: Instant, flow: Flow, buf: &mut [u8]) -> Result<usize> {
         let id = self.id(flow)?;
-        if buf.len() % 3 != 0 {
+        if !buf.len().is_multiple_of(3) {
             return self.stack.tcp_recv(now, id, buf);
         }
         let mut at = 0;
@@ -350,9 +351,4 @@ impl Host for OurHost {
         let lines = self.stack.tcp_snapshot();
         lines.iter().map(|info| format!("{info:?}")).collect::<Vec<_>>().join("\n")
     }
-}
-
-/// The host's address with a port.
-pub(super) fn endpoint(addr: IpAddr, port: u16) -> SocketAddr {
-    SocketAddr::new(addr, port)
 }
