@@ -347,7 +347,7 @@ impl Watch {
         if ack > me.nxt {
             return;
         }
-        let scale = if tcp.syn() { 0 } else { effective_scale(me.scale, peer_scale) };
+        let scale = if tcp.syn() { 0 } else { effective_scale(peer_scale, me.scale) };
         me.edge_in = me.edge_in.max(ack + (u64::from(tcp.wnd) << scale));
         // A peer that answers probes of its closed window is alive: nothing may be given up (RFC 9293 3.8.6.1).
         if ack > me.una || (ack == me.una && ack == me.edge_in) {
@@ -382,10 +382,10 @@ impl End {
     }
 }
 
-/// The shift of a window field when the sender of the field offered `mine` and its peer `theirs`: both or none.
-fn effective_scale(mine: Option<u8>, theirs: Option<u8>) -> u32 {
-    match (mine, theirs) {
-        (Some(mine), Some(_)) => u32::from(mine.min(14)),
+/// The shift of a window field whose sender offered `senders` and whose receiver offered `receivers`: both or none.
+fn effective_scale(senders: Option<u8>, receivers: Option<u8>) -> u32 {
+    match (senders, receivers) {
+        (Some(shift), Some(_)) => u32::from(shift.min(14)),
         _ => 0,
     }
 }
