@@ -1,0 +1,8 @@
+use crate::support::*;
+
+/// smoke
+#[test]
+fn smoke() {
+    let mut t = Tester::new();
+    t.establish();
+}
