@@ -440,9 +440,9 @@ impl Tester {
 
     // ---- packets from the stack ----
 
-    /// Takes all that the stack wants to send.
+    /// Takes all that the stack wants to send; only needed after calls on [`stack`](Tester::stack) itself.
     #[track_caller]
-    fn pull(&mut self) {
+    pub fn pull(&mut self) {
         for _ in 0..1_000_000 {
             let Some(frame) = self.stack.poll_transmit(self.now) else {
                 return self.check_invariants();
