@@ -1,0 +1,7 @@
+//! TCP against its RFCs, in virtual time: one module for each part of RFC 9293, then one for each other RFC, and the
+//! attacks. Every test names at its head the requirements it checks; `docs/conformance.md` is made from those names.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod header;
