@@ -1,9 +1,13 @@
 //! Deterministic simulation of two stacks over a bad link; see `src/sim`. The large runs are `scripts/soak`'s.
 
+#[path = "sim/bugs.rs"]
+mod bugs;
 #[path = "sim/campaign.rs"]
 mod campaign;
 #[path = "sim/smoltcp_host.rs"]
 mod smoltcp_host;
+#[expect(dead_code, unused_imports, reason = "the test language has more words than these tests use")]
+mod support;
 
 use campaign::{Opponent, Outcome, run_seed, run_seeds};
 
