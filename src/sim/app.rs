@@ -92,8 +92,6 @@ pub(super) struct App {
     pub(super) shut: bool,
     pub(super) closed: bool,
     pub(super) aborted: bool,
-    /// It closed while data lay unread or before it had written all, so the peer may see a reset.
-    pub(super) abrupt: bool,
     pub(super) error: Option<Error>,
     buf: Vec<u8>,
 }
@@ -120,7 +118,6 @@ impl App {
             shut: false,
             closed: false,
             aborted: false,
-            abrupt: false,
             error: None,
             buf,
         }
@@ -170,11 +167,8 @@ impl App {
 
     /// Gives up from outside: the run has waited long enough.
     pub(super) fn give_up(&mut self, now: Instant, host: &mut dyn Host, flow: Flow) {
-        if self.started() && !self.closed {
-            self.abrupt = true;
-            self.closed = true;
-            host.close(now, flow);
-        }
+        self.closed = true;
+        host.close(now, flow);
     }
 
     fn write(&mut self, now: Instant, host: &mut dyn Host, flow: Flow) -> Check {
@@ -246,12 +240,10 @@ impl App {
             Finish::CloseWhenWritten if (written && self.connected(host, flow)) || (dead && !read_on) => {
                 let unread = host.unread(flow);
                 coverage.hit_if(unread, Cover::CloseUnread);
-                self.abrupt = true;
                 self.close(now, host, flow)
             }
             Finish::ShutdownBoth if written && !self.shut && !dead && self.connected(host, flow) => {
                 coverage.hit(Cover::ShutdownBoth);
-                self.abrupt = true;
                 self.close_at = Some(now + Duration::from_micros(self.rng.between(0, 2_000_000)));
                 self.shut_down(now, host, flow, Shutdown::Both)
             }
@@ -285,7 +277,6 @@ impl App {
     }
 
     fn leave_in_the_middle(&mut self, now: Instant, host: &mut dyn Host, flow: Flow, coverage: &mut Coverage) -> Check {
-        self.abrupt = true;
         coverage.hit_if(host.unread(flow), Cover::CloseUnread);
         coverage.hit_if(self.written < self.plan.total, Cover::CloseEarly);
         if matches!(self.plan.finish, Finish::AbortAt(_)) {

@@ -96,6 +96,8 @@ covers! {
     Refused = "connection refused",
     /// A connection was given up by the retry limit.
     TimedOut = "given up by the retry limit",
+    /// An application would have waited for ever: its peer's only RST was lost, or its peer gave up.
+    LeftAlone = "left alone by a lost reset",
     /// An application read on after the connection had left the table.
     ReadAfterGone = "data read after the connection was gone",
     /// A run whose connections all carried every byte.

@@ -14,6 +14,8 @@ pub(super) struct Patience {
     pub(super) handshake: u32,
     /// Fewest transmissions of anything else.
     pub(super) established: u32,
+    /// The same once the application has closed.
+    pub(super) orphan: u32,
 }
 
 /// What the oracle must know about a host.
@@ -180,6 +182,15 @@ impl Oracle {
     /// A flow's watch, for the judgment at the end.
     pub(super) fn watch(&self, flow: Flow) -> &Watch {
         &self.flows[flow]
+    }
+
+    /// Whether an application on host `at` may wait for ever: the RST that would have told it was lost (a RST is never
+    /// sent again), or the other host gave up and said nothing.
+    pub(super) fn may_be_left_alone(&self, flow: Flow, at: usize) -> bool {
+        let [me, peer] = [at, 1 - at].map(|i| &self.flows[flow].ends[i]);
+        let patience = self.hosts[1 - at].patience;
+        let gave_up = peer.attempts >= if peer.una == 0 { patience.handshake } else { patience.orphan };
+        gave_up || peer.resets_out > me.resets_in
     }
 
     /// Whether host `at` may have given the flow up because its peer did not answer.

@@ -102,9 +102,9 @@ impl Scenario {
             0 => Duration::ZERO,
             1..=13 => millis(r, 50, 3_000),
             14..=18 => millis(r, 1_000, 20_000),
-            _ => millis(r, 20_000, 300_000),
+            _ => millis(r, 20_000, 700_000),
         };
-        let mtu = pick(r, &[1500, 1500, 1500, 1500, 1500, 1280, 576, 296, 4000, 9000]);
+        let mtu = if r.chance(0.01) { 68 } else { pick(r, &[1500, 1500, 1500, 1500, 1280, 576, 296, 4000, 9000]) };
         let mut hosts = [host_plan(r, 0, mtu, faults_end), host_plan(r, 1, mtu, faults_end)];
         let delay = Duration::from_micros(pick(r, &[0, 10, 1_000, 5_000, 20_000, 20_000, 50_000, 150_000]));
         let links = [link(r, delay, faults_end), link(r, delay, faults_end)];
@@ -207,7 +207,8 @@ fn link(r: &mut Rng, delay: Duration, faults_end: Duration) -> Impairment {
     for _ in 0..if r.chance(0.2) { r.between(1, 3) } else { 0 } {
         let end = faults_end.as_micros() as u64;
         let from = r.between(0, end);
-        let to = r.between(from, end.min(from + 15_000_000).max(from));
+        let longest = pick(r, &[15_000_000, 15_000_000, 15_000_000, 100_000_000, 600_000_000]);
+        let to = r.between(from, end.min(from + longest));
         spec.outages.push((Duration::from_micros(from), Duration::from_micros(to)));
     }
     spec
