@@ -27,9 +27,7 @@ mod segment;
 mod tester;
 
 pub use packet::{Packet, checksum, ipv4};
-pub use segment::{
-    ACK, FIN, PSH, RST, SYN, Seg, URG, ack, data, fin, flags_name, full, reset, rst, rst_ack, seg, syn, synack,
-};
+pub use segment::{ACK, FIN, PSH, RST, SYN, Seg, URG, ack, data, fin, flags_name, full, reset, rst, rst_ack, seg, syn, synack};
 pub use tester::{LOCAL, PEER, Pair, Tester, pattern};
 
 use core::time::Duration;

@@ -172,14 +172,6 @@ pub(super) fn pseudo_sum(src: Ipv4Addr, dst: Ipv4Addr, len: usize) -> u32 {
 
 impl fmt::Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} seq={} ack={} wnd={} len={}",
-            flags_name(self.flags),
-            self.seq,
-            self.ack,
-            self.wnd,
-            self.text.len()
-        )
+        write!(f, "{} seq={} ack={} wnd={} len={}", flags_name(self.flags), self.seq, self.ack, self.wnd, self.text.len())
     }
 }

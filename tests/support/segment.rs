@@ -333,12 +333,8 @@ impl fmt::Display for Num {
 impl fmt::Display for Seg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", flags_name(self.flags))?;
-        let fields = [
-            ("seq", self.seq.map(|n| n.to_string())),
-            ("ack", self.ack.map(|n| n.to_string())),
-            ("wnd", self.wnd.map(|n| n.to_string())),
-            ("up", self.up.map(|n| n.to_string())),
-        ];
+        let fields =
+            [("seq", self.seq.map(|n| n.to_string())), ("ack", self.ack.map(|n| n.to_string())), ("wnd", self.wnd.map(|n| n.to_string())), ("up", self.up.map(|n| n.to_string()))];
         for (name, value) in fields {
             if let Some(value) = value {
                 write!(f, " {name}={value}")?;
