@@ -5,6 +5,8 @@
 pub mod buf;
 pub mod device;
 pub mod error;
+pub mod icmp;
+pub mod ip;
 pub mod net;
 pub mod rng;
 pub mod stack;
@@ -12,4 +14,5 @@ pub mod stats;
 pub mod tcp;
 pub mod time;
 pub mod trace;
+pub mod udp;
 pub mod wire;
