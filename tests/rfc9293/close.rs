@@ -467,7 +467,11 @@ fn close_in_syn_sent() {
     for abort in [false, true] {
         let mut t = Tester::new();
         t.reach(State::SynSent);
-        if abort { t.abort() } else { t.close() }
+        if abort {
+            t.abort()
+        } else {
+            t.close()
+        }
         t.expect_nothing();
         t.expect_state(State::Closed);
         t.send(synack().ack(1));

@@ -173,7 +173,7 @@ fn congestion_avoidance() {
     assert!(grown >= 3 * MSS, "it does grow: {grown} bytes in five rounds");
 }
 
-/// 5681-7 MAY-18: three duplicate ACKs: the missing segment goes out at once, and cwnd is halved.
+/// 5681-7: three duplicate ACKs: the missing segment goes out at once, and cwnd is halved.
 #[test]
 fn fast_retransmit() {
     let mut t = in_flight(20);
@@ -338,7 +338,10 @@ fn never_beyond_the_window() {
             let mut acks = 0;
             for p in t.drain() {
                 let from = t.rel_seq(&p) as usize - 1;
-                assert!((from + p.text.len()) as u64 <= edge.max(una as u64 + 1), "seed {seed}: beyond the offered window");
+                assert!(
+                    (from + p.text.len()) as u64 <= edge.max(una as u64 + 1),
+                    "seed {seed}: beyond the offered window"
+                );
                 if rng.chance(0.05) {
                     continue;
                 }

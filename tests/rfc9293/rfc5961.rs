@@ -5,14 +5,8 @@ use tunstack::rng::Rng;
 use tunstack::stats::DropReason;
 use tunstack::tcp::state::State;
 
-const SYNCHRONIZED: [State; 6] = [
-    State::Established,
-    State::FinWait1,
-    State::FinWait2,
-    State::CloseWait,
-    State::Closing,
-    State::LastAck,
-];
+const SYNCHRONIZED: [State; 6] =
+    [State::Established, State::FinWait1, State::FinWait2, State::CloseWait, State::Closing, State::LastAck];
 
 /// 5961-1 attack-1: RST at RCV.NXT exactly resets.
 #[test]

@@ -86,8 +86,9 @@ impl Flow {
         if p.has(ACK) && !self.fin_sent {
             let shift = if p.has(SYN) { 0 } else { self.scale() };
             let edge = p.ack.wrapping_add(u32::from(p.wnd) << shift);
+            // Scaling rounds the field down, by less than one unit (RFC 7323 2.4).
             if let Some(old) = self.edge
-                && (edge.wrapping_sub(old) as i32) < 0
+                && (edge.wrapping_sub(old) as i32) <= -(1 << shift)
             {
                 return Err(format!("the window's right edge moved left by {} bytes", old.wrapping_sub(edge)));
             }

@@ -30,7 +30,9 @@ mod tester;
 
 pub use packet::{Packet, Raw};
 pub use pair::Pair;
-pub use segment::{ACK, FIN, PSH, RST, SYN, Seg, URG, ack, data, fin, flags_name, full, reset, rst, rst_ack, seg, syn, synack};
+pub use segment::{
+    ACK, FIN, PSH, RST, SYN, Seg, URG, ack, data, fin, flags_name, full, reset, rst, rst_ack, seg, syn, synack,
+};
 pub use tester::{LOCAL, PEER, Tester, pattern};
 
 use core::time::Duration;

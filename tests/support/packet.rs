@@ -229,6 +229,14 @@ pub fn ipv4(src: Ipv4Addr, dst: Ipv4Addr, ttl: u8, tos: u8, protocol: u8, option
 
 impl fmt::Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} seq={} ack={} wnd={} len={}", flags_name(self.flags), self.seq, self.ack, self.wnd, self.text.len())
+        write!(
+            f,
+            "{} seq={} ack={} wnd={} len={}",
+            flags_name(self.flags),
+            self.seq,
+            self.ack,
+            self.wnd,
+            self.text.len()
+        )
     }
 }

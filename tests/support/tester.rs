@@ -136,11 +136,6 @@ impl Tester {
         self.flows[self.flow].stack_iss.expect("the stack has sent a SYN")
     }
 
-    /// The shift of the stack's windows.
-    pub fn scale(&self) -> u8 {
-        self.flows[self.flow].scale()
-    }
-
     /// The last TSval of the stack.
     pub fn last_tsval(&self) -> u32 {
         self.flows[self.flow].last_tsval
@@ -495,10 +490,6 @@ impl Tester {
         self.conn.expect("a connection")
     }
 
-    pub fn listener(&self) -> ListenerId {
-        self.listener.expect("a listener")
-    }
-
     /// The whole of a passive open with a peer that offers nothing but an MSS of 1460.
     #[track_caller]
     pub fn establish(&mut self) -> TcpId {
@@ -682,7 +673,7 @@ impl Tester {
             State::Closed => return,
             State::Listen => {
                 self.listen(80);
-                return;
+                return; // a listener is no connection
             }
             State::SynSent => {
                 self.connect();
