@@ -85,7 +85,7 @@ fn fin_comes_after_the_data() {
     t.write(&pattern(0..40_000));
     t.shutdown_write();
     assert_eq!(t.try_write(b"more"), Err(Error::BrokenPipe));
-    let mut got = Vec::new();
+    let mut got: Vec<u8> = Vec::new();
     let mut fin_at = None;
     for _ in 0..20 {
         for p in t.drain() {
@@ -467,7 +467,11 @@ fn close_in_syn_sent() {
     for abort in [false, true] {
         let mut t = Tester::new();
         t.reach(State::SynSent);
-        if abort { t.abort() } else { t.close() }
+        if abort {
+            t.abort()
+        } else {
+            t.close()
+        }
         t.expect_nothing();
         t.expect_state(State::Closed);
         t.send(synack().ack(1));

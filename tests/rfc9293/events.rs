@@ -272,7 +272,8 @@ fn every_flag_byte_in_every_state() {
                 t.reach(state);
                 t.advance(ms(900)); // past the throttle, before the first RTO of a handshake
                 t.drain();
-                let nxt = if matches!(state, State::Closed | State::Listen | State::SynSent) { 0 } else { t.peer_nxt() };
+                let nxt =
+                    if matches!(state, State::Closed | State::Listen | State::SynSent) { 0 } else { t.peer_nxt() };
                 let own = t.stack_end();
                 t.send(seg(flags).seq(nxt).ack(own).text(text));
                 judge(&mut t, state, flags, text.len());

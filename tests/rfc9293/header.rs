@@ -1,7 +1,7 @@
 //! RFC 9293 3.1 and 3.2: header format and options.
 
 use crate::support::*;
-use tunstack::stats::Disposition;
+use tunstack::stats::{Disposition, DropReason};
 use tunstack::tcp::state::State;
 
 /// MUST-1: a window of 65,535 is that many bytes, not a negative number.
@@ -86,6 +86,22 @@ fn flipped_bits_are_dropped_in_silence() {
     t.expect_read(b"");
     t.send_raw(&good);
     t.expect_read(b"payload");
+}
+
+/// MUST-3: so is a wrong checksum alone, in every state, even on a SYN to a listener or a closed port.
+#[test]
+fn wrong_checksums_draw_no_answer() {
+    for state in [State::Closed, State::Listen, State::SynSent, State::SynReceived, State::Established, State::TimeWait]
+    {
+        let mut t = Tester::new();
+        t.reach(state);
+        for s in [syn(), ack(), rst().seq(1), rst_ack().seq(0).ack(1), fin()] {
+            t.send(s.bad_checksum());
+            t.expect_nothing();
+            t.expect_state(if state == State::Listen { State::Closed } else { state });
+        }
+        assert_eq!(t.dropped(DropReason::TcpChecksum), 5);
+    }
 }
 
 /// MUST-4 MUST-15: EOL, NOP and MSS in any arrangement.

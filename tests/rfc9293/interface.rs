@@ -33,11 +33,9 @@ fn local_address_can_be_chosen() {
 #[test]
 fn local_address_is_chosen() {
     let mut t = Tester::with(|c| c.addresses.push(Cidr::new(IpAddr::V4(SECOND), 24)));
-    for (remote, source) in [
-        (PEER, LOCAL),
-        (Ipv4Addr::new(203, 0, 113, 77), SECOND),
-        (Ipv4Addr::new(198, 51, 100, 1), LOCAL),
-    ] {
+    for (remote, source) in
+        [(PEER, LOCAL), (Ipv4Addr::new(203, 0, 113, 77), SECOND), (Ipv4Addr::new(198, 51, 100, 1), LOCAL)]
+    {
         dial(&mut t, None, remote, 80).expect("connect");
         assert_eq!(*t.stray().expect("a SYN").src.ip(), source, "to {remote}");
     }

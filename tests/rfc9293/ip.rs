@@ -150,6 +150,20 @@ fn soft_errors_are_reported() {
     assert!(matches!(t.take_error(), Some(Error::HostUnreachable | Error::TimedOut)));
 }
 
+/// SHLD-20: no report disturbs an application that does not ask: reading and writing go on as before.
+#[test]
+fn soft_errors_disturb_no_call() {
+    let mut t = Tester::new();
+    t.establish();
+    t.write(b"data");
+    let sent = t.expect(data(b"data"));
+    t.send_icmp(3, 1, 0, &sent.quote(8));
+    assert_eq!(t.try_read(1), Err(Error::WouldBlock));
+    t.write(b"more");
+    t.send(data(b"reply").ack(5));
+    t.expect_read(b"reply");
+}
+
 /// SHLD-26: in SYN-SENT a hard error ends the attempt.
 #[test]
 fn hard_errors_in_syn_sent() {
@@ -242,6 +256,9 @@ fn source_quench_is_ignored() {
     }
     t.expect_nothing();
     let after = t.info();
-    assert_eq!((after.cwnd, after.ssthresh, after.in_flight, after.state), (before.cwnd, before.ssthresh, before.in_flight, before.state));
+    assert_eq!(
+        (after.cwnd, after.ssthresh, after.in_flight, after.state),
+        (before.cwnd, before.ssthresh, before.in_flight, before.state)
+    );
     assert_eq!(t.take_error(), None);
 }

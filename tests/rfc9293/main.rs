@@ -4,4 +4,20 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod close;
+mod congestion;
+mod events;
+mod handshake;
 mod header;
+mod hostile;
+mod interface;
+mod ip;
+mod isn;
+mod keepalive;
+mod rfc2018;
+mod rfc5961;
+mod rfc7323;
+mod rto;
+mod segmentation;
+mod urgent;
+mod window;

@@ -22,13 +22,18 @@
 //! * Every packet that the stack emits is verified with etherparse, whatever the test is about: lengths, checksums,
 //!   addresses, options, and that the right edge of the window never moves left.
 
+mod flow;
 mod packet;
+mod pair;
 mod segment;
 mod tester;
 
-pub use packet::{Packet, checksum, ipv4};
-pub use segment::{ACK, FIN, PSH, RST, SYN, Seg, URG, ack, data, fin, flags_name, full, reset, rst, rst_ack, seg, syn, synack};
-pub use tester::{LOCAL, PEER, Pair, Tester, pattern};
+pub use packet::{Packet, Raw};
+pub use pair::Pair;
+pub use segment::{
+    ACK, FIN, PSH, RST, SYN, Seg, URG, ack, data, fin, flags_name, full, reset, rst, rst_ack, seg, syn, synack,
+};
+pub use tester::{LOCAL, PEER, Tester, pattern};
 
 use core::time::Duration;
 

@@ -145,6 +145,69 @@ pub fn checksum(mut sum: u32, bytes: &[u8]) -> u16 {
     !(sum as u16)
 }
 
+/// A TCP packet to be built.
+#[derive(Clone, Debug)]
+pub struct Raw {
+    pub src: SocketAddrV4,
+    pub dst: SocketAddrV4,
+    pub seq: u32,
+    pub ack: u32,
+    pub flags: u8,
+    pub wnd: u16,
+    pub up: u16,
+    pub options: Vec<u8>,
+    pub text: Vec<u8>,
+    pub ttl: u8,
+    pub tos: u8,
+    pub ip_options: Vec<u8>,
+    pub bad_checksum: bool,
+}
+
+impl Raw {
+    /// A bare segment.
+    pub fn new(src: SocketAddrV4, dst: SocketAddrV4, flags: u8, seq: u32, ack: u32) -> Raw {
+        Raw {
+            src,
+            dst,
+            seq,
+            ack,
+            flags,
+            wnd: u16::MAX,
+            up: 0,
+            options: Vec::new(),
+            text: Vec::new(),
+            ttl: 64,
+            tos: 0,
+            ip_options: Vec::new(),
+            bad_checksum: false,
+        }
+    }
+
+    /// The packet, with right checksums unless told otherwise. Options of both headers are padded with zeros.
+    pub fn build(&self) -> Vec<u8> {
+        let mut tcp = vec![0; 20 + self.options.len().next_multiple_of(4)];
+        tcp[0..2].copy_from_slice(&self.src.port().to_be_bytes());
+        tcp[2..4].copy_from_slice(&self.dst.port().to_be_bytes());
+        tcp[4..8].copy_from_slice(&self.seq.to_be_bytes());
+        tcp[8..12].copy_from_slice(&self.ack.to_be_bytes());
+        tcp[12] = (tcp.len() / 4 << 4) as u8;
+        tcp[13] = self.flags;
+        tcp[14..16].copy_from_slice(&self.wnd.to_be_bytes());
+        tcp[18..20].copy_from_slice(&self.up.to_be_bytes());
+        tcp[20..20 + self.options.len()].copy_from_slice(&self.options);
+        tcp.extend_from_slice(&self.text);
+        let sum = checksum(pseudo_sum(*self.src.ip(), *self.dst.ip(), tcp.len()), &tcp) ^ u16::from(self.bad_checksum);
+        tcp[16..18].copy_from_slice(&sum.to_be_bytes());
+        ipv4(*self.src.ip(), *self.dst.ip(), self.ttl, self.tos, 6, &self.ip_options, &tcp)
+    }
+}
+
+/// The sum over TCP's pseudo-header, to start [`checksum`] with.
+fn pseudo_sum(src: Ipv4Addr, dst: Ipv4Addr, len: usize) -> u32 {
+    let half = |o: [u8; 4]| u32::from(u16::from_be_bytes([o[0], o[1]])) + u32::from(u16::from_be_bytes([o[2], o[3]]));
+    half(src.octets()) + half(dst.octets()) + 6 + len as u32
+}
+
 /// An IPv4 packet with a right header checksum. Options are padded with zeros.
 pub fn ipv4(src: Ipv4Addr, dst: Ipv4Addr, ttl: u8, tos: u8, protocol: u8, options: &[u8], payload: &[u8]) -> Vec<u8> {
     let header_len = 20 + options.len().next_multiple_of(4);
@@ -164,14 +227,16 @@ pub fn ipv4(src: Ipv4Addr, dst: Ipv4Addr, ttl: u8, tos: u8, protocol: u8, option
     out
 }
 
-/// The sum over TCP's pseudo-header, to start [`checksum`] with.
-pub(super) fn pseudo_sum(src: Ipv4Addr, dst: Ipv4Addr, len: usize) -> u32 {
-    let half = |o: [u8; 4]| u32::from(u16::from_be_bytes([o[0], o[1]])) + u32::from(u16::from_be_bytes([o[2], o[3]]));
-    half(src.octets()) + half(dst.octets()) + 6 + len as u32
-}
-
 impl fmt::Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} seq={} ack={} wnd={} len={}", flags_name(self.flags), self.seq, self.ack, self.wnd, self.text.len())
+        write!(
+            f,
+            "{} seq={} ack={} wnd={} len={}",
+            flags_name(self.flags),
+            self.seq,
+            self.ack,
+            self.wnd,
+            self.text.len()
+        )
     }
 }

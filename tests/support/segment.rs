@@ -167,13 +167,6 @@ impl Seg {
         self
     }
 
-    /// Expects no PSH.
-    pub fn no_psh(mut self) -> Self {
-        self.flags &= !PSH;
-        self.mask |= PSH;
-        self
-    }
-
     pub fn with(mut self, flags: u8) -> Self {
         self.flags |= flags;
         self
@@ -197,11 +190,6 @@ impl Seg {
 
     pub fn mss(mut self, mss: u16) -> Self {
         self.mss = Want::Is(mss);
-        self
-    }
-
-    pub fn no_mss(mut self) -> Self {
-        self.mss = Want::Absent;
         self
     }
 
@@ -333,8 +321,12 @@ impl fmt::Display for Num {
 impl fmt::Display for Seg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", flags_name(self.flags))?;
-        let fields =
-            [("seq", self.seq.map(|n| n.to_string())), ("ack", self.ack.map(|n| n.to_string())), ("wnd", self.wnd.map(|n| n.to_string())), ("up", self.up.map(|n| n.to_string()))];
+        let fields = [
+            ("seq", self.seq.map(|n| n.to_string())),
+            ("ack", self.ack.map(|n| n.to_string())),
+            ("wnd", self.wnd.map(|n| n.to_string())),
+            ("up", self.up.map(|n| n.to_string())),
+        ];
         for (name, value) in fields {
             if let Some(value) = value {
                 write!(f, " {name}={value}")?;

@@ -1,11 +1,11 @@
-//! [`Tester`]: the stack, the scripted peer and the clock.
+//! [`Tester`]: the stack, the scripted peer, the application and the clock.
 
-use super::packet::{Packet, checksum, ipv4, pseudo_sum};
-use super::segment::{ACK, FIN, Num, RST, SYN, Seg, Text, Want, ack, fin, flags_name, syn, synack};
+use super::flow::{Flow, options, preview};
+use super::packet::{Packet, Raw, checksum, ipv4};
+use super::segment::{ACK, FIN, SYN, Seg, Text, Want, ack, fin, syn, synack};
 use core::ops::Range;
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use tunstack::buf::Slice;
 use tunstack::error::{Error, Result};
@@ -21,194 +21,12 @@ pub const LOCAL: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// The scripted peer's.
 pub const PEER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 
-/// The peer's ISN: nearly every test crosses the wrap of the sequence space.
-const PEER_ISS: u32 = u32::MAX - 99;
-
 /// How much of the conversation a failure prints.
 const LOG_LINES: usize = 24;
 
 /// The bytes of a test stream at these places.
 pub fn pattern(range: Range<usize>) -> Vec<u8> {
     range.map(|i| (i.wrapping_mul(31) % 251) as u8).collect()
-}
-
-/// One TCP conversation, as the scripted peer sees it.
-struct Flow {
-    peer: SocketAddrV4,
-    /// Port 0 until the stack has chosen one.
-    local: SocketAddrV4,
-    iss: u32,
-    nxt: u32,
-    stack_iss: Option<u32>,
-    /// The end of what the stack has sent.
-    stack_end: u32,
-    peer_ts: bool,
-    stack_ts: bool,
-    last_tsval: u32,
-    peer_ws: Option<u8>,
-    stack_ws: Option<u8>,
-    /// The right edge of the stack's window, until the peer has sent a FIN.
-    edge: Option<u32>,
-    fin_sent: bool,
-}
-
-impl Flow {
-    fn new(peer: SocketAddrV4, local: SocketAddrV4) -> Self {
-        Flow {
-            peer,
-            local,
-            iss: PEER_ISS,
-            nxt: PEER_ISS,
-            stack_iss: None,
-            stack_end: 0,
-            peer_ts: false,
-            stack_ts: false,
-            last_tsval: 0,
-            peer_ws: None,
-            stack_ws: None,
-            edge: None,
-            fin_sent: false,
-        }
-    }
-
-    fn peer_num(&self, n: Num) -> u32 {
-        match n {
-            Num::Relative(n) => self.iss.wrapping_add(n as u32),
-            Num::Absolute(n) => n,
-        }
-    }
-
-    fn stack_num(&self, n: Num) -> u32 {
-        match n {
-            Num::Relative(n) => self.stack_iss.unwrap_or(0).wrapping_add(n as u32),
-            Num::Absolute(n) => n,
-        }
-    }
-
-    /// Learns from a packet of the stack, and checks the window's right edge.
-    fn learn(&mut self, p: &Packet) -> core::result::Result<(), String> {
-        if p.has(SYN) {
-            if self.stack_iss != Some(p.seq) {
-                self.stack_iss = Some(p.seq);
-                self.stack_end = p.seq.wrapping_add(1);
-                self.edge = None;
-                self.fin_sent = false;
-            }
-            self.stack_ts = p.ts.is_some();
-            self.stack_ws = p.ws;
-        }
-        if let Some((val, _)) = p.ts {
-            self.last_tsval = val;
-        }
-        if p.has(RST) || self.stack_iss.is_none() {
-            return Ok(());
-        }
-        let end = p.seq.wrapping_add(p.seq_len());
-        if (end.wrapping_sub(self.stack_end) as i32) > 0 {
-            self.stack_end = end;
-        }
-        if p.has(ACK) && !self.fin_sent {
-            let shift = if p.has(SYN) { 0 } else { self.scale() };
-            let edge = p.ack.wrapping_add(u32::from(p.wnd) << shift);
-            if let Some(old) = self.edge
-                && (edge.wrapping_sub(old) as i32) < 0
-            {
-                return Err(format!("the window's right edge moved left by {} bytes", old.wrapping_sub(edge)));
-            }
-            self.edge = Some(edge);
-        }
-        Ok(())
-    }
-
-    /// The shift of the stack's windows.
-    fn scale(&self) -> u8 {
-        match (self.peer_ws, self.stack_ws) {
-            (Some(_), Some(shift)) => shift,
-            _ => 0,
-        }
-    }
-
-    fn describe(&self, p: &Packet) -> String {
-        let mut out = format!(
-            "{} seq={} ack={} wnd={} len={}",
-            flags_name(p.flags),
-            p.seq.wrapping_sub(self.stack_iss.unwrap_or(0)) as i32,
-            p.ack.wrapping_sub(self.iss) as i32,
-            p.wnd,
-            p.text.len()
-        );
-        if p.up != 0 {
-            let _ = write!(out, " up={}", p.up);
-        }
-        let _ = write!(out, "{}", named("mss", &p.mss) + &named("ws", &p.ws) + &named("sackOK", &p.sack_ok));
-        let _ = write!(out, "{}", named("ts", &p.ts) + &named("sack", &self.relative_sack(p)));
-        out
-    }
-
-    fn relative_sack(&self, p: &Packet) -> Option<Vec<(u32, u32)>> {
-        let relative = |&(l, r): &(u32, u32)| (l.wrapping_sub(self.iss), r.wrapping_sub(self.iss));
-        p.sack.as_ref().map(|blocks| blocks.iter().map(relative).collect())
-    }
-
-    /// Every named field in which `p` is not as `want` says.
-    fn differences(&self, want: &Seg, p: &Packet) -> Vec<String> {
-        let mut out = Vec::new();
-        let mut field = |name: &str, same: bool, want: String, got: String| {
-            if !same {
-                out.push(format!("{name}: expected {want}, got {got}"));
-            }
-        };
-        let flags = (want.flags & want.mask, p.flags & want.mask);
-        field("flags", flags.0 == flags.1, flags_name(flags.0), flags_name(flags.1));
-        if let Some(n) = want.seq {
-            let same = p.seq == self.stack_num(n);
-            let relative = p.seq.wrapping_sub(self.stack_iss.unwrap_or(0)) as i32;
-            field("seq", same, n.to_string(), format!("{relative} ({} absolute)", p.seq));
-        }
-        if let Some(n) = want.ack {
-            let relative = p.ack.wrapping_sub(self.iss) as i32;
-            field("ack", p.ack == self.peer_num(n), n.to_string(), format!("{relative} ({} absolute)", p.ack));
-        }
-        if let Some(n) = want.wnd {
-            field("wnd", p.wnd == n, n.to_string(), p.wnd.to_string());
-        }
-        if let Some(n) = want.up {
-            field("up", p.up == n, n.to_string(), p.up.to_string());
-        }
-        match &want.text {
-            Some(Text::Bytes(bytes)) if *bytes != p.text => {
-                field("text", false, preview(bytes), preview(&p.text));
-            }
-            Some(Text::Pattern(n)) => field("len", p.text.len() == *n, n.to_string(), p.text.len().to_string()),
-            _ => {}
-        }
-        if let Some(n) = want.ttl {
-            field("ttl", p.ttl == n, n.to_string(), p.ttl.to_string());
-        }
-        if let Some(n) = want.tos {
-            field("tos", p.tos == n, n.to_string(), p.tos.to_string());
-        }
-        field("mss", want.mss.admits(&p.mss), format!("{:?}", want.mss), format!("{:?}", p.mss));
-        field("ws", want.ws.admits(&p.ws), format!("{:?}", want.ws), format!("{:?}", p.ws));
-        field("sackOK", want.sack_ok.admits(&p.sack_ok), format!("{:?}", want.sack_ok), format!("{:?}", p.sack_ok));
-        field("ts", want.ts.admits(&p.ts), format!("{:?}", want.ts), format!("{:?}", p.ts));
-        if let Some(ecr) = want.ts_ecr {
-            let got = p.ts.map(|(_, ecr)| ecr);
-            field("TSecr", got == Some(ecr), ecr.to_string(), format!("{got:?}"));
-        }
-        let sack = self.relative_sack(p);
-        field("sack", want.sack.admits(&sack), format!("{:?}", want.sack), format!("{sack:?}"));
-        out
-    }
-}
-
-fn named<T: core::fmt::Debug>(name: &str, value: &Option<T>) -> String {
-    value.as_ref().map_or(String::new(), |value| format!(" {name}={value:?}"))
-}
-
-fn preview(bytes: &[u8]) -> String {
-    let head = String::from_utf8_lossy(&bytes[..bytes.len().min(24)]).into_owned();
-    format!("{} bytes {head:?}", bytes.len())
 }
 
 /// A stack, a scripted peer and a virtual clock. See the [module](super).
@@ -318,11 +136,6 @@ impl Tester {
         self.flows[self.flow].stack_iss.expect("the stack has sent a SYN")
     }
 
-    /// The shift of the stack's windows.
-    pub fn scale(&self) -> u8 {
-        self.flows[self.flow].scale()
-    }
-
     /// The last TSval of the stack.
     pub fn last_tsval(&self) -> u32 {
         self.flows[self.flow].last_tsval
@@ -379,23 +192,19 @@ impl Tester {
             _ => s.ts.value().copied(),
         };
         let options = s.raw_options.clone().unwrap_or_else(|| options(s, timestamps, flow.stack_iss.unwrap_or(0)));
-        let from = s.src.unwrap_or(flow.peer);
-        let to = SocketAddrV4::new(s.dst.unwrap_or(*flow.local.ip()), flow.local.port());
-        let mut tcp = vec![0; 20 + options.len().next_multiple_of(4)];
-        tcp[0..2].copy_from_slice(&from.port().to_be_bytes());
-        tcp[2..4].copy_from_slice(&to.port().to_be_bytes());
-        tcp[4..8].copy_from_slice(&seq.to_be_bytes());
-        tcp[8..12].copy_from_slice(&ack.to_be_bytes());
-        tcp[12] = (tcp.len() / 4 << 4) as u8;
-        tcp[13] = s.flags;
-        tcp[14..16].copy_from_slice(&s.wnd.unwrap_or(u16::MAX).to_be_bytes());
-        tcp[18..20].copy_from_slice(&s.up.unwrap_or(0).to_be_bytes());
-        tcp[20..20 + options.len()].copy_from_slice(&options);
-        tcp.extend_from_slice(&text);
-        let sum = checksum(pseudo_sum(*from.ip(), *to.ip(), tcp.len()), &tcp) ^ u16::from(s.bad_checksum);
-        tcp[16..18].copy_from_slice(&sum.to_be_bytes());
-        let (ttl, tos) = (s.ttl.unwrap_or(64), s.tos.unwrap_or(0));
-        ipv4(*from.ip(), *to.ip(), ttl, tos, 6, &s.ip_options, &tcp)
+        let dst = SocketAddrV4::new(s.dst.unwrap_or(*flow.local.ip()), flow.local.port());
+        Raw {
+            wnd: s.wnd.unwrap_or(u16::MAX),
+            up: s.up.unwrap_or(0),
+            options,
+            text,
+            ttl: s.ttl.unwrap_or(64),
+            tos: s.tos.unwrap_or(0),
+            ip_options: s.ip_options.clone(),
+            bad_checksum: s.bad_checksum,
+            ..Raw::new(s.src.unwrap_or(flow.peer), dst, s.flags, seq, ack)
+        }
+        .build()
     }
 
     /// The peer sends a segment.
@@ -681,10 +490,6 @@ impl Tester {
         self.conn.expect("a connection")
     }
 
-    pub fn listener(&self) -> ListenerId {
-        self.listener.expect("a listener")
-    }
-
     /// The whole of a passive open with a peer that offers nothing but an MSS of 1460.
     #[track_caller]
     pub fn establish(&mut self) -> TcpId {
@@ -868,7 +673,7 @@ impl Tester {
             State::Closed => return,
             State::Listen => {
                 self.listen(80);
-                return;
+                return; // a listener is no connection
             }
             State::SynSent => {
                 self.connect();
@@ -952,92 +757,5 @@ impl Tester {
     fn conversation(&self) -> String {
         let lines: Vec<&str> = self.log.iter().map(String::as_str).collect();
         format!("conversation:\n{}\n  {} now", lines.join("\n"), self.now)
-    }
-}
-
-/// The options of a segment of the peer, in the usual order.
-fn options(s: &Seg, timestamps: Option<(u32, u32)>, stack_iss: u32) -> Vec<u8> {
-    let mut out = Vec::new();
-    if let Some(mss) = s.mss.value() {
-        out.extend([2, 4]);
-        out.extend(mss.to_be_bytes());
-    }
-    if let Some(&shift) = s.ws.value() {
-        out.extend([1, 3, 3, shift]);
-    }
-    if s.sack_ok.value().is_some() {
-        out.extend([1, 1, 4, 2]);
-    }
-    if let Some((val, ecr)) = timestamps {
-        out.extend([1, 1, 8, 10]);
-        out.extend(val.to_be_bytes());
-        out.extend(ecr.to_be_bytes());
-    }
-    if let Some(blocks) = s.sack.value() {
-        out.extend([1, 1, 5, 2 + 8 * blocks.len() as u8]);
-        for (left, right) in blocks {
-            out.extend(stack_iss.wrapping_add(*left).to_be_bytes());
-            out.extend(stack_iss.wrapping_add(*right).to_be_bytes());
-        }
-    }
-    out
-}
-
-/// Two stacks on a perfect link without delay, [`LOCAL`] and [`PEER`].
-pub struct Pair {
-    pub stacks: [Stack; 2],
-    pub now: Instant,
-    /// Packets carried so far.
-    pub carried: usize,
-}
-
-impl Pair {
-    pub fn new() -> Self {
-        let now = Instant::from_millis(5_000);
-        let stack = |addr, seed| {
-            let config = Config { addresses: vec![Cidr::new(IpAddr::V4(addr), 24)], ..Config::default() };
-            Stack::new(config, Rng::seed_from(seed), now).expect("a valid configuration")
-        };
-        Pair { stacks: [stack(LOCAL, 1), stack(PEER, 2)], now, carried: 0 }
-    }
-
-    /// Carries packets both ways, one from each side in turn, until both are silent.
-    #[track_caller]
-    pub fn exchange(&mut self) {
-        for _ in 0..100_000 {
-            let frames = [0, 1].map(|i| self.stacks[i].poll_transmit(self.now));
-            if frames.iter().all(Option::is_none) {
-                return;
-            }
-            for (i, frame) in frames.into_iter().enumerate() {
-                if let Some(frame) = frame {
-                    let bytes = frame.to_vec();
-                    Packet::parse(self.now, &bytes, 1500).expect("a good packet");
-                    self.carried += 1;
-                    self.stacks[1 - i].on_frame(self.now, RxFrame::plain(Slice::copy_of(&bytes)));
-                }
-            }
-        }
-        panic!("the two stacks never fall silent");
-    }
-
-    /// Lets `d` pass, carrying packets.
-    #[track_caller]
-    pub fn advance(&mut self, d: Duration) {
-        let end = self.now + d;
-        self.exchange();
-        for _ in 0..100_000 {
-            let due = self.stacks.iter().filter_map(Stack::deadline).min();
-            let Some(due) = due.filter(|due| *due <= end) else {
-                self.now = end;
-                return;
-            };
-            self.now = self.now.max(due);
-            for stack in &mut self.stacks {
-                stack.on_deadline(self.now);
-            }
-            self.exchange();
-        }
-        panic!("deadlines without end");
     }
 }
