@@ -4,6 +4,8 @@
 mod bugs;
 #[path = "sim/campaign.rs"]
 mod campaign;
+#[path = "sim/mutants.rs"]
+mod mutants;
 #[path = "sim/smoltcp_host.rs"]
 mod smoltcp_host;
 #[expect(dead_code, unused_imports, reason = "the test language has more words than these tests use")]
