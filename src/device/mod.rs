@@ -6,6 +6,7 @@
 
 pub mod impair;
 pub mod mem;
+pub mod tuntap;
 
 use crate::buf::{Chunk, Slice};
 use crate::time::Instant;
