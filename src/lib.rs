@@ -3,6 +3,8 @@
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod buf;
+#[cfg(feature = "cli")]
+pub mod daemon;
 pub mod device;
 pub mod error;
 pub mod net;
