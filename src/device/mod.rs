@@ -6,6 +6,9 @@
 
 pub mod impair;
 pub mod mem;
+#[cfg(feature = "pcap")]
+pub mod pcap;
+pub mod tuntap;
 
 use crate::buf::{Chunk, Slice};
 use crate::time::Instant;
