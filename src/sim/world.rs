@@ -469,6 +469,7 @@ impl<'a> World<'a> {
                 }
                 self.coverage.hit(Cover::LeftAlone);
                 self.flows[flow].apps[side].give_up(self.now, &mut *self.hosts[side], flow);
+                self.progress();
             }
             if core::mem::take(&mut self.listening[side]) {
                 self.hosts[side].close_listener(self.now);
