@@ -25,5 +25,5 @@ mod tap;
 mod transmit;
 mod wait;
 
-pub(crate) use shard::{Core, Ending, Patience, Shard};
+pub(crate) use shard::{Ending, Patience, Shard};
 pub use tap::Tap;
