@@ -3,6 +3,8 @@
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod buf;
+#[cfg(feature = "cli")]
+pub mod daemon;
 pub mod device;
 pub mod error;
 pub mod net;
@@ -10,6 +12,7 @@ pub mod rng;
 pub mod runtime;
 pub mod stack;
 pub mod stats;
+#[expect(unsafe_code, reason = "the one room that may: see its page")]
 pub mod sys;
 pub mod tcp;
 pub mod time;

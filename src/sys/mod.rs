@@ -2,4 +2,6 @@
 //!
 //! Where rustix has a safe call it is used; what is left is made safe here, each block with its reason.
 
+pub mod namespace;
+pub mod tun;
 pub mod wait;
