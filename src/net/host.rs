@@ -242,7 +242,9 @@ impl fmt::Debug for Host {
 /// ```
 #[derive(Default)]
 pub struct Builder {
-    addresses: Vec<io::Result<Cidr>>,
+    addresses: Vec<Cidr>,
+    /// The first error so far, given by `start`.
+    failure: Option<io::Error>,
     mtu: Option<usize>,
     seed: Option<[u8; 32]>,
     settings: Vec<Box<dyn FnOnce(&mut Config)>>,
@@ -252,7 +254,10 @@ pub struct Builder {
 impl Builder {
     /// Adds one of the host's own addresses. A text that is none is an error of [`start`](Builder::start).
     pub fn address(mut self, address: impl ToCidr) -> Self {
-        self.addresses.push(address.to_cidr());
+        match address.to_cidr() {
+            Ok(cidr) => self.addresses.push(cidr),
+            Err(error) => _ = self.failure.get_or_insert(error),
+        }
         self
     }
 
@@ -275,6 +280,18 @@ impl Builder {
         self
     }
 
+    /// Writes every packet to `writer` as pcapng, with a comment of what it caused. It makes the host slower.
+    #[cfg(feature = "pcap")]
+    pub fn capture(mut self, writer: impl io::Write + Send + 'static) -> Self {
+        match crate::device::pcap::PcapTap::new(Box::new(writer), clock::origin()) {
+            Ok(tap) => self.tap(tap),
+            Err(error) => {
+                self.failure.get_or_insert(error);
+                self
+            }
+        }
+    }
+
     /// Shows every packet to `tap`.
     pub fn tap(mut self, tap: impl Tap + 'static) -> Self {
         self.taps.push(Box::new(tap));
@@ -284,8 +301,8 @@ impl Builder {
     /// Starts the host on `device`, with a thread that cares for it.
     ///
     /// # Errors
-    /// `InvalidInput` if an address is none, there is none, or the configuration contradicts itself; and when no
-    /// descriptor, thread or random seed can be had.
+    /// `InvalidInput` if an address is none, there is none, or the configuration contradicts itself; when the capture
+    /// cannot be written; and when no descriptor, thread or random seed can be had.
     pub fn start(self, device: impl Device + 'static) -> io::Result<Host> {
         self.start_shared(Arc::new(device))
     }
@@ -295,11 +312,11 @@ impl Builder {
     /// # Errors
     /// As [`start`](Builder::start).
     pub fn start_shared(self, device: Arc<dyn Device>) -> io::Result<Host> {
-        let mut config = Config {
-            addresses: self.addresses.into_iter().collect::<io::Result<_>>()?,
-            mtu: self.mtu.unwrap_or_else(|| device.mtu()),
-            ..Config::default()
-        };
+        if let Some(error) = self.failure {
+            return Err(error);
+        }
+        let mut config =
+            Config { addresses: self.addresses, mtu: self.mtu.unwrap_or_else(|| device.mtu()), ..Config::default() };
         if config.mtu > device.mtu() {
             return Err(invalid(format!("an MTU of {} is more than the device's {}", config.mtu, device.mtu())));
         }
