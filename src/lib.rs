@@ -5,6 +5,8 @@
 pub mod buf;
 pub mod device;
 pub mod error;
+pub mod icmp;
+pub mod ip;
 pub mod net;
 pub mod rng;
 pub mod stack;

@@ -23,16 +23,16 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Memory and formats: nothing here knows a connection.
     ("buf", &["time", "rng", "error", "stats"]),
     ("wire", &["buf", "time", "rng", "error", "stats", "sys::simd"]),
-    // The protocols, which know nothing of each other.
+    // The protocols. TCP knows none of the others; UDP sits on IP, and ICMP is a part of IP (RFC 792).
     ("tcp", &["buf", "wire", "time", "rng", "error", "stats", "trace"]),
-    ("udp", &["buf", "wire", "time", "rng", "error", "stats", "trace"]),
     ("icmp", &["buf", "wire", "time", "rng", "error", "stats", "trace"]),
-    ("ip", &["buf", "wire", "time", "rng", "error", "stats", "trace"]),
+    ("ip", &["icmp", "buf", "wire", "time", "rng", "error", "stats", "trace"]),
+    ("udp", &["ip", "icmp", "buf", "wire", "time", "rng", "error", "stats", "trace"]),
     ("stack", &["tcp", "udp", "icmp", "ip", "buf", "wire", "time", "rng", "error", "stats", "trace"]),
     // Outside the core.
     ("sys", &[]),
     ("device", &["sys", "buf", "wire", "time", "rng", "error", "stats", "trace", "tcp::state"]),
-    ("runtime", &["stack", "device", "sys", "buf", "wire", "time", "rng", "error", "stats", "trace"]),
+    ("runtime", &["stack", "device", "sys", "buf", "wire", "time", "rng", "error", "stats", "trace", "tcp::state"]),
     ("net", &["runtime", "stack", "device", "buf", "wire", "time", "rng", "error", "stats", "trace", "tcp::state"]),
     ("apps", &["net"]),
     ("sim", &["stack", "device", "buf", "wire", "time", "rng", "error", "stats", "trace", "tcp::state"]),
@@ -259,7 +259,10 @@ fn path_tree(tokens: &[Token], mut i: usize, prefix: &mut Vec<String>, out: &mut
             }
             break;
         }
-        prefix.push(word(i).to_string());
+        // `a::{self}` is `a`.
+        if word(i) != "self" || prefix.is_empty() {
+            prefix.push(word(i).to_string());
+        }
         let more = word(i + 1) == "::" && (word(i + 2).starts_with(is_ident) || matches!(word(i + 2), "{" | "*"));
         if !more {
             out.push((tokens[i].0, prefix.clone()));
