@@ -83,6 +83,22 @@ fn files_that_are_named_exist() {
     assert!(seen > 20, "only {seen} files were found");
 }
 
+#[test]
+fn pages_that_the_sources_name_exist() {
+    let mut seen = 0;
+    let sources = ["src", "tests", "examples", "benches"].into_iter().flat_map(|dir| files_below(dir, "rs"));
+    for file in sources.filter(|f| !f.ends_with("tests/docs.rs")) {
+        let text = fs::read_to_string(&file).expect("a source file");
+        for rest in text.split("docs/").skip(1) {
+            let name = rest.split(|c: char| !c.is_alphanumeric() && !"-_./".contains(c)).next().unwrap_or("");
+            let page = root().join("docs").join(name.trim_end_matches('.'));
+            assert!(page.exists(), "{} names docs/{name}, which is not there", file.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 2, "only {seen} pages were found");
+}
+
 /// Each identifier in a code span of the tour must occur in the sources, so that renaming something shows here.
 #[test]
 fn the_tour_names_what_exists() {
