@@ -241,6 +241,9 @@ impl Daemon {
             .arg("serve")
             .args(["--ready-fd", &given.as_raw_fd().to_string()])
             .args(args)
+            // Nothing of this machine's settings, and a control socket of its own.
+            .env("XDG_RUNTIME_DIR", dir.path())
+            .env("XDG_CONFIG_HOME", dir.path())
             .stdin(Stdio::null())
             .stdout(said.try_clone().expect("a second handle"))
             .stderr(said)
@@ -273,13 +276,6 @@ impl Daemon {
         self.signal(Signal::TERM);
         let status = self.ends_within(Duration::from_secs(10));
         assert_eq!(status, 0, "it ended badly:\n{}", self.said());
-    }
-
-    /// The memory that it has, in KiB.
-    pub fn resident(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("its status");
-        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("its size");
-        line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
     }
 }
 

@@ -44,7 +44,7 @@ fn curl_uploads() {
     let content = noise(2, 16 << 20);
     fs::write(&source, &content).expect("the file to send");
     fs::create_dir(&spool).expect("the spool directory");
-    let daemon = Daemon::serve(&["--http", "80", "--upload", spool.to_str().expect("a path")]);
+    let daemon = Daemon::serve(&["--http", "80", "--spool", spool.to_str().expect("a path")]);
     succeed(40, "curl", &["-sS", "--fail", "-T", source.to_str().expect("a path"), &format!("{URL}/up.bin")]);
     let copy = fs::read(spool.join("up.bin")).expect("the upload");
     assert_eq!(copy.len(), content.len());
