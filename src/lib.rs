@@ -14,4 +14,5 @@ pub mod stats;
 pub mod tcp;
 pub mod time;
 pub mod trace;
+pub mod udp;
 pub mod wire;
