@@ -23,11 +23,29 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Memory and formats: nothing here knows a connection.
     ("buf", &["time", "rng", "error", "stats"]),
     ("wire", &["buf", "time", "rng", "error", "stats", "sys::simd"]),
-    // The protocols. TCP knows none of the others; UDP sits on IP, and ICMP is a part of IP (RFC 792).
+    // The protocols. They may name the plain data that `stack` is made with and gives out, nothing that does anything. TCP
+    // knows none of the others; UDP sits on IP, and ICMP is a part of IP (RFC 792).
     ("tcp", &["buf", "wire", "time", "rng", "error", "stats", "trace"]),
     ("icmp", &["buf", "wire", "time", "rng", "error", "stats", "trace"]),
-    ("ip", &["icmp", "buf", "wire", "time", "rng", "error", "stats", "trace"]),
-    ("udp", &["ip", "icmp", "buf", "wire", "time", "rng", "error", "stats", "trace"]),
+    ("ip", &["icmp", "stack::Cidr", "stack::Config", "buf", "wire", "time", "rng", "error", "stats", "trace"]),
+    (
+        "udp",
+        &[
+            "ip",
+            "icmp",
+            "stack::Config",
+            "stack::Readiness",
+            "stack::UdpId",
+            "stack::UdpOptions",
+            "buf",
+            "wire",
+            "time",
+            "rng",
+            "error",
+            "stats",
+            "trace",
+        ],
+    ),
     ("stack", &["tcp", "udp", "icmp", "ip", "buf", "wire", "time", "rng", "error", "stats", "trace"]),
     // Outside the core.
     ("sys", &[]),

@@ -126,8 +126,8 @@ impl Report {
     pub(crate) fn read_v4(kind: ErrorKind, quoted: &[u8]) -> Result<Report, DropReason> {
         let (header, len) = ipv4::parse_quoted(quoted).map_err(|_| DropReason::IcmpMalformed)?;
         let transport = match header.protocol {
-            crate::ip::TCP => Transport::Tcp,
-            crate::ip::UDP => Transport::Udp,
+            ipv4::TCP => Transport::Tcp,
+            ipv4::UDP => Transport::Udp,
             _ => return Err(DropReason::IcmpUnmatched),
         };
         if header.fragment_offset > 0 {

@@ -22,18 +22,13 @@ use crate::icmp::limit::TokenBucket;
 use crate::rng::Rng;
 use crate::stack::Config;
 use crate::time::Instant;
+pub use crate::wire::ipv4::{ICMP, TCP, UDP};
+
 use crate::wire::TxHeader;
 use crate::wire::ipv4::{self, Ipv4Header};
 use addresses::Addresses;
 use ident::Ident;
 use std::net::IpAddr;
-
-/// ICMP's protocol number.
-pub const ICMP: u8 = 1;
-/// TCP's protocol number.
-pub const TCP: u8 = 6;
-/// UDP's protocol number.
-pub const UDP: u8 = 17;
 
 /// The internet layer of one stack.
 #[derive(Debug)]

@@ -1,12 +1,8 @@
 //! The Internet checksum (RFC 1071, 1624): whole, partial, over slices of any length.
 
+use super::ipv4::{TCP, UDP};
 use super::{RxChecksum, TxFrame};
 use std::net::IpAddr;
-
-/// TCP's protocol number.
-const TCP: u8 = 6;
-/// UDP's protocol number.
-const UDP: u8 = 17;
 
 /// A running ones'-complement sum. Slices of odd length may follow each other.
 #[derive(Clone, Copy, Debug, Default)]
