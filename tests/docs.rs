@@ -187,6 +187,50 @@ fn every_limit_stands_with_its_real_default() {
     }
 }
 
+/// The value of a constant's expression, as far as bounds need: products, shifts and durations.
+fn evaluate(expression: &str) -> Option<f64> {
+    if let Some((a, b)) = expression.split_once('+') {
+        return Some(evaluate(a)? + evaluate(b)?);
+    }
+    if let Some((a, b)) = expression.split_once('*') {
+        return Some(evaluate(a)? * evaluate(b)?);
+    }
+    if let Some((a, b)) = expression.split_once("<<") {
+        return Some(evaluate(a)? * evaluate(b)?.exp2());
+    }
+    let expression = expression.trim();
+    let inside = |name: &str| expression.strip_prefix(name)?.strip_suffix(')');
+    if let Some(seconds) = inside("Duration::from_secs(") {
+        return evaluate(seconds);
+    }
+    if let Some(millis) = inside("Duration::from_millis(") {
+        return Some(evaluate(millis)? / 1000.0);
+    }
+    value(expression)
+}
+
+/// What `const NAME: ... = value;` says in a source text.
+fn constant(source: &str, name: &str) -> Option<f64> {
+    let (_, rest) = source.split_once(&format!("const {name}: "))?;
+    let (_, rest) = rest.split_once(" = ")?;
+    evaluate(rest.split_once(';')?.0)
+}
+
+#[test]
+fn every_constant_bound_has_its_real_value() {
+    let page = read("docs/limits.md");
+    let section = page.split_once("## Elsewhere\n").expect("the section").1;
+    let mut seen = 0;
+    for row in section.lines().filter(|l| l.starts_with("| `")) {
+        let cells: Vec<&str> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let (name, said, file) = (cells[1], value(cells[2]), cells[3]);
+        let real = constant(&read(file), name).unwrap_or_else(|| panic!("{file} has no constant {name}"));
+        assert_eq!(Some(real), said, "{name} in {file}");
+        seen += 1;
+    }
+    assert!(seen > 15, "only {seen} were found");
+}
+
 #[test]
 fn values_are_read_and_told_apart() {
     assert_eq!(value("256 KiB"), value("262144"));
@@ -196,6 +240,10 @@ fn values_are_read_and_told_apart() {
     assert_ne!(value("30 s"), value("30 ms"));
     assert_eq!(value("[]"), value("none"));
     assert_eq!(value("a lot"), None);
+    assert_eq!(constant("pub(crate) const A: usize = 64 * 1024 + 256;", "A"), Some(65_792.0));
+    assert_eq!(constant("const B: Duration = Duration::from_millis(20);", "B"), Some(0.02));
+    assert_eq!(constant("const C: u32 = 1 << 30;", "C"), Some(1_073_741_824.0));
+    assert_eq!(constant("const D: u32 = 1;", "C"), None);
     assert_eq!(fields("C {\n    a: 1,\n    b: D {\n        c: 2,\n    },\n}").into_keys().collect::<Vec<_>>(), ["a"]);
 }
 
