@@ -8,6 +8,7 @@
 //! | `ident` | identification |
 //!
 //! IPv4 for now. The interfaces speak of [`IpAddr`], so that IPv6 changes none of them.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod addresses;
 mod ident;
@@ -22,6 +23,8 @@ use crate::icmp::limit::TokenBucket;
 use crate::rng::Rng;
 use crate::stack::Config;
 use crate::time::Instant;
+pub use crate::wire::ipv4::{ICMP, TCP, UDP};
+
 use crate::wire::TxHeader;
 use crate::wire::ipv4::{self, Ipv4Header};
 use addresses::Addresses;
