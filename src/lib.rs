@@ -2,6 +2,8 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 
+#[cfg(feature = "cli")]
+pub mod apps;
 pub mod buf;
 pub mod device;
 pub mod error;
