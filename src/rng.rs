@@ -1,13 +1,15 @@
 //! Randomness, passed in as a seed: the same seed gives the same numbers.
 
+use core::hash::BuildHasher;
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
-use siphasher::sip::SipHasher24;
+use siphasher::sip::{SipHasher13, SipHasher24};
 
 /// A cryptographic generator made from a seed.
 pub struct Rng(StdRng);
 
-/// A 128-bit secret for a keyed hash.
+/// A 128-bit secret for a keyed hash. It is also the state of hash maps whose keys strangers choose: they cannot know
+/// which keys collide.
 #[derive(Clone, Copy)]
 pub struct Key(u64, u64);
 
@@ -47,6 +49,13 @@ impl Rng {
         self.0.random_bool(p.clamp(0.0, 1.0))
     }
 
+    /// A generator of its own for a part of the stack.
+    pub fn fork(&mut self) -> Rng {
+        let mut seed = [0; 32];
+        self.0.fill_bytes(&mut seed);
+        Rng::new(seed)
+    }
+
     /// A new secret.
     pub fn key(&mut self) -> Key {
         Key(self.u64(), self.u64())
@@ -57,6 +66,15 @@ impl Key {
     /// A SipHash-2-4 under this key: a PRF, for sequence numbers and cookies.
     pub fn hasher(self) -> SipHasher24 {
         SipHasher24::new_with_keys(self.0, self.1)
+    }
+}
+
+impl BuildHasher for Key {
+    type Hasher = SipHasher13;
+
+    /// SipHash-1-3: enough against chosen collisions, as in std's own maps.
+    fn build_hasher(&self) -> SipHasher13 {
+        SipHasher13::new_with_keys(self.0, self.1)
     }
 }
 

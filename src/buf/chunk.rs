@@ -147,6 +147,11 @@ impl Slice {
         self.end = self.end.min(self.start + n);
     }
 
+    /// This slice, or a copy of its own memory if it uses less than half of what it pins: for slices that wait.
+    pub fn compact(self) -> Slice {
+        if self.len() * 2 >= self.pinned() { self } else { Slice::copy_of(&self) }
+    }
+
     /// The size of the memory that this slice keeps from being freed, in bytes.
     pub fn pinned(&self) -> usize {
         self.buffer.as_ref().map_or(0, |b| b.bytes.len())
@@ -209,6 +214,15 @@ mod tests {
         assert_eq!(&*tail, b"orl");
         assert_eq!(tail.pinned(), 11);
         assert_eq!(whole.slice(3..3).pinned(), 0);
+    }
+
+    #[test]
+    fn a_compact_slice_pins_at_most_twice_its_bytes() {
+        let whole = Slice::copy_of(&[7; 100]);
+        assert_eq!(whole.slice(0..50).compact().pinned(), 100);
+        let copy = whole.slice(10..59).compact();
+        assert_eq!((copy.pinned(), &*copy), (49, &[7; 49][..]));
+        assert_eq!(whole.slice(3..3).compact().pinned(), 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Every setting and bound of a stack, with its default. `docs/limits.md` says why each is what it is.
 
-use core::time::Duration;
+use crate::tcp::TcpConfig;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// One of the stack's own addresses with its prefix.
@@ -83,53 +83,6 @@ pub struct Config {
     pub udp: UdpConfig,
 }
 
-/// TCP's settings: defaults for every connection.
-#[derive(Clone, Debug)]
-pub struct TcpConfig {
-    /// Send buffer of a connection, in bytes.
-    pub send_buffer: usize,
-    /// Receive buffer of a connection, in bytes: the most that the window offers.
-    pub recv_buffer: usize,
-    /// Whether to offer window scaling.
-    pub window_scaling: bool,
-    /// Whether to offer time stamps.
-    pub timestamps: bool,
-    /// Whether to permit SACK.
-    pub sack: bool,
-    /// Maximum segment lifetime; TIME-WAIT lasts twice as long.
-    pub msl: Duration,
-    /// RTO before any measurement (RFC 6298 2.1).
-    pub initial_rto: Duration,
-    /// Floor of the RTO.
-    pub min_rto: Duration,
-    /// Ceiling of the RTO and of the probes' interval.
-    pub max_rto: Duration,
-    /// Retransmissions before the connection is reported as in trouble (R1).
-    pub retries1: u32,
-    /// Retransmissions before it is given up (R2).
-    pub retries2: u32,
-    /// Retransmissions of a SYN.
-    pub syn_retries: u32,
-    /// Retransmissions of a SYN,ACK.
-    pub synack_retries: u32,
-    /// Retransmissions and probes once the application has closed.
-    pub orphan_retries: u32,
-    /// The longest an ACK is held back.
-    pub delayed_ack: Duration,
-    /// How long a closed socket waits in FIN-WAIT-2 for the peer's FIN.
-    pub fin_wait2: Duration,
-    /// Shortest time between two challenge ACKs, or answers to invalid segments, of one connection.
-    pub challenge_interval: Duration,
-    /// Smallest MSS that we believe of a peer.
-    pub min_mss: u16,
-    /// Out-of-order ranges that a connection holds.
-    pub max_ooo_ranges: usize,
-    /// Lowest ephemeral port.
-    pub ephemeral_low: u16,
-    /// Highest ephemeral port.
-    pub ephemeral_high: u16,
-}
-
 /// UDP's settings.
 #[derive(Clone, Debug)]
 pub struct UdpConfig {
@@ -159,34 +112,6 @@ impl Default for Config {
             trace_events: 0,
             tcp: TcpConfig::default(),
             udp: UdpConfig::default(),
-        }
-    }
-}
-
-impl Default for TcpConfig {
-    fn default() -> Self {
-        TcpConfig {
-            send_buffer: 256 * 1024,
-            recv_buffer: 256 * 1024,
-            window_scaling: true,
-            timestamps: true,
-            sack: true,
-            msl: Duration::from_secs(30),
-            initial_rto: Duration::from_secs(1),
-            min_rto: Duration::from_millis(200),
-            max_rto: Duration::from_secs(120),
-            retries1: 3,
-            retries2: 15,
-            syn_retries: 7,
-            synack_retries: 5,
-            orphan_retries: 8,
-            delayed_ack: Duration::from_millis(40),
-            fin_wait2: Duration::from_secs(60),
-            challenge_interval: Duration::from_millis(500),
-            min_mss: 48,
-            max_ooo_ranges: 256,
-            ephemeral_low: 1024,
-            ephemeral_high: 65_535,
         }
     }
 }

@@ -14,11 +14,10 @@
 
 mod config;
 mod readiness;
-mod snapshot;
 
-pub use config::{Cidr, Config, TcpConfig, UdpConfig};
+pub use crate::tcp::{Keepalive, TcpConfig, TcpInfo, TcpOptions};
+pub use config::{Cidr, Config, UdpConfig};
 pub use readiness::Readiness;
-pub use snapshot::TcpInfo;
 
 use crate::buf::{Slice, Slices};
 use crate::error::{Error, Result};
@@ -27,7 +26,6 @@ use crate::tcp::state::State;
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::{RxFrame, TxFrame};
-use core::time::Duration;
 use std::net::SocketAddr;
 
 macro_rules! handle {
@@ -74,46 +72,6 @@ pub enum Shutdown {
     Write,
     /// Neither.
     Both,
-}
-
-/// Settings of one connection, or of a listener for the connections it accepts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TcpOptions {
-    /// Send small segments at once (TCP_NODELAY): Nagle's algorithm is off.
-    pub nodelay: bool,
-    /// TTL of its packets.
-    pub ttl: u8,
-    /// DSCP and ECN byte of its packets.
-    pub tos: u8,
-    /// What `close` does with unsent data: `None` goes on in the background, zero resets the connection. (A longer
-    /// time is the caller's to wait.)
-    pub linger: Option<Duration>,
-    /// Keepalive, off by default.
-    pub keepalive: Option<Keepalive>,
-    /// How long sent data may stay unacknowledged before the connection is given up (TCP_USER_TIMEOUT); `None` means by
-    /// the retry limit.
-    pub user_timeout: Option<Duration>,
-    /// Send buffer in bytes.
-    pub send_buffer: usize,
-    /// Receive buffer in bytes.
-    pub recv_buffer: usize,
-}
-
-/// Keepalive's times (RFC 9293 3.8.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keepalive {
-    /// Idle time before the first probe; 2 hours by default.
-    pub idle: Duration,
-    /// Time between probes; 75 s by default.
-    pub interval: Duration,
-    /// Unanswered probes before the connection is given up; 9 by default.
-    pub count: u32,
-}
-
-impl Default for Keepalive {
-    fn default() -> Self {
-        Keepalive { idle: Duration::from_secs(7200), interval: Duration::from_secs(75), count: 9 }
-    }
 }
 
 /// The stack. See the [module's page](self) for how to drive it.

@@ -1,4 +1,16 @@
 //! TCP (RFC 9293 and its companions). Skeleton.
+pub mod cc;
+pub mod config;
+pub mod info;
+pub mod options;
+pub mod recovery;
+pub mod rto;
+pub mod rtt;
 pub mod segment;
 pub mod seq;
 pub mod state;
+pub mod tuple;
+
+pub use config::TcpConfig;
+pub use info::TcpInfo;
+pub use options::{Keepalive, TcpOptions};

@@ -122,16 +122,131 @@ pub struct TcpHeader {
     pub options: TcpOptions,
 }
 
+/// The length of a header without options, in bytes.
+pub const MIN_HEADER_LEN: usize = 20;
+
+/// Where the checksum field stands in the header.
+pub const CHECKSUM_OFFSET: usize = 16;
+
 /// Parses the TCP header at the start of `bytes` (an IP payload) and gives it with the length of the header in bytes.
-/// The checksum is not looked at; see [`checksum`](super::checksum).
+/// The checksum is not looked at; see [`checksum`](super::checksum). Options that only a SYN may carry are ignored
+/// elsewhere (MUST-65).
+///
+/// # Errors
+/// `TcpMalformed` if the bytes end before the header does, or the data offset is below five.
 pub fn parse(bytes: &[u8]) -> Result<(TcpHeader, usize), DropReason> {
-    let _ = bytes;
-    unimplemented!("wire")
+    let slice = etherparse::TcpHeaderSlice::from_slice(bytes).map_err(|_| DropReason::TcpMalformed)?;
+    let flags = Flags(slice.slice()[13]);
+    let options = TcpOptions::parse(slice.options());
+    let header = TcpHeader {
+        src_port: slice.source_port(),
+        dst_port: slice.destination_port(),
+        seq: slice.sequence_number(),
+        ack: slice.acknowledgment_number(),
+        flags,
+        wnd: slice.window_size(),
+        up: slice.urgent_pointer(),
+        options: if flags.syn() { options } else { options.without_syn_only() },
+    };
+    Ok((header, slice.slice().len()))
 }
 
 /// Writes `header` to the start of `buf`, with a zero checksum field, and gives its length (20 to 60 bytes, a
-/// multiple of four, zero-padded after the options, RFC 9293 MUST-69).
+/// multiple of four). Options that only a SYN may carry are left out elsewhere (MUST-65).
+///
+/// # Panics
+/// If `buf` is shorter.
 pub fn emit(header: &TcpHeader, buf: &mut [u8]) -> usize {
-    let _ = (header, buf);
-    unimplemented!("wire")
+    let options = if header.flags.syn() { header.options } else { header.options.without_syn_only() };
+    let len = MIN_HEADER_LEN + options.emit(&mut buf[MIN_HEADER_LEN..]);
+    buf[0..2].copy_from_slice(&header.src_port.to_be_bytes());
+    buf[2..4].copy_from_slice(&header.dst_port.to_be_bytes());
+    buf[4..8].copy_from_slice(&header.seq.to_be_bytes());
+    buf[8..12].copy_from_slice(&header.ack.to_be_bytes());
+    buf[12] = ((len / 4) as u8) << 4;
+    buf[13] = header.flags.0;
+    buf[14..16].copy_from_slice(&header.wnd.to_be_bytes());
+    buf[16..18].fill(0);
+    buf[18..20].copy_from_slice(&header.up.to_be_bytes());
+    len
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tcp_options::tests::any_options;
+    use super::*;
+    use proptest::prelude::*;
+
+    prop_compose! {
+        fn any_header()(
+            ports in any::<(u16, u16)>(),
+            numbers in any::<(u32, u32)>(),
+            flags in any::<u8>(),
+            rest in any::<(u16, u16)>(),
+            options in any_options(),
+        ) -> TcpHeader {
+            let flags = Flags(flags);
+            TcpHeader {
+                src_port: ports.0,
+                dst_port: ports.1,
+                seq: numbers.0,
+                ack: numbers.1,
+                flags,
+                wnd: rest.0,
+                up: rest.1,
+                options: if flags.syn() { options } else { options.without_syn_only() },
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_emitted_parses_to_the_same(mut header in any_header(), payload in any::<[u8; 5]>()) {
+            let mut buf = [0xee; 65];
+            let len = emit(&header, &mut buf);
+            buf[len..len + 5].copy_from_slice(&payload);
+            let (parsed, parsed_len) = parse(&buf[..len + 5]).unwrap();
+            prop_assert_eq!(parsed_len, len);
+            prop_assert_eq!(len, 20 + header.options.encoded_len());
+            // SACK blocks that did not fit are gone; see tcp_options.
+            header.options.sack = parsed.options.sack;
+            prop_assert_eq!(parsed, header);
+        }
+
+        #[test]
+        fn no_bytes_break_the_parser(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            if let Ok((_, len)) = parse(&bytes) {
+                prop_assert!((20..=60).contains(&len) && len <= bytes.len());
+            }
+        }
+
+        /// MUST-65, both ways.
+        #[test]
+        fn the_mss_travels_only_in_a_syn(flags in any::<u8>(), mss in any::<u16>()) {
+            let flags = Flags(flags);
+            let options = TcpOptions { mss: Some(mss), ..TcpOptions::default() };
+            let header = TcpHeader { flags, options, ..TcpHeader::default() };
+            let mut buf = [0; 60];
+            let len = emit(&header, &mut buf);
+            prop_assert_eq!(len, if flags.syn() { 24 } else { 20 });
+            emit(&TcpHeader { flags: Flags::SYN, ..header }, &mut buf);
+            buf[13] = flags.0;
+            let (parsed, _) = parse(&buf[..24]).unwrap();
+            prop_assert_eq!(parsed.options.mss, flags.syn().then_some(mss));
+        }
+    }
+
+    #[test]
+    fn a_wrong_data_offset_is_refused() {
+        let mut buf = [0; 60];
+        let len = emit(&TcpHeader::default(), &mut buf);
+        for words in 0..=15u8 {
+            buf[12] = words << 4;
+            assert_eq!(parse(&buf[..len]).is_ok(), words == 5, "data offset {words} in 20 bytes");
+            assert_eq!(parse(&buf[..60]).is_ok(), words >= 5, "data offset {words} in 60 bytes");
+        }
+        for short in 0..20 {
+            assert_eq!(parse(&buf[..short]), Err(DropReason::TcpMalformed));
+        }
+    }
 }

@@ -1,6 +1,6 @@
-//! What `ss` shows: a copy of a connection's numbers at one moment.
+//! What `ss` and TCP_INFO show: a copy of a connection's numbers at one moment.
 
-use crate::tcp::state::State;
+use super::state::State;
 use core::time::Duration;
 use std::net::SocketAddr;
 

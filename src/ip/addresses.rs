@@ -1,0 +1,163 @@
+//! Which addresses are ours, which belong to one host, and which to many (RFC 1122 3.2.1.3).
+
+use crate::error::{Error, Result};
+use crate::stack::Cidr;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Our own addresses.
+#[derive(Clone, Debug)]
+pub(super) struct Addresses(Vec<Cidr>);
+
+impl Addresses {
+    /// Takes addresses that hosts may have.
+    pub(super) fn new(addresses: &[Cidr]) -> Result<Addresses> {
+        if addresses.is_empty() {
+            return Err(Error::InvalidInput("the stack needs an address"));
+        }
+        let own = Addresses(addresses.to_vec());
+        for cidr in addresses {
+            match cidr.addr {
+                IpAddr::V6(_) => return Err(Error::Unsupported),
+                IpAddr::V4(_) if cidr.prefix > 32 => return Err(Error::InvalidInput("prefix longer than 32 bits")),
+                IpAddr::V4(a) if a.is_loopback() || !is_unicast(a) || own.is_subnet_broadcast(a) => {
+                    return Err(Error::InvalidInput("not an address that a host can have"));
+                }
+                IpAddr::V4(_) => {}
+            }
+        }
+        Ok(own)
+    }
+
+    /// Whether `addr` is one of ours; the loopback network always is.
+    pub(super) fn is_local(&self, addr: IpAddr) -> bool {
+        self.is_own(addr) || addr.is_ipv4() && addr.is_loopback()
+    }
+
+    fn is_own(&self, addr: IpAddr) -> bool {
+        self.0.iter().any(|own| own.addr == addr)
+    }
+
+    /// Whether `addr` means every host of a network of ours: 255.255.255.255, a prefix's last address, and its first,
+    /// which 4.2BSD used (RFC 1122 3.3.6).
+    pub(super) fn is_broadcast(&self, addr: IpAddr) -> bool {
+        let IpAddr::V4(addr) = addr else {
+            return false;
+        };
+        addr.is_broadcast() || self.is_subnet_broadcast(addr)
+    }
+
+    fn is_subnet_broadcast(&self, addr: Ipv4Addr) -> bool {
+        self.0.iter().any(|own| {
+            own.broadcast().is_some_and(|last| {
+                let hosts = u32::MAX.checked_shr(u32::from(own.prefix)).unwrap_or(0);
+                addr == last || addr.to_bits() == last.to_bits() & !hosts
+            })
+        })
+    }
+
+    /// Whether `addr` is that of one host, ours or another's.
+    pub(super) fn is_host(&self, addr: IpAddr) -> bool {
+        match addr {
+            IpAddr::V4(v4) => is_unicast(v4) && !self.is_subnet_broadcast(v4),
+            IpAddr::V6(_) => false,
+        }
+    }
+
+    /// Our address from which packets to `dst` go: `dst` itself where it is ours, else that with the longest prefix
+    /// that holds `dst`, else the first.
+    pub(super) fn source_for(&self, dst: IpAddr) -> Option<IpAddr> {
+        if dst.is_ipv6() {
+            return None;
+        }
+        if self.is_own(dst) {
+            return Some(dst);
+        }
+        if dst.is_loopback() {
+            return Some(Ipv4Addr::LOCALHOST.into());
+        }
+        // The first of equals, so not `max_by_key`.
+        let mut best: Option<&Cidr> = None;
+        for own in self.0.iter().filter(|own| own.contains(dst)) {
+            if best.is_none_or(|best| own.prefix > best.prefix) {
+                best = Some(own);
+            }
+        }
+        best.or(self.0.first()).map(|own| own.addr)
+    }
+}
+
+/// Whether `addr` could be a host's on any network: not 0/8, multicast or class E.
+pub(super) fn is_unicast(addr: Ipv4Addr) -> bool {
+    !matches!(addr.octets()[0], 0 | 224..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(cidrs: &[(&str, u8)]) -> Result<Addresses> {
+        let cidrs: Vec<Cidr> = cidrs.iter().map(|&(addr, prefix)| Cidr::new(ip(addr), prefix)).collect();
+        Addresses::new(&cidrs)
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    /// 1122-49.
+    #[test]
+    fn every_form_of_broadcast_is_known() {
+        let own = addresses(&[("10.1.2.3", 24), ("192.0.2.9", 30), ("198.51.100.4", 31), ("203.0.113.7", 32)]).unwrap();
+        for yes in ["255.255.255.255", "10.1.2.255", "10.1.2.0", "192.0.2.11", "192.0.2.8"] {
+            assert!(own.is_broadcast(ip(yes)) && !own.is_host(ip(yes)), "{yes}");
+        }
+        // Prefixes of 31 and 32 bits have no broadcast address (RFC 3021), and other networks' are not known.
+        for no in ["10.1.3.255", "10.1.2.3", "192.0.2.10", "198.51.100.4", "198.51.100.5", "203.0.113.7", "8.8.8.8"] {
+            assert!(!own.is_broadcast(ip(no)) && own.is_host(ip(no)), "{no}");
+        }
+        for none in ["0.0.0.0", "0.1.2.3", "224.0.0.1", "239.9.9.9", "240.0.0.1", "2001:db8::1"] {
+            assert!(!own.is_broadcast(ip(none)) && !own.is_host(ip(none)), "{none}");
+        }
+    }
+
+    #[test]
+    fn the_source_has_the_longest_prefix_that_holds_the_destination() {
+        let own = addresses(&[("10.0.0.1", 8), ("10.1.0.1", 16), ("10.1.0.2", 16), ("192.0.2.1", 24)]).unwrap();
+        let cases = [
+            ("10.1.9.9", "10.1.0.1"),
+            ("10.2.9.9", "10.0.0.1"),
+            ("10.1.255.255", "10.1.0.1"),
+            ("192.0.2.77", "192.0.2.1"),
+            ("8.8.8.8", "10.0.0.1"),
+            ("10.1.0.2", "10.1.0.2"),
+            ("127.0.0.9", "127.0.0.1"),
+            ("255.255.255.255", "10.0.0.1"),
+        ];
+        for (dst, src) in cases {
+            assert_eq!(own.source_for(ip(dst)), Some(ip(src)), "to {dst}");
+        }
+        assert_eq!(own.source_for(ip("2001:db8::1")), None);
+    }
+
+    #[test]
+    fn only_hosts_addresses_are_taken() {
+        for bad in ["0.0.0.0", "127.0.0.1", "224.0.0.1", "250.1.1.1", "255.255.255.255", "10.0.0.255", "10.0.0.0"] {
+            assert!(matches!(addresses(&[(bad, 24)]), Err(Error::InvalidInput(_))), "{bad}");
+        }
+        assert!(matches!(addresses(&[]), Err(Error::InvalidInput(_))));
+        assert!(matches!(addresses(&[("10.0.0.1", 33)]), Err(Error::InvalidInput(_))));
+        assert!(matches!(addresses(&[("2001:db8::1", 64)]), Err(Error::Unsupported)));
+        assert!(addresses(&[("10.0.0.0", 31), ("10.0.0.255", 32), ("10.9.9.9", 0)]).is_ok());
+    }
+
+    #[test]
+    fn loopback_is_always_ours() {
+        let own = addresses(&[("10.0.0.1", 24)]).unwrap();
+        for yes in ["127.0.0.1", "127.255.1.1", "10.0.0.1"] {
+            assert!(own.is_local(ip(yes)), "{yes}");
+        }
+        for no in ["10.0.0.2", "128.0.0.1", "::1"] {
+            assert!(!own.is_local(ip(no)), "{no}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! A connection's settings (what the user chose) and what the two SYNs agreed on.
+
+use super::seq::Seq;
+use crate::error::{Error, Result};
+use crate::wire::tcp_options::TcpOptions as WireOptions;
+use core::time::Duration;
+
+/// Settings of one connection, or of a listener for the connections it accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpOptions {
+    /// Send small segments at once (TCP_NODELAY): Nagle's algorithm is off.
+    pub nodelay: bool,
+    /// TTL of its packets, 1 to 255.
+    pub ttl: u8,
+    /// DSCP and ECN byte of its packets.
+    pub tos: u8,
+    /// What `close` does with unsent data: `None` goes on in the background, zero resets the connection. (A longer
+    /// time is the caller's to wait.)
+    pub linger: Option<Duration>,
+    /// Keepalive, off by default.
+    pub keepalive: Option<Keepalive>,
+    /// How long sent data may stay unacknowledged before the connection is given up (TCP_USER_TIMEOUT); `None` means by
+    /// the retry limit.
+    pub user_timeout: Option<Duration>,
+    /// Send buffer in bytes.
+    pub send_buffer: usize,
+    /// Receive buffer in bytes: the most that the window offers.
+    pub recv_buffer: usize,
+}
+
+/// Keepalive's times (RFC 9293 3.8.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Idle time before the first probe; 2 hours by default.
+    pub idle: Duration,
+    /// Time between probes; 75 s by default.
+    pub interval: Duration,
+    /// Unanswered probes before the connection is given up; 9 by default.
+    pub count: u32,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Keepalive { idle: Duration::from_secs(7200), interval: Duration::from_secs(75), count: 9 }
+    }
+}
+
+/// Smallest and largest buffer that can be asked for, in bytes.
+const BUFFER_RANGE: core::ops::RangeInclusive<usize> = 1024..=1 << 29;
+
+impl TcpOptions {
+    /// Checks every field's range.
+    ///
+    /// # Errors
+    /// `InvalidInput`, saying which is wrong.
+    pub fn validate(&self) -> Result<()> {
+        if self.ttl == 0 {
+            return Err(Error::InvalidInput("a TTL of 0 cannot be sent"));
+        }
+        if let Some(k) = self.keepalive
+            && (k.idle.is_zero() || k.interval.is_zero() || k.count == 0)
+        {
+            return Err(Error::InvalidInput("keepalive times and count must not be zero"));
+        }
+        if self.user_timeout.is_some_and(|t| t.is_zero()) {
+            return Err(Error::InvalidInput("a user time-out must not be zero"));
+        }
+        if !BUFFER_RANGE.contains(&self.send_buffer) || !BUFFER_RANGE.contains(&self.recv_buffer) {
+            return Err(Error::InvalidInput("buffers are 1 KiB to 512 MiB"));
+        }
+        Ok(())
+    }
+}
+
+/// What the SYNs agreed on, from our side.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Negotiated {
+    /// The MSS that bounds what we send: the smaller of the peer's and our link's, options not yet taken off.
+    pub mss: u16,
+    /// Shift of the window that the peer announces.
+    pub snd_shift: u8,
+    /// Shift of the window that we announce.
+    pub rcv_shift: u8,
+    /// Whether both sides offered window scaling.
+    pub window_scaling: bool,
+    /// Whether SACK blocks may be sent and are understood (RFC 2018).
+    pub sack: bool,
+    /// Set if time stamps are in use (RFC 7323).
+    pub timestamps: Option<Timestamps>,
+}
+
+/// Time stamps' state (RFC 7323 4).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timestamps {
+    /// Added to our clock of milliseconds, so that it tells nobody our uptime (7.1).
+    pub offset: u32,
+    /// TS.Recent: the peer's latest valid time stamp.
+    pub recent: u32,
+    /// When TS.Recent was set.
+    pub recent_at: crate::time::Instant,
+    /// Last.ACK.sent.
+    pub last_ack_sent: Seq,
+}
+
+/// TS.Recent counts no more after 24 days, when its sign could be wrong (RFC 7323 5.5).
+const TS_RECENT_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
+
+impl Timestamps {
+    /// Our clock at `now`: 1 ms a tick.
+    pub fn value(&self, now: crate::time::Instant) -> u32 {
+        (now.as_millis() as u32).wrapping_add(self.offset)
+    }
+
+    /// The time-stamps option of a segment sent at `now`.
+    pub fn option(&self, now: crate::time::Instant) -> (u32, u32) {
+        (self.value(now), self.recent)
+    }
+
+    /// How long ago the time stamp that the peer echoes was sent, or `None` if it was never ours to send.
+    pub fn elapsed(&self, now: crate::time::Instant, echo: u32) -> Option<Duration> {
+        let ticks = self.value(now).wrapping_sub(echo);
+        (ticks < 1 << 31 && u64::from(ticks) <= now.as_millis()).then(|| Duration::from_millis(u64::from(ticks)))
+    }
+
+    /// PAWS (RFC 7323 5.3, R1): whether a segment with `value` is an old duplicate.
+    pub fn is_old(&self, now: crate::time::Instant, value: u32) -> bool {
+        (value.wrapping_sub(self.recent) as i32) < 0 && now.since(self.recent_at) < TS_RECENT_LIFE
+    }
+
+    /// Takes the time stamp of a valid segment, if the segment reaches back to the last ACK that we sent
+    /// (RFC 7323 4.3), so that a delayed ACK echoes the earliest.
+    pub fn update(&mut self, now: crate::time::Instant, seq: Seq, value: u32) {
+        if !self.is_old(now, value) && seq.at_or_before(self.last_ack_sent) {
+            self.recent = value;
+            self.recent_at = now;
+        }
+    }
+}
+
+/// What a SYN or SYN,ACK of the peer told us.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerSyn {
+    /// Its MSS, floored, 536 if it named none (RFC 9293 3.7.1, MUST-15).
+    pub mss: u16,
+    /// Its window scale, at most 14.
+    pub window_scale: Option<u8>,
+    /// Whether it understands SACK.
+    pub sack: bool,
+    /// Its time stamp.
+    pub timestamp: Option<u32>,
+}
+
+/// The MSS of a peer that names none, over IPv4.
+const DEFAULT_MSS: u16 = 536;
+/// The largest shift (RFC 7323 2.3); a larger one counts as this.
+const MAX_SHIFT: u8 = 14;
+
+impl PeerSyn {
+    /// Reads the options of a SYN. An MSS of zero counts as none; one below `min_mss` as `min_mss`.
+    pub fn read(options: &WireOptions, min_mss: u16) -> Self {
+        let mss = options.mss.filter(|&m| m != 0).unwrap_or(DEFAULT_MSS);
+        PeerSyn {
+            mss: mss.max(min_mss),
+            window_scale: options.window_scale.map(|s| s.min(MAX_SHIFT)),
+            sack: options.sack_permitted,
+            timestamp: options.timestamps.map(|(value, _)| value),
+        }
+    }
+}
+
+/// The smallest shift that lets a window of `buffer` bytes be announced in 16 bits.
+pub fn window_shift(buffer: usize) -> u8 {
+    (0..MAX_SHIFT).find(|&s| (65_535usize << s) >= buffer).unwrap_or(MAX_SHIFT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+
+    #[test]
+    fn shifts_cover_the_buffer() {
+        assert_eq!(
+            (window_shift(65_535), window_shift(65_536), window_shift(1 << 18), window_shift(1 << 30)),
+            (0, 1, 3, 14)
+        );
+    }
+
+    #[test]
+    fn a_syns_options_are_floored_and_clamped() {
+        let read = |mss, window_scale| {
+            let peer = PeerSyn::read(&WireOptions { mss, window_scale, ..Default::default() }, 48);
+            (peer.mss, peer.window_scale)
+        };
+        assert_eq!(read(None, None), (536, None));
+        assert_eq!(read(Some(0), Some(15)), (536, Some(14)));
+        assert_eq!(read(Some(1), Some(255)), (48, Some(14)));
+        assert_eq!(read(Some(9000), Some(7)), (9000, Some(7)));
+    }
+
+    #[test]
+    fn old_time_stamps_count_no_more_after_24_days() {
+        let mut ts = Timestamps { recent: 1000, ..Default::default() };
+        let soon = Instant::from_millis(5);
+        assert!(ts.is_old(soon, 999) && !ts.is_old(soon, 1000) && !ts.is_old(soon, 1000 + (1 << 30)));
+        assert!(!ts.is_old(Instant::ZERO + TS_RECENT_LIFE, 999));
+        ts.last_ack_sent = Seq(50);
+        ts.update(soon, Seq(51), 2000);
+        assert_eq!(ts.recent, 1000, "a later segment does not move it: a delayed ACK echoes the earliest");
+        ts.update(soon, Seq(50), 2000);
+        assert_eq!((ts.recent, ts.recent_at), (2000, soon));
+    }
+
+    #[test]
+    fn echoes_of_what_we_never_sent_are_no_measurement() {
+        let ts = Timestamps { offset: 0xffff_fff0, ..Default::default() };
+        let now = Instant::from_millis(100);
+        let sent = ts.value(Instant::from_millis(70));
+        assert_eq!(ts.elapsed(now, sent), Some(Duration::from_millis(30)));
+        assert_eq!(ts.elapsed(now, ts.value(now).wrapping_add(1)), None);
+        assert_eq!(ts.elapsed(now, ts.offset.wrapping_sub(1)), None);
+    }
+}

@@ -1,0 +1,137 @@
+//! The retransmission timer (RFC 6298 5) and how long to go on trying (RFC 9293 3.8.3: R1 and R2).
+//!
+//! The timer has no on and off: [`Connection`](super::connection::Connection) computes its deadline from what is
+//! outstanding. Here stands only since when it runs and how far it is backed off. The same timer paces zero-window
+//! probes (RFC 9293 3.8.6.1), for which backing off without end is right and giving up is not.
+
+use super::config::TcpConfig;
+use super::rtt::Rtt;
+use crate::time::Instant;
+use core::time::Duration;
+
+/// The timer's state.
+#[derive(Clone, Debug)]
+pub struct RtoTimer {
+    /// Since when the timer runs, while anything is outstanding.
+    base: Instant,
+    /// How often it ran out in a row: the RTO is doubled as often.
+    backoff: u32,
+    /// Time-outs in a row that the peer answered with nothing at all.
+    unanswered: u32,
+    /// Since when the peer owes an answer.
+    owed_since: Instant,
+    /// The RTO before any sample: 3 s if the SYN was lost (RFC 6298 5.7), else the configured 1 s.
+    initial: Duration,
+}
+
+/// RFC 6298 5.7: the RTO when data start after a SYN was lost.
+const RTO_AFTER_LOST_SYN: Duration = Duration::from_secs(3);
+
+impl RtoTimer {
+    /// A timer that starts at `now`.
+    pub fn new(now: Instant, initial: Duration) -> Self {
+        RtoTimer { base: now, backoff: 0, unanswered: 0, owed_since: now, initial }
+    }
+
+    /// The SYN had to be sent again.
+    pub fn on_lost_syn(&mut self) {
+        self.initial = self.initial.max(RTO_AFTER_LOST_SYN);
+    }
+
+    /// Something became outstanding where nothing was.
+    pub fn start(&mut self, now: Instant) {
+        self.restart(now);
+        self.owed_since = now;
+    }
+
+    /// Runs it anew with the same back-off (RFC 6298 5.3).
+    pub fn restart(&mut self, now: Instant) {
+        self.base = now;
+    }
+
+    /// New data was acknowledged: the path works.
+    pub fn on_progress(&mut self, now: Instant) {
+        self.backoff = 0;
+        self.unanswered = 0;
+        self.start(now);
+    }
+
+    /// The peer answered a zero-window probe: it lives, and the connection stays (RFC 9293 MUST-37).
+    pub fn on_answer(&mut self, now: Instant) {
+        self.unanswered = 0;
+        self.owed_since = now;
+    }
+
+    /// The timer ran out at `now` (RFC 6298 5.5, 5.6).
+    pub fn on_timeout(&mut self, now: Instant) {
+        self.backoff = self.backoff.saturating_add(1);
+        self.unanswered = self.unanswered.saturating_add(1);
+        self.restart(now);
+    }
+
+    /// The RTO with its back-off.
+    pub fn interval(&self, rtt: &Rtt, config: &TcpConfig) -> Duration {
+        let rto = rtt.rto(self.initial, config.min_rto, config.max_rto);
+        rto.saturating_mul(1u32.checked_shl(self.backoff.min(31)).unwrap_or(u32::MAX)).min(config.max_rto)
+    }
+
+    /// When it runs out.
+    pub fn deadline(&self, rtt: &Rtt, config: &TcpConfig) -> Instant {
+        self.base + self.interval(rtt, config)
+    }
+
+    /// Time-outs in a row.
+    pub fn backoff(&self) -> u32 {
+        self.backoff
+    }
+
+    /// Time-outs in a row without any answer.
+    pub fn unanswered(&self) -> u32 {
+        self.unanswered
+    }
+
+    /// When a user time-out of `limit` passes.
+    pub fn user_deadline(&self, limit: Duration) -> Instant {
+        self.owed_since + limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_doubles_up_to_the_ceiling_and_falls_back_on_progress() {
+        let config = TcpConfig::default();
+        let (mut timer, rtt, now) = (RtoTimer::new(Instant::ZERO, config.initial_rto), Rtt::default(), Instant::ZERO);
+        let mut seconds = Vec::new();
+        for _ in 0..9 {
+            seconds.push(timer.interval(&rtt, &config).as_secs());
+            timer.on_timeout(now);
+        }
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 64, 120, 120]);
+        for _ in 0..100 {
+            timer.on_timeout(now);
+        }
+        assert_eq!(timer.interval(&rtt, &config), config.max_rto);
+        timer.on_progress(now);
+        assert_eq!((timer.interval(&rtt, &config).as_secs(), timer.backoff(), timer.unanswered()), (1, 0, 0));
+    }
+
+    #[test]
+    fn a_lost_syn_makes_the_first_rto_three_seconds() {
+        let config = TcpConfig::default();
+        let mut timer = RtoTimer::new(Instant::ZERO, config.initial_rto);
+        timer.on_lost_syn();
+        assert_eq!(timer.deadline(&Rtt::default(), &config), Instant::from_millis(3000));
+    }
+
+    #[test]
+    fn an_answered_probe_is_no_reason_to_give_up() {
+        let mut timer = RtoTimer::new(Instant::ZERO, Duration::from_secs(1));
+        timer.on_timeout(Instant::from_millis(1000));
+        timer.on_answer(Instant::from_millis(1001));
+        assert_eq!((timer.backoff(), timer.unanswered()), (1, 0));
+        assert_eq!(timer.user_deadline(Duration::from_secs(2)), Instant::from_millis(3001));
+    }
+}

@@ -1,0 +1,123 @@
+//! Round-trip time: which segment is timed, and what the samples say (RFC 6298 2, Karn's rule in 3).
+
+use super::seq::Seq;
+use crate::time::Instant;
+use core::time::Duration;
+
+/// Clock granularity G of RFC 6298: the unit of time stamps.
+const GRANULARITY: Duration = Duration::from_millis(1);
+
+/// SRTT and RTTVAR, and the one segment being timed.
+#[derive(Clone, Debug, Default)]
+pub struct Rtt {
+    srtt: Option<Duration>,
+    rttvar: Duration,
+    timed: Option<(Seq, Instant)>,
+}
+
+impl Rtt {
+    /// The smoothed round-trip time, once there was a sample.
+    pub fn srtt(&self) -> Option<Duration> {
+        self.srtt
+    }
+
+    /// The round-trip time's variation.
+    pub fn rttvar(&self) -> Duration {
+        self.rttvar
+    }
+
+    /// New data up to `end` was sent at `now`: times it, if nothing is being timed.
+    pub fn on_sent(&mut self, end: Seq, now: Instant) {
+        self.timed.get_or_insert((end, now));
+    }
+
+    /// Something is sent again: its ACK would be ambiguous, so the timing is given up (Karn).
+    pub fn on_retransmit(&mut self) {
+        self.timed = None;
+    }
+
+    /// `una` is acknowledged at `now`. `by_timestamp` is what a time stamp's echo says, which is used where nothing was
+    /// timed, that is, after retransmissions. Says whether there was a sample.
+    pub fn on_ack(&mut self, una: Seq, now: Instant, by_timestamp: Option<Duration>) -> bool {
+        let timed = self.timed.take_if(|(end, _)| una.at_or_after(*end)).map(|(_, sent)| now.since(sent));
+        let waiting = self.timed.is_some();
+        match timed.or(by_timestamp.filter(|_| !waiting)) {
+            Some(sample) => {
+                self.sample(sample);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// One measurement R' (RFC 6298 2.2, 2.3: RTTVAR before SRTT).
+    pub fn sample(&mut self, r: Duration) {
+        match self.srtt {
+            None => {
+                self.srtt = Some(r);
+                self.rttvar = r / 2;
+            }
+            Some(srtt) => {
+                self.rttvar = (self.rttvar * 3 + srtt.abs_diff(r)) / 4;
+                self.srtt = Some((srtt * 7 + r) / 8);
+            }
+        }
+    }
+
+    /// RTO = SRTT + max(G, 4 * RTTVAR), within `min` and `max`; `initial` before the first sample.
+    pub fn rto(&self, initial: Duration, min: Duration, max: Duration) -> Duration {
+        match self.srtt {
+            None => initial.min(max),
+            Some(srtt) => (srtt + GRANULARITY.max(self.rttvar * 4)).clamp(min, max),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn rto(rtt: &Rtt) -> Duration {
+        rtt.rto(1000 * MS, MS, 120_000 * MS)
+    }
+
+    #[test]
+    fn rfc6298_formulas() {
+        let mut rtt = Rtt::default();
+        assert_eq!(rto(&rtt), 1000 * MS);
+        rtt.sample(100 * MS);
+        assert_eq!((rtt.srtt(), rtt.rttvar(), rto(&rtt)), (Some(100 * MS), 50 * MS, 300 * MS));
+        rtt.sample(200 * MS);
+        // RTTVAR = 3/4 * 50 + 1/4 * |100 - 200|; SRTT = 7/8 * 100 + 1/8 * 200
+        assert_eq!((rtt.srtt(), rtt.rttvar()), (Some(Duration::from_micros(112_500)), Duration::from_micros(62_500)));
+        assert_eq!(rto(&rtt), Duration::from_micros(112_500 + 250_000));
+        assert_eq!(rtt.rto(1000 * MS, 500 * MS, 1000 * MS), 500 * MS);
+    }
+
+    #[test]
+    fn the_granularity_is_a_floor_of_the_variation() {
+        let mut rtt = Rtt::default();
+        for _ in 0..200 {
+            rtt.sample(50 * MS);
+        }
+        assert_eq!(rto(&rtt), 51 * MS);
+    }
+
+    #[test]
+    fn karns_rule() {
+        let mut rtt = Rtt::default();
+        let at = Instant::from_millis;
+        rtt.on_sent(Seq(100), at(0));
+        rtt.on_sent(Seq(200), at(5));
+        assert!(!rtt.on_ack(Seq(50), at(10), None));
+        rtt.on_retransmit();
+        assert!(!rtt.on_ack(Seq(200), at(20), None), "the ACK of a retransmission is no sample");
+        assert!(rtt.on_ack(Seq(200), at(20), Some(15 * MS)), "unless a time stamp tells which was acknowledged");
+        assert_eq!(rtt.srtt(), Some(15 * MS));
+        rtt.on_sent(Seq(300), at(30));
+        assert!(rtt.on_ack(Seq(300), at(53), Some(24 * MS)));
+        assert_eq!(rtt.srtt(), Some((15 * MS * 7 + 23 * MS) / 8), "our own clock is finer than the time stamps");
+    }
+}

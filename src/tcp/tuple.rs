@@ -1,0 +1,51 @@
+//! The four-tuple that names a connection.
+
+use core::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// Local and remote address and port (RFC 9293 3.1: a pair of sockets).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FourTuple {
+    /// Our address.
+    pub local_addr: IpAddr,
+    /// The peer's address.
+    pub remote_addr: IpAddr,
+    /// Our port.
+    pub local_port: u16,
+    /// The peer's port.
+    pub remote_port: u16,
+}
+
+impl FourTuple {
+    /// The tuple of two socket addresses.
+    pub fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+        FourTuple {
+            local_addr: local.ip(),
+            remote_addr: remote.ip(),
+            local_port: local.port(),
+            remote_port: remote.port(),
+        }
+    }
+
+    /// Our end.
+    pub fn local(&self) -> SocketAddr {
+        SocketAddr::new(self.local_addr, self.local_port)
+    }
+
+    /// The peer's end.
+    pub fn remote(&self) -> SocketAddr {
+        SocketAddr::new(self.remote_addr, self.remote_port)
+    }
+}
+
+impl fmt::Debug for FourTuple {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} <-> {}", self.local(), self.remote())
+    }
+}
+
+impl fmt::Display for FourTuple {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
