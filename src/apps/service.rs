@@ -109,7 +109,7 @@ fn with_time_outs(stream: &TcpStream, idle: Duration) -> io::Result<()> {
 
 /// Whether `accept` or `recv_from` failed because the host is shut down, and not because of something that passes.
 fn over(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotConnected | ErrorKind::NetworkDown)
+    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::NetworkDown)
 }
 
 /// A place among those being served, given back when dropped.
