@@ -13,6 +13,7 @@ pub mod icmp;
 pub mod ip;
 pub mod net;
 pub mod rng;
+pub mod runtime;
 pub mod stack;
 pub mod stats;
 #[expect(unsafe_code, reason = "the one room that may: see its page")]
