@@ -15,5 +15,3 @@
 //! Host: Clone (a handle). Host::set_default(&host): TcpStream::connect / TcpListener::bind / UdpSocket::bind use it.
 //! ```
 //! `TcpListener`, `TcpStream`, `UdpSocket`: all methods of std's with the same signatures and `io::ErrorKind`s.
-
-pub use std::net::{TcpListener, TcpStream, UdpSocket};
