@@ -21,4 +21,5 @@ pub mod sys;
 pub mod tcp;
 pub mod time;
 pub mod trace;
+pub mod udp;
 pub mod wire;

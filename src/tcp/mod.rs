@@ -1,12 +1,17 @@
 //! TCP (RFC 9293 and its companions). Skeleton.
+pub mod assembler;
 pub mod cc;
 pub mod config;
 pub mod info;
 pub mod options;
 pub mod recovery;
+pub mod recv;
+pub mod recv_buffer;
 pub mod rto;
 pub mod rtt;
 pub mod segment;
+pub mod send;
+pub mod send_buffer;
 pub mod seq;
 pub mod state;
 pub mod tuple;

@@ -1,0 +1,208 @@
+//! Out-of-order text: what came beyond RCV.NXT and waits for the hole to be filled (RFC 9293 SHLD-31).
+//!
+//! Overlap policy: the first copy of a byte that arrives is the one that is kept; see
+//! `docs/decisions/0005-first-copy-wins.md`. Ranges are disjoint and never touch; their number is bounded, so hostile
+//! one-byte segments cost a bounded amount of memory and time.
+
+use super::seq::{Seq, SeqRange};
+use crate::buf::{Slice, SliceQueue};
+use crate::wire::tcp_options::SackBlocks;
+
+/// One contiguous run of received text.
+#[derive(Debug)]
+struct Run {
+    start: Seq,
+    data: SliceQueue,
+    /// When it last grew, counted in insertions: SACK blocks are sent most recent first.
+    touched: u64,
+}
+
+impl Run {
+    fn end(&self) -> Seq {
+        self.start + self.data.len() as u32
+    }
+}
+
+/// The runs beyond RCV.NXT, in the order of their numbers.
+#[derive(Debug, Default)]
+pub struct Assembler {
+    runs: Vec<Run>,
+    insertions: u64,
+}
+
+impl Assembler {
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Runs held.
+    pub fn runs(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Memory pinned, in bytes.
+    pub fn pinned(&self) -> usize {
+        self.runs.iter().map(|r| r.data.pinned()).sum()
+    }
+
+    /// Holds `text`, which starts at `seq`, except for the bytes that are held already. At most `max_runs` runs are
+    /// kept; says whether the text was taken (a full duplicate counts as taken).
+    pub fn insert(&mut self, seq: Seq, text: &Slice, max_runs: usize) -> bool {
+        self.insertions += 1;
+        let (start, end) = (seq, seq + text.len() as u32);
+        // The runs that the text overlaps or touches: first..last.
+        let first = self.runs.partition_point(|r| r.end().before(start));
+        let last = first + self.runs[first..].partition_point(|r| r.start.at_or_before(end));
+        if first == last {
+            if self.runs.len() >= max_runs {
+                return false;
+            }
+            let mut data = SliceQueue::new();
+            data.push(text.clone());
+            self.runs.insert(first, Run { start, data, touched: self.insertions });
+            return true;
+        }
+        // Join them all into one run, taking from `text` only what fills the holes.
+        let part = |from: Seq, to: Seq| text.slice(from.since(start) as usize..to.since(start) as usize);
+        let mut joined = SliceQueue::new();
+        let mut joined_start = start.min(self.runs[first].start);
+        let mut at = start;
+        for (i, run) in self.runs.drain(first..last).enumerate() {
+            if run.start.after(at) {
+                joined.push(part(at, run.start));
+            }
+            at = at.max(run.end());
+            if i == 0 && joined.is_empty() {
+                // The common case: the text continues a run. Keep its memory.
+                joined_start = run.start;
+                joined = run.data;
+            } else {
+                let mut data = run.data;
+                for slice in data.pop(usize::MAX) {
+                    joined.push(slice);
+                }
+            }
+        }
+        if end.after(at) {
+            joined.push(part(at, end));
+        }
+        self.runs.insert(first, Run { start: joined_start, data: joined, touched: self.insertions });
+        true
+    }
+
+    /// Takes the text that continues at `nxt`, if there is some now, and drops what lies before it.
+    pub fn take(&mut self, nxt: Seq) -> SliceQueue {
+        let mut ready = SliceQueue::new();
+        while let Some(run) = self.runs.first()
+            && run.start.at_or_before(nxt)
+        {
+            let mut run = self.runs.remove(0);
+            if run.end().after(nxt) {
+                run.data.advance(nxt.since(run.start) as usize);
+                ready = run.data;
+            }
+        }
+        ready
+    }
+
+    /// The runs as SACK blocks: the one that grew last first (RFC 2018 4).
+    pub fn sack_blocks(&self) -> SackBlocks {
+        let mut blocks = SackBlocks::default();
+        let mut below = u64::MAX;
+        while let Some(run) = self.runs.iter().filter(|r| r.touched < below).max_by_key(|r| r.touched) {
+            if !blocks.push((run.start.0, run.end().0)) {
+                break;
+            }
+            below = run.touched;
+        }
+        blocks
+    }
+
+    /// The runs, for tests and debug checks.
+    pub fn ranges(&self) -> impl Iterator<Item = SeqRange> + '_ {
+        self.runs.iter().map(|r| SeqRange { start: r.start, end: r.end() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn insert(a: &mut Assembler, seq: u32, text: &[u8]) -> bool {
+        a.insert(Seq(seq), &Slice::copy_of(text), 8)
+    }
+
+    fn bytes(mut q: SliceQueue) -> Vec<u8> {
+        q.pop(usize::MAX).iter().flat_map(|s| s.to_vec()).collect()
+    }
+
+    #[test]
+    fn the_first_copy_of_a_byte_wins() {
+        let mut a = Assembler::default();
+        assert!(insert(&mut a, 10, b"AAAA"));
+        assert!(insert(&mut a, 8, b"bbbbbbbb"));
+        assert_eq!(bytes(a.take(Seq(8))), b"bbAAAAbb");
+        assert!(a.is_empty());
+    }
+
+    #[test]
+    fn blocks_are_most_recent_first() {
+        let mut a = Assembler::default();
+        for seq in [100, 200, 300, 400, 500] {
+            insert(&mut a, seq, b"0123456789");
+        }
+        insert(&mut a, 210, b"x");
+        let starts: Vec<u32> = a.sack_blocks().as_slice().iter().map(|b| b.0).collect();
+        assert_eq!(starts, [200, 500, 400, 300]);
+        assert_eq!(a.sack_blocks().as_slice()[0], (200, 211));
+    }
+
+    #[test]
+    fn the_number_of_runs_is_bounded_but_joining_goes_on() {
+        let mut a = Assembler::default();
+        for i in 0..8 {
+            assert!(insert(&mut a, 10 + 2 * i, b"x"));
+        }
+        assert!(!insert(&mut a, 40, b"x"));
+        assert!(insert(&mut a, 11, b"x"), "what joins runs needs no new one");
+        assert_eq!(a.runs(), 7);
+    }
+
+    #[test]
+    fn it_works_across_the_wrap() {
+        let mut a = Assembler::default();
+        insert(&mut a, 2, b"cd");
+        insert(&mut a, u32::MAX, b"zab");
+        assert_eq!(bytes(a.take(Seq(u32::MAX))), b"zabcd");
+    }
+
+    proptest! {
+        /// Against a map from number to the first byte that arrived for it.
+        #[test]
+        fn like_a_map_of_first_bytes(
+            start in prop_oneof![Just(0u32), Just(u32::MAX - 20), any::<u32>()],
+            pieces in prop::collection::vec((0u32..60, 1usize..20, any::<u8>()), 1..30),
+        ) {
+            let mut model = std::collections::BTreeMap::new();
+            let mut a = Assembler::default();
+            for (offset, len, fill) in pieces {
+                let text: Vec<u8> = (0..len).map(|i| fill.wrapping_add(i as u8)).collect();
+                prop_assert!(a.insert(Seq(start) + offset, &Slice::copy_of(&text), 1000));
+                for (i, b) in text.iter().enumerate() {
+                    model.entry(offset + i as u32).or_insert(*b);
+                }
+                let ranges: Vec<SeqRange> = a.ranges().collect();
+                prop_assert!(ranges.windows(2).all(|w| w[0].end.before(w[1].start)), "disjoint, not touching: {:?}", ranges);
+            }
+            let mut at = 0;
+            while let Some((&next, _)) = model.range(at..).next() {
+                let run: Vec<u8> = (next..).map_while(|i| model.get(&i).copied()).collect();
+                prop_assert_eq!(bytes(a.take(Seq(start) + next)), run.clone());
+                at = next + run.len() as u32;
+            }
+            prop_assert!(a.is_empty());
+        }
+    }
+}

@@ -1,0 +1,500 @@
+//! A connection: which of four shapes it has, its one place for transitions, and what it does with what it is given.
+//!
+//! There is no LISTEN and no CLOSED in here: a [listener](super::listener) is another type, and a connection that is
+//! closed is gone. Its inputs are [`on_segment`](Connection::on_segment), [`on_deadline`](Connection::on_deadline) and
+//! [`on_icmp`](Connection::on_icmp); its outputs [`next_segment`](Connection::next_segment), which is pulled, and
+//! [`deadline`](Connection::deadline), which is computed; its user's commands [`close`](Connection::close) and
+//! [`abort`](Connection::abort), and on the [`Tcb`] `send` and `recv`.
+
+use super::cc::{Cc, CongestionControl, NewReno};
+use super::config::TcpConfig;
+use super::handshake::{Handshake, Heard};
+use super::keepalive::KeepaliveTimer;
+use super::options::{Negotiated, TcpOptions};
+use super::recovery::Recovery;
+use super::recv::Recv;
+use super::rto::RtoTimer;
+use super::rtt::Rtt;
+use super::segment::{Segment, SegmentOut};
+use super::send::Send;
+use super::seq::Seq;
+use super::state::{Event, State};
+use super::timewait::TimeWait;
+use super::tuple::FourTuple;
+use crate::error::Error;
+use crate::stats::{Disposition, DropReason, TcpStats};
+use crate::time::Instant;
+use crate::trace::{Trace, TraceEvent, What};
+use core::time::Duration;
+
+/// What a connection is given with every call: the time, its settings, and where to count.
+#[derive(Debug)]
+pub struct Cx<'a> {
+    /// The time.
+    pub now: Instant,
+    /// The stack's settings.
+    pub config: &'a TcpConfig,
+    /// The connection's settings.
+    pub options: &'a TcpOptions,
+    /// The connection's name.
+    pub tuple: FourTuple,
+    /// The MSS of the link: its MTU less the fixed headers.
+    pub link_mss: u16,
+    /// Whether no application holds the connection any more.
+    pub orphan: bool,
+    /// Whether the stack is short of memory: no new promises.
+    pub pressure: bool,
+    /// The counters.
+    pub stats: &'a mut TcpStats,
+    /// The trace.
+    pub trace: &'a mut Trace,
+}
+
+impl Cx<'_> {
+    /// Records `what` happened to this connection.
+    pub fn note(&mut self, what: What) {
+        if self.trace.enabled() {
+            let (local, remote) = (self.tuple.local(), self.tuple.remote());
+            self.trace.record(TraceEvent { at: self.now, local, remote, what });
+        }
+    }
+
+    /// The state after `event`: every transition of every connection is made here, logged and traced.
+    pub fn transition(&mut self, from: State, event: Event) -> State {
+        let Some(to) = from.next(event) else {
+            debug_assert!(false, "no transition from {from} by {event}");
+            return from;
+        };
+        log::debug!("{}: {from} -> {to} ({event})", self.tuple);
+        self.note(What::Transition { from, event, to });
+        to
+    }
+}
+
+/// Why a connection is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// Both sides closed.
+    Normal,
+    /// The peer reset it.
+    Reset,
+    /// The peer refused it.
+    Refused,
+    /// The peer answered no more, or never.
+    TimedOut,
+    /// We reset it.
+    Aborted,
+    /// An ICMP error ended the attempt to connect.
+    Unreachable(Error),
+}
+
+impl CloseReason {
+    /// What the user is told, once.
+    pub fn error(self) -> Option<Error> {
+        match self {
+            CloseReason::Normal => None,
+            CloseReason::Reset => Some(Error::ConnectionReset),
+            CloseReason::Refused => Some(Error::ConnectionRefused),
+            CloseReason::TimedOut => Some(Error::TimedOut),
+            CloseReason::Aborted => Some(Error::ConnectionAborted),
+            CloseReason::Unreachable(error) => Some(error),
+        }
+    }
+}
+
+/// What came of a segment.
+#[derive(Debug)]
+pub struct Reaction {
+    /// What to count.
+    pub disposition: Disposition,
+    /// What to answer beside what [`Connection::next_segment`] will give: a RST.
+    pub reply: Option<SegmentOut>,
+    /// Set if the connection is gone.
+    pub closed: Option<CloseReason>,
+}
+
+impl Reaction {
+    /// The segment was used.
+    pub fn delivered() -> Self {
+        Reaction { disposition: Disposition::Delivered, reply: None, closed: None }
+    }
+
+    /// The segment was discarded.
+    pub fn dropped(reason: DropReason) -> Self {
+        Reaction { disposition: Disposition::Dropped(reason), reply: None, closed: None }
+    }
+
+    /// The segment ended the connection.
+    pub fn closed(reason: CloseReason) -> Self {
+        Reaction { closed: Some(reason), ..Reaction::delivered() }
+    }
+
+    /// With this answer.
+    pub fn reply(self, reply: SegmentOut) -> Self {
+        Reaction { reply: Some(reply), ..self }
+    }
+}
+
+/// An ICMP error about a segment of ours, as far as TCP cares (RFC 9293 3.9.2.2, RFC 5927).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IcmpNotice {
+    /// What the user would be told.
+    pub error: Error,
+    /// Whether RFC 1122 4.2.3.9 calls it hard.
+    pub hard: bool,
+    /// The quoted segment's sequence number.
+    pub seq: Seq,
+}
+
+/// A connection in one of its shapes.
+#[derive(Debug)]
+pub enum Connection {
+    /// Our SYN is out.
+    SynSent(Box<Handshake>),
+    /// Both SYNs are out.
+    SynReceived(Box<Handshake>),
+    /// ESTABLISHED and all that follows but TIME-WAIT.
+    Synchronized(Box<Tcb>),
+    /// Waiting for old segments to die.
+    TimeWait(TimeWait),
+}
+
+/// The transmission control block of a synchronized connection.
+#[derive(Debug)]
+pub struct Tcb {
+    /// One of the synchronized states.
+    pub(super) state: State,
+    /// The send side.
+    pub snd: Send,
+    /// The receive side.
+    pub rcv: Recv,
+    pub(super) rtt: Rtt,
+    pub(super) rto: RtoTimer,
+    pub(super) recovery: Recovery,
+    pub(super) cc: Cc,
+    pub(super) keepalive: KeepaliveTimer,
+    pub(super) negotiated: Negotiated,
+    /// What output owes beside data and ACKs.
+    pub(super) owed: Owed,
+    /// When a segment with data was sent last (RFC 5681 4.1).
+    pub(super) last_data_sent: Instant,
+    /// When the last challenge ACK, or answer to an invalid segment, was sent.
+    pub(super) last_challenge: Option<Instant>,
+    /// Since when FIN-WAIT-2 waits for the peer.
+    pub(super) fin_wait2_since: Option<Instant>,
+    pub(super) totals: Totals,
+}
+
+/// What output owes, set by timers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Owed {
+    /// A zero-window probe.
+    pub(super) window_probe: bool,
+    /// A keepalive probe.
+    pub(super) keepalive_probe: bool,
+    /// The next segment goes out however small (sender SWS avoidance's override, RFC 9293 3.8.6.2.1).
+    pub(super) override_sws: bool,
+}
+
+/// Counts over the connection's life.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    pub(super) bytes_acked: u64,
+    pub(super) bytes_received: u64,
+    pub(super) retransmits: u64,
+}
+
+impl Connection {
+    /// Actively opens a connection with the initial sequence number `iss`.
+    pub fn open(iss: Seq, timestamp_offset: u32, cx: &mut Cx<'_>) -> Self {
+        cx.transition(State::Closed, Event::ActiveOpen);
+        cx.stats.active_opens += 1;
+        Connection::SynSent(Box::new(Handshake::active(iss, timestamp_offset, cx)))
+    }
+
+    /// Answers the SYN `segment` that a listener received.
+    pub fn accept(segment: &Segment, iss: Seq, timestamp_offset: u32, cx: &mut Cx<'_>) -> Self {
+        cx.transition(State::Listen, Event::RcvSyn);
+        Connection::SynReceived(Box::new(Handshake::passive(segment, iss, timestamp_offset, cx)))
+    }
+
+    /// The state.
+    pub fn state(&self) -> State {
+        match self {
+            Connection::SynSent(_) => State::SynSent,
+            Connection::SynReceived(_) => State::SynReceived,
+            Connection::Synchronized(tcb) => tcb.state,
+            Connection::TimeWait(_) => State::TimeWait,
+        }
+    }
+
+    /// The block of a synchronized connection.
+    pub fn tcb(&self) -> Option<&Tcb> {
+        if let Connection::Synchronized(tcb) = self { Some(tcb) } else { None }
+    }
+
+    /// The block of a synchronized connection.
+    pub fn tcb_mut(&mut self) -> Option<&mut Tcb> {
+        if let Connection::Synchronized(tcb) = self { Some(tcb) } else { None }
+    }
+
+    /// Whether it came from a listener and is not established yet.
+    pub fn is_embryonic(&self) -> bool {
+        matches!(self, Connection::SynReceived(h) if h.is_passive())
+    }
+
+    /// A segment arrives (RFC 9293 3.10.7.3, 3.10.7.4). In TIME-WAIT a valid new SYN gives `None`: the connection is to
+    /// be forgotten, and the segment is the listener's.
+    pub fn on_segment(&mut self, segment: &Segment, cx: &mut Cx<'_>) -> Option<Reaction> {
+        let reaction = match self {
+            Connection::SynSent(handshake) => match handshake.on_segment_in_syn_sent(segment, cx) {
+                Heard::Nothing(reaction) => reaction,
+                Heard::Syn => {
+                    cx.transition(State::SynSent, Event::RcvSyn);
+                    *self = Connection::SynReceived(handshake.clone());
+                    Reaction::delivered()
+                }
+                Heard::Established => {
+                    cx.transition(State::SynSent, Event::RcvSynAck);
+                    let mut tcb = handshake.establish(cx);
+                    tcb.acknowledge_syn(segment);
+                    *self = Connection::Synchronized(Box::new(tcb));
+                    Reaction::delivered()
+                }
+            },
+            Connection::SynReceived(handshake) => match handshake.on_segment_in_syn_received(segment, cx) {
+                Heard::Nothing(reaction) => reaction,
+                Heard::Syn => Reaction::delivered(),
+                Heard::Established => {
+                    cx.transition(State::SynReceived, Event::RcvAckOfSyn);
+                    if handshake.is_passive() {
+                        cx.stats.passive_opens += 1;
+                    }
+                    let mut tcb = handshake.establish(cx);
+                    let rest = handshake.without_syn(segment);
+                    let reaction = tcb.on_segment(&rest, cx);
+                    *self = Connection::Synchronized(Box::new(tcb));
+                    reaction
+                }
+            },
+            Connection::Synchronized(tcb) => tcb.on_segment(segment, cx),
+            Connection::TimeWait(time_wait) => return time_wait.on_segment(segment, cx),
+        };
+        self.debug_assert_invariants();
+        Some(reaction)
+    }
+
+    /// A timer may have run out. Gives the reason if the connection is gone, and a RST to send with it.
+    pub fn on_deadline(&mut self, cx: &mut Cx<'_>) -> Option<CloseReason> {
+        let closed = match self {
+            Connection::SynSent(handshake) | Connection::SynReceived(handshake) => handshake.on_deadline(cx),
+            Connection::Synchronized(tcb) => tcb.on_deadline(cx),
+            Connection::TimeWait(time_wait) => {
+                (time_wait.deadline() <= cx.now).then(|| {
+                    cx.transition(State::TimeWait, Event::TimeWaitOver);
+                    CloseReason::Normal
+                })
+            }
+        };
+        self.debug_assert_invariants();
+        closed
+    }
+
+    /// When a timer runs out next. It is computed from what is outstanding, so nothing can be outstanding without one.
+    pub fn deadline(&self, config: &TcpConfig, options: &TcpOptions, orphan: bool) -> Option<Instant> {
+        match self {
+            Connection::SynSent(handshake) | Connection::SynReceived(handshake) => {
+                Some(handshake.deadline(config, options))
+            }
+            Connection::Synchronized(tcb) => tcb.deadline(config, options, orphan),
+            Connection::TimeWait(time_wait) => Some(time_wait.deadline()),
+        }
+    }
+
+    /// The next segment to send, if any: what was lost first, then new data, then what else is owed.
+    pub fn next_segment(&mut self, cx: &mut Cx<'_>) -> Option<SegmentOut> {
+        let segment = match self {
+            Connection::SynSent(handshake) => handshake.next_segment(State::SynSent, cx),
+            Connection::SynReceived(handshake) => handshake.next_segment(State::SynReceived, cx),
+            Connection::Synchronized(tcb) => tcb.next_segment(cx),
+            Connection::TimeWait(time_wait) => time_wait.next_segment(cx),
+        };
+        self.debug_assert_invariants();
+        segment
+    }
+
+    /// An ICMP error quotes a segment of this connection. Gives the reason if it ends the connection, or `Err` if the
+    /// quote is not of anything outstanding and must be ignored (RFC 5927 4.1).
+    pub fn on_icmp(&mut self, notice: IcmpNotice) -> Result<Option<CloseReason>, ()> {
+        match self {
+            // No state was reached that a forger would have to guess at, but the number must be ours.
+            Connection::SynSent(handshake) | Connection::SynReceived(handshake) => {
+                if notice.seq != handshake.iss() {
+                    return Err(());
+                }
+                Ok(notice.hard.then_some(match notice.error {
+                    Error::ConnectionRefused => CloseReason::Refused,
+                    error => CloseReason::Unreachable(error),
+                }))
+            }
+            // Hard errors are soft in synchronized states (RFC 5927 5.2).
+            Connection::Synchronized(tcb) => {
+                let outstanding = notice.seq.at_or_after(tcb.snd.una) && notice.seq.before(tcb.snd.nxt);
+                if outstanding { Ok(None) } else { Err(()) }
+            }
+            Connection::TimeWait(_) => Err(()),
+        }
+    }
+
+    /// The user closes (RFC 9293 3.10.4): a FIN follows all data. In a state that is closing already it does nothing;
+    /// before ESTABLISHED the caller keeps the wish until then.
+    pub fn close(&mut self, cx: &mut Cx<'_>) {
+        if let Connection::Synchronized(tcb) = self
+            && tcb.state.may_send()
+        {
+            tcb.start_if_idle(cx.now);
+            tcb.snd.fin = true;
+            tcb.state = cx.transition(tcb.state, Event::Close);
+        }
+        self.debug_assert_invariants();
+    }
+
+    /// The application has let go of it: from now on nobody will read.
+    pub fn orphaned(&mut self, now: Instant) {
+        if let Connection::Synchronized(tcb) = self
+            && tcb.fin_wait2_since.is_some()
+        {
+            tcb.fin_wait2_since = Some(now);
+        }
+    }
+
+    /// The user aborts (RFC 9293 3.10.5). Gives the RST to send, if the peer may know of the connection.
+    pub fn abort(&mut self, cx: &mut Cx<'_>) -> Option<SegmentOut> {
+        let state = self.state();
+        if state != State::TimeWait {
+            cx.transition(state, Event::Abort);
+        }
+        match self {
+            Connection::SynSent(_) | Connection::TimeWait(_) => None,
+            Connection::SynReceived(handshake) => Some(handshake.reset()),
+            Connection::Synchronized(tcb) => Some(tcb.reset(cx)),
+        }
+    }
+
+    /// Turns a connection whose state has become TIME-WAIT into its compact record, and gives what is left of the old
+    /// one, with the text that was not read.
+    pub fn settle(&mut self, cx: &Cx<'_>) -> Option<Box<Tcb>> {
+        if self.state() != State::TimeWait || matches!(self, Connection::TimeWait(_)) {
+            return None;
+        }
+        let time_wait = Connection::TimeWait(TimeWait::new(self.tcb()?, cx));
+        match core::mem::replace(self, time_wait) {
+            Connection::Synchronized(tcb) => Some(tcb),
+            _ => None,
+        }
+    }
+
+    /// Memory that its buffers pin, in bytes.
+    pub fn memory(&self) -> usize {
+        self.tcb().map_or(0, |tcb| tcb.snd.buffer.pinned() + tcb.rcv.pinned())
+    }
+
+    fn debug_assert_invariants(&self) {
+        if let Connection::Synchronized(tcb) = self {
+            tcb.debug_assert_invariants();
+        }
+    }
+}
+
+impl Tcb {
+    /// The block at the moment of establishment.
+    pub(super) fn new(
+        snd: Send,
+        rcv: Recv,
+        negotiated: Negotiated,
+        handshake_rtt: Option<Duration>,
+        lost_syn: bool,
+        cx: &Cx<'_>,
+    ) -> Self {
+        let mut rto = RtoTimer::new(cx.now, cx.config.initial_rto);
+        if lost_syn {
+            rto.on_lost_syn();
+        }
+        let mut rtt = Rtt::default();
+        if let Some(sample) = handshake_rtt {
+            rtt.sample(sample);
+        }
+        Tcb {
+            state: State::Established,
+            rtt,
+            rto,
+            recovery: Recovery::new(snd.iss),
+            cc: Cc::NewReno(NewReno::new(snd.mss, lost_syn)),
+            keepalive: KeepaliveTimer::new(cx.now),
+            negotiated,
+            owed: Owed::default(),
+            last_data_sent: cx.now,
+            last_challenge: None,
+            fin_wait2_since: None,
+            totals: Totals::default(),
+            snd,
+            rcv,
+        }
+    }
+
+    /// The peer's SYN,ACK `segment` has been taken: its window is not scaled, and it is acknowledged at once.
+    fn acknowledge_syn(&mut self, segment: &Segment) {
+        self.snd.set_window(segment.seq, segment.ack, u32::from(segment.wnd));
+        self.rcv.ack = super::recv::AckDue::Now;
+    }
+
+    /// The state.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// The timer starts when something becomes outstanding where nothing was.
+    pub(super) fn start_if_idle(&mut self, now: Instant) {
+        if self.snd.flight() == 0 && !self.snd.has_unsent() {
+            self.rto.start(now);
+        }
+    }
+
+    /// Room in the send buffer, in bytes.
+    pub fn send_room(&self, options: &TcpOptions) -> usize {
+        options.send_buffer.saturating_sub(self.snd.buffer.len())
+    }
+
+    /// The throttle of RFC 5961 7, per connection: says whether an invalid segment may be answered now.
+    pub(super) fn may_challenge(&mut self, cx: &mut Cx<'_>) -> bool {
+        let due = self.last_challenge.is_none_or(|last| cx.now.since(last) >= cx.config.challenge_interval);
+        if due {
+            self.last_challenge = Some(cx.now);
+        } else {
+            cx.stats.challenge_acks_limited += 1;
+        }
+        due
+    }
+
+    /// Congestion window and threshold, for the trace and `ss`.
+    pub(super) fn note_congestion(&self, cx: &mut Cx<'_>) {
+        cx.note(What::Congestion { cwnd: self.cc.window(), ssthresh: self.cc.ssthresh() });
+    }
+
+    fn debug_assert_invariants(&self) {
+        let (snd, rcv) = (&self.snd, &self.rcv);
+        debug_assert!(snd.una.at_or_before(snd.nxt), "SND.UNA <= SND.NXT");
+        debug_assert!(snd.nxt.at_or_before(snd.end()), "nothing is sent that was not written");
+        debug_assert!(rcv.nxt.at_or_before(rcv.edge), "RCV.NXT is inside what was offered");
+        debug_assert!(rcv.buffer.len() <= rcv.edge.since(rcv.irs) as usize, "nothing is held that was not received");
+        debug_assert!(
+            rcv.assembler.ranges().all(|r| r.start.after(rcv.nxt) && r.end.at_or_before(rcv.edge)),
+            "held text lies beyond RCV.NXT and inside the window"
+        );
+        let lost = self.recovery.lost();
+        debug_assert!(
+            lost.is_empty() || (lost.start.at_or_after(snd.una) && lost.end.at_or_before(snd.nxt)),
+            "what is lost is outstanding"
+        );
+    }
+}

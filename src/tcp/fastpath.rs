@@ -1,0 +1,54 @@
+//! Header prediction: the two segments that nearly all of a transfer consists of, the next piece of text and the ACK of
+//! new data, are taken here without walking the steps of [`input`](super::input). Whatever is unusual is left to them.
+
+use super::connection::{Cx, Tcb};
+use super::segment::Segment;
+use super::state::State;
+use crate::wire::tcp::Flags;
+
+impl Tcb {
+    /// Takes `segment` if it is what was expected, and says whether it was.
+    pub(super) fn predicted(&mut self, segment: &Segment, cx: &mut Cx<'_>) -> bool {
+        let flags = segment.flags.0 & !Flags::PSH.0;
+        let as_expected = self.state == State::Established
+            && flags == Flags::ACK.0
+            && segment.seq == self.rcv.nxt
+            && self.snd.wnd > 0
+            && self.scaled_window(segment) == self.snd.wnd;
+        if !as_expected || !(self.is_next_ack(segment) || self.is_next_text(segment, cx)) {
+            return false;
+        }
+        match (&mut self.negotiated.timestamps, segment.options.timestamps) {
+            (None, _) => {}
+            (Some(ours), Some((value, _))) if !ours.is_old(cx.now, value) => ours.update(cx.now, segment.seq, value),
+            _ => return false,
+        }
+        self.keepalive.on_heard(cx.now);
+        if segment.text.is_empty() {
+            self.on_new_ack(segment, cx);
+        } else {
+            self.rcv.insert(segment.seq, &segment.text, cx.config, cx.now, true);
+            self.totals.bytes_received += segment.text.len() as u64;
+        }
+        self.snd.update_window(segment.seq, segment.ack, self.snd.wnd);
+        true
+    }
+
+    /// An ACK of new data, with nothing else to it.
+    fn is_next_ack(&self, segment: &Segment) -> bool {
+        segment.text.is_empty()
+            && segment.ack.after(self.snd.una)
+            && segment.ack.at_or_before(self.snd.nxt)
+            && self.recovery.is_quiet()
+    }
+
+    /// The next text in order, with nothing else to it.
+    fn is_next_text(&self, segment: &Segment, cx: &Cx<'_>) -> bool {
+        !segment.text.is_empty()
+            && segment.ack == self.snd.una
+            && segment.text.len() as u32 <= self.rcv.wnd()
+            && self.rcv.assembler.is_empty()
+            && self.rcv.fin.is_none()
+            && !cx.orphan
+    }
+}

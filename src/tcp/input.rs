@@ -1,0 +1,309 @@
+//! SEGMENT ARRIVES in a synchronized state: the steps of RFC 9293 3.10.7.4, one function each, in its order.
+
+use super::cc::CongestionControl;
+use super::connection::{CloseReason, Cx, Reaction, Tcb};
+use super::recovery::{OnAdvance, OnDuplicate};
+use super::recv::{AckDue, Taken};
+use super::segment::Segment;
+use super::seq::Seq;
+use super::state::{Event, State};
+use crate::stats::DropReason;
+use crate::trace::What;
+use core::ops::ControlFlow;
+
+/// A step either lets the next one look at the segment or ends the walk.
+type Step = ControlFlow<Reaction>;
+
+impl Tcb {
+    /// A segment arrives.
+    pub(super) fn on_segment(&mut self, segment: &Segment, cx: &mut Cx<'_>) -> Reaction {
+        if self.predicted(segment, cx) {
+            cx.stats.predicted += 1;
+            return Reaction::delivered();
+        }
+        match self.steps(segment, cx) {
+            ControlFlow::Continue(()) => Reaction::delivered(),
+            ControlFlow::Break(reaction) => reaction,
+        }
+    }
+
+    /// The order of the checks. (The security and compartment check of RFC 9293 has no use here.)
+    fn steps(&mut self, segment: &Segment, cx: &mut Cx<'_>) -> Step {
+        self.check_timestamps(segment, cx)?;
+        self.check_sequence(segment, cx)?;
+        self.check_rst(segment, cx)?;
+        self.check_syn(segment, cx)?;
+        self.check_ack(segment, cx)?;
+        self.check_urg(segment);
+        self.process_text(segment, cx)?;
+        self.check_fin(segment, cx);
+        ControlFlow::Continue(())
+    }
+
+    /// RFC 7323 5.3, R1: PAWS, before the acceptability test and never for RST (5.2).
+    fn check_timestamps(&mut self, segment: &Segment, cx: &mut Cx<'_>) -> Step {
+        let Some(timestamps) = &self.negotiated.timestamps else { return ControlFlow::Continue(()) };
+        if segment.flags.rst() {
+            return ControlFlow::Continue(());
+        }
+        match segment.options.timestamps {
+            None => discard(DropReason::TcpNoTimestamp),
+            Some((value, _)) if timestamps.is_old(cx.now, value) => {
+                self.answer_invalid(cx);
+                discard(DropReason::TcpPaws)
+            }
+            Some(_) => ControlFlow::Continue(()),
+        }
+    }
+
+    /// First, check sequence number: the four cases of the acceptability test.
+    ///
+    /// A segment at RCV.NXT passes even when the window is zero, so that its ACK, RST and URG count (MUST-66); its text
+    /// is cut off later. One without text may stand right at the window's edge: that is where a peer is that has filled it.
+    fn check_sequence(&mut self, segment: &Segment, cx: &mut Cx<'_>) -> Step {
+        let (nxt, edge) = (self.rcv.nxt, self.rcv.edge);
+        let acceptable = segment.seq == nxt
+            || if segment.is_empty() {
+                segment.seq.after(nxt) && segment.seq.at_or_before(edge)
+            } else {
+                segment.seq.before(edge) && segment.end().after(nxt)
+            };
+        if acceptable {
+            return ControlFlow::Continue(());
+        }
+        if segment.flags.rst() {
+            return discard(DropReason::TcpBadReset);
+        }
+        if !segment.is_empty() && segment.end().at_or_before(nxt) {
+            // The peer did not hear our ACK, so this one is not throttled.
+            self.rcv.ack = AckDue::Now;
+            return discard(DropReason::TcpDuplicate);
+        }
+        self.answer_invalid(cx);
+        discard(DropReason::TcpOutOfWindow)
+    }
+
+    /// Second, check the RST bit (RFC 5961 3.2): only the exact number resets.
+    fn check_rst(&mut self, segment: &Segment, cx: &mut Cx<'_>) -> Step {
+        if !segment.flags.rst() {
+            return ControlFlow::Continue(());
+        }
+        if segment.seq == self.rcv.nxt {
+            cx.stats.established_resets += 1;
+            self.state = cx.transition(self.state, Event::RcvRst);
+            return ControlFlow::Break(Reaction::closed(CloseReason::Reset));
+        }
+        if segment.seq.before(self.rcv.edge) {
+            self.challenge(cx);
+            return discard(DropReason::TcpResetChallenged);
+        }
+        discard(DropReason::TcpBadReset)
+    }
+
+    /// Fourth, check the SYN bit (RFC 5961 4.2): a challenge ACK, whatever its number.
+    fn check_syn(&mut self, segment: &Segment, cx: &mut Cx<'_>) -> Step {
+        if !segment.flags.syn() {
+            return ControlFlow::Continue(());
+        }
+        self.challenge(cx);
+        discard(DropReason::TcpSynChallenged)
+    }
+
+    /// Fifth, check the ACK field.
+    fn check_ack(&mut self, segment: &Segment, cx: &mut Cx<'_>) -> Step {
+        if !segment.flags.ack() {
+            return discard(DropReason::TcpNoAck);
+        }
+        // RFC 5961 5.2 (MAY-12): SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT.
+        let oldest = self.snd.una - self.snd.max_wnd;
+        if segment.ack.after(self.snd.nxt) || segment.ack.before(oldest) {
+            self.challenge(cx);
+            return discard(DropReason::TcpBadAck);
+        }
+        // The segment is valid from here on.
+        if let (Some(timestamps), Some((value, _))) = (&mut self.negotiated.timestamps, segment.options.timestamps) {
+            timestamps.update(cx.now, segment.seq, value);
+        }
+        self.keepalive.on_heard(cx.now);
+        if segment.ack.after(self.snd.una) {
+            self.on_new_ack(segment, cx);
+        } else if self.is_duplicate_ack(segment) {
+            self.on_duplicate_ack(cx);
+        }
+        self.take_window(segment, cx);
+        self.check_ack_of_fin(cx)
+    }
+
+    /// SND.UNA < SEG.ACK <= SND.NXT.
+    pub(super) fn on_new_ack(&mut self, segment: &Segment, cx: &mut Cx<'_>) {
+        let una = segment.ack;
+        let acked = una.since(self.snd.una);
+        let was_limited = self.window_limited();
+        let by_timestamp = match (&self.negotiated.timestamps, segment.options.timestamps) {
+            (Some(ours), Some((_, echo))) => ours.elapsed(cx.now, echo),
+            _ => None,
+        };
+        self.rtt.on_ack(una, cx.now, by_timestamp);
+        self.snd.una = una;
+        self.snd.buffer.release(una);
+        self.snd.up = self.snd.up.filter(|up| up.after(una));
+        self.totals.bytes_acked += u64::from(acked);
+        let (nxt, mss) = (self.snd.nxt, self.snd.mss);
+        match self.recovery.on_advance(acked, una, nxt, mss) {
+            OnAdvance::Normal => {
+                self.cc.on_ack(acked, was_limited);
+                self.rto.on_progress(cx.now);
+            }
+            OnAdvance::Partial => {
+                if self.recovery.restarts_timer() {
+                    self.rto.on_progress(cx.now);
+                }
+            }
+            OnAdvance::Recovered => {
+                self.cc.on_recovered(self.snd.flight());
+                self.rto.on_progress(cx.now);
+                self.note_congestion(cx);
+            }
+        }
+    }
+
+    /// Whether it is the window that held output back: in slow start, if more than half of it was used.
+    fn window_limited(&self) -> bool {
+        let (flight, cwnd) = (self.snd.flight(), self.cc.window());
+        flight + self.snd.mss > cwnd || (cwnd < self.cc.ssthresh() && flight > cwnd / 2)
+    }
+
+    /// RFC 5681 2's definition; where SACK is in use, only with a block that tells something (RFC 5681 3.2), so that a
+    /// window update or a forged ACK is none. While the window is zero, ACKs answer our probes.
+    fn is_duplicate_ack(&self, segment: &Segment) -> bool {
+        let plain = segment.ack == self.snd.una
+            && segment.is_empty()
+            && self.snd.flight() > 0
+            && self.snd.wnd > 0;
+        if self.negotiated.sack {
+            plain && segment.options.sack.as_slice().iter().any(|&(_, right)| Seq(right).after(self.snd.una))
+        } else {
+            plain && self.scaled_window(segment) == self.snd.wnd
+        }
+    }
+
+    fn on_duplicate_ack(&mut self, cx: &mut Cx<'_>) {
+        if self.recovery.on_duplicate(self.snd.una, self.snd.nxt, self.snd.mss) == OnDuplicate::FastRetransmit {
+            self.cc.on_congestion(self.snd.flight());
+            cx.stats.fast_retransmits += 1;
+            cx.note(What::FastRetransmit);
+            self.note_congestion(cx);
+        }
+    }
+
+    /// SEG.WND as bytes.
+    pub(super) fn scaled_window(&self, segment: &Segment) -> u32 {
+        u32::from(segment.wnd) << self.negotiated.snd_shift
+    }
+
+    /// Takes the window, and notices when it opens after having been shut (RFC 9293 3.8.6.1).
+    fn take_window(&mut self, segment: &Segment, cx: &Cx<'_>) {
+        let was = self.snd.wnd;
+        let taken = self.snd.update_window(segment.seq, segment.ack, self.scaled_window(segment));
+        if was > 0 {
+            return;
+        }
+        // Whatever it says, the peer lives: zero-window probing goes on for as long as it answers (MUST-37).
+        self.rto.on_answer(cx.now);
+        if taken && self.snd.wnd > 0 {
+            self.owed.window_probe = false;
+            self.rto.on_progress(cx.now);
+            if self.snd.flight() > 0 && self.recovery.lost().is_empty() {
+                self.recovery.on_window_opened(self.snd.una, self.snd.nxt);
+            }
+        }
+    }
+
+    /// What the ACK of our FIN leads to.
+    fn check_ack_of_fin(&mut self, cx: &mut Cx<'_>) -> Step {
+        if !self.snd.fin_acked() || !matches!(self.state, State::FinWait1 | State::Closing | State::LastAck) {
+            return ControlFlow::Continue(());
+        }
+        self.state = cx.transition(self.state, Event::RcvAckOfFin);
+        match self.state {
+            State::FinWait2 => self.fin_wait2_since = Some(cx.now),
+            State::Closed => return ControlFlow::Break(Reaction::closed(CloseReason::Normal)),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Sixth, check the URG bit: the pointer is the octet after the urgent data (MUST-62).
+    fn check_urg(&mut self, segment: &Segment) {
+        if !segment.flags.urg() || !self.state.may_receive() {
+            return;
+        }
+        let up = segment.seq + u32::from(segment.up);
+        if up.after(self.rcv.read_point()) && self.rcv.up.is_none_or(|known| up.after(known)) {
+            self.rcv.up = Some(up);
+        }
+    }
+
+    /// Seventh, process the segment text.
+    fn process_text(&mut self, segment: &Segment, cx: &mut Cx<'_>) -> Step {
+        if segment.text.is_empty() || !self.state.may_receive() {
+            return ControlFlow::Continue(());
+        }
+        let end = segment.seq + segment.text.len() as u32;
+        if cx.orphan && end.after(self.rcv.nxt) {
+            // SHLD-3: nobody will ever read it, and the peer should know.
+            self.state = cx.transition(self.state, Event::Abort);
+            let reaction = Reaction::dropped(DropReason::TcpDataAfterClose).reply(self.reset(cx));
+            return ControlFlow::Break(Reaction { closed: Some(CloseReason::Aborted), ..reaction });
+        }
+        let before = self.rcv.nxt;
+        let taken = self.rcv.insert(segment.seq, &segment.text, cx.config, cx.now, !cx.pressure);
+        self.totals.bytes_received += u64::from(self.rcv.nxt.since(before));
+        match taken {
+            Taken::InOrder => {}
+            Taken::OutOfOrder => cx.stats.out_of_order += 1,
+            Taken::Nothing => self.rcv.ack = AckDue::Now,
+            Taken::Refused => return discard(DropReason::TcpReassemblyFull),
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Eighth, check the FIN bit. A FIN that came before its time is remembered and taken when the text before it is
+    /// complete.
+    fn check_fin(&mut self, segment: &Segment, cx: &mut Cx<'_>) {
+        if segment.flags.fin() && self.rcv.fin.is_none() {
+            let fin = segment.seq + segment.text.len() as u32;
+            let contradicted = self.rcv.assembler.ranges().any(|held| held.end.after(fin));
+            if fin.at_or_after(self.rcv.nxt) && fin.at_or_before(self.rcv.edge) && !contradicted {
+                self.rcv.fin = Some(fin);
+                self.rcv.ack = AckDue::Now;
+            }
+        }
+        if self.rcv.fin == Some(self.rcv.nxt) {
+            self.rcv.nxt += 1;
+            self.rcv.edge = self.rcv.edge.max(self.rcv.nxt);
+            self.rcv.ack = AckDue::Now;
+            self.state = cx.transition(self.state, Event::RcvFin);
+        }
+    }
+
+    /// An ACK for a segment that is discarded as invalid, throttled (RFC 5961 7).
+    fn answer_invalid(&mut self, segment: &Segment, cx: &mut Cx<'_>) {
+        if self.may_challenge(cx) {
+            self.rcv.ack = AckDue::Now;
+        }
+    }
+
+    /// A challenge ACK (RFC 5961), throttled.
+    fn challenge(&mut self, cx: &mut Cx<'_>) {
+        if self.may_challenge(cx) {
+            self.rcv.ack = AckDue::Now;
+            cx.stats.challenge_acks += 1;
+            cx.note(What::ChallengeAck);
+        }
+    }
+}
+
+fn discard(reason: DropReason) -> Step {
+    ControlFlow::Break(Reaction::dropped(reason))
+}

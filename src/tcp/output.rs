@@ -1,0 +1,217 @@
+//! What to send now. Output is pulled: [`Tcb::next_segment`] gives one segment after the other until there is no more,
+//! and input and timers only leave reasons behind.
+
+use super::cc::CongestionControl;
+use super::connection::{Cx, Tcb};
+use super::recovery::Phase;
+use super::recv::AckDue;
+use super::segment::SegmentOut;
+use super::seq::Seq;
+use crate::trace::What;
+use crate::wire::tcp::Flags;
+use crate::wire::tcp_options::TcpOptions as WireOptions;
+
+/// A stretch of the send sequence space that is about to become a segment.
+struct Stretch {
+    start: Seq,
+    text: u32,
+    fin: bool,
+}
+
+impl Stretch {
+    fn end(&self) -> Seq {
+        self.start + self.text + u32::from(self.fin)
+    }
+}
+
+impl Tcb {
+    /// The next segment: loss first, then new data, then probes, then a bare ACK.
+    pub(super) fn next_segment(&mut self, cx: &mut Cx<'_>) -> Option<SegmentOut> {
+        if let Some(segment) = self.retransmission(cx) {
+            return Some(segment);
+        }
+        if let Some(segment) = self.new_data(cx) {
+            return Some(segment);
+        }
+        if core::mem::take(&mut self.owed.window_probe)
+            && let Some(segment) = self.window_probe(cx)
+        {
+            return Some(segment);
+        }
+        if core::mem::take(&mut self.owed.keepalive_probe) {
+            cx.stats.keepalive_probes += 1;
+            cx.note(What::Keepalive);
+            // SHLD-12: no data, and a number that the peer has acknowledged, so that it must answer.
+            return Some(self.bare(self.snd.nxt - 1, cx));
+        }
+        self.owes_ack(cx).then(|| self.bare(self.acceptable_seq(), cx))
+    }
+
+    /// The front of what is believed lost, within the peer's window (SHLD-15, SHLD-16) and, after a time-out, within
+    /// the congestion window. It may run on into data that was never sent, so that full segments result.
+    fn retransmission(&mut self, cx: &mut Cx<'_>) -> Option<SegmentOut> {
+        let lost = self.recovery.lost();
+        let room = self.snd.right_edge().since(lost.start);
+        if lost.is_empty() || room == 0 {
+            return None;
+        }
+        let pipe = self.recovery.pipe(self.snd.una, self.snd.nxt, self.snd.mss);
+        let paced_by_window = self.recovery.phase() != Phase::FastRecovery;
+        if paced_by_window && pipe > 0 && pipe + self.snd.mss > self.cc.window() {
+            return None;
+        }
+        let stretch = self.stretch(lost.start, room, self.max_text(cx));
+        cx.stats.retransmits += 1;
+        self.totals.retransmits += 1;
+        cx.note(What::Retransmit);
+        self.rtt.on_retransmit();
+        self.recovery.on_resent(stretch.end());
+        Some(self.emit(&stretch, cx))
+    }
+
+    /// Data that was never sent, and the FIN behind it, as far as the windows, Nagle's algorithm and silly window
+    /// avoidance let it go.
+    fn new_data(&mut self, cx: &mut Cx<'_>) -> Option<SegmentOut> {
+        if !self.snd.has_unsent() {
+            return None;
+        }
+        let room = self.snd.right_edge().since(self.snd.nxt);
+        let stretch = self.stretch(self.snd.nxt, room, self.max_text(cx));
+        if stretch.end() == self.snd.nxt {
+            return None;
+        }
+        self.restart_after_idle(cx);
+        let pipe = self.recovery.pipe(self.snd.una, self.snd.nxt, self.snd.mss);
+        if pipe > 0 && pipe + stretch.text > self.cc.window() {
+            return None;
+        }
+        if !self.owed.override_sws && !self.worth_sending(&stretch, cx) {
+            return None;
+        }
+        self.owed.override_sws = false;
+        self.rtt.on_sent(stretch.end(), cx.now);
+        self.start_timer_with(&stretch, cx);
+        Some(self.emit(&stretch, cx))
+    }
+
+    /// RFC 5681 4.1: after an idle RTO the window is no measure of the path any more.
+    fn restart_after_idle(&mut self, cx: &Cx<'_>) {
+        let idle = cx.now.since(self.last_data_sent);
+        if self.snd.flight() == 0 && idle > self.rto.interval(&self.rtt, cx.config) {
+            self.cc.on_idle();
+        }
+    }
+
+    /// The timer runs from the first segment that becomes outstanding (RFC 6298 5.1).
+    fn start_timer_with(&mut self, stretch: &Stretch, cx: &Cx<'_>) {
+        if self.snd.flight() == 0 && stretch.end().after(self.snd.nxt) {
+            self.rto.start(cx.now);
+        }
+    }
+
+    /// Nagle's algorithm (RFC 9293 3.7.4) and sender silly window avoidance (3.8.6.2.1).
+    fn worth_sending(&self, stretch: &Stretch, cx: &Cx<'_>) -> bool {
+        let is_last = stretch.start + stretch.text == self.snd.buffer.end();
+        stretch.text >= self.snd.mss
+            || stretch.fin
+            || (is_last && (cx.options.nodelay || self.snd.flight() == 0))
+            || (is_last && self.snd.up.is_some())
+            || stretch.text >= (self.snd.max_wnd / 2).max(1)
+    }
+
+    /// One octet of new data, or the FIN, against a shut window (RFC 9293 3.8.6.1); the same octet each time.
+    fn window_probe(&mut self, cx: &mut Cx<'_>) -> Option<SegmentOut> {
+        let stretch = self.stretch(self.snd.una, 1, 1);
+        if self.snd.wnd > 0 || stretch.end() == self.snd.una {
+            return None;
+        }
+        cx.stats.window_probes += 1;
+        cx.note(What::WindowProbe);
+        self.rtt.on_retransmit();
+        Some(self.emit(&stretch, cx))
+    }
+
+    /// From `start` on, at most `max_text` bytes of text, and with the FIN at most `room` numbers.
+    fn stretch(&self, start: Seq, room: u32, max_text: u32) -> Stretch {
+        let left = self.snd.buffer.end().since(start);
+        let text = left.min(room).min(max_text);
+        let fin = self.snd.fin && text == left && room > text;
+        Stretch { start, text, fin: fin && start.at_or_before(self.snd.buffer.end()) }
+    }
+
+    /// Text that fits beside the options that a segment has now (MUST-16).
+    fn max_text(&self, cx: &Cx<'_>) -> u32 {
+        u32::from(self.negotiated.mss) - self.options(cx).encoded_len() as u32
+    }
+
+    fn emit(&mut self, stretch: &Stretch, cx: &mut Cx<'_>) -> SegmentOut {
+        let text = self.snd.buffer.slices(stretch.start, stretch.text);
+        // Where the text is cut up too finely for one segment, what fits goes first.
+        let sent: u32 = text.iter().map(|s| s.len() as u32).sum();
+        let whole = sent == stretch.text;
+        let end = stretch.start + sent + u32::from(stretch.fin && whole);
+        let mut segment = self.bare(stretch.start, cx);
+        if stretch.fin && whole {
+            segment.flags |= Flags::FIN;
+        }
+        // MUST-61: PSH on the last of what is buffered.
+        if sent > 0 && stretch.start + sent == self.snd.buffer.end() {
+            segment.flags |= Flags::PSH;
+        }
+        segment.text = text;
+        self.snd.nxt = self.snd.nxt.max(end);
+        if sent > 0 {
+            self.last_data_sent = cx.now;
+        }
+        segment
+    }
+
+    /// A segment without text: ACK, window, options and, where there is urgent data ahead, the pointer to it. Whatever
+    /// goes out carries the ACK, so none is owed any more.
+    fn bare(&mut self, seq: Seq, cx: &mut Cx<'_>) -> SegmentOut {
+        let mut segment = SegmentOut::bare(seq, self.rcv.nxt, Flags::ACK);
+        segment.wnd = self.rcv.select_window(u32::from(cx.link_mss), cx.pressure);
+        segment.options = self.options(cx);
+        if let Some(up) = self.snd.up
+            && up.after(seq)
+        {
+            segment.flags |= Flags::URG;
+            segment.up = u16::try_from(up.since(seq)).unwrap_or(u16::MAX);
+        }
+        if let Some(timestamps) = &mut self.negotiated.timestamps {
+            timestamps.last_ack_sent = self.rcv.nxt;
+        }
+        self.rcv.on_ack_sent();
+        segment
+    }
+
+    fn options(&self, cx: &Cx<'_>) -> WireOptions {
+        let mut options = WireOptions::default();
+        options.timestamps = self.negotiated.timestamps.map(|ts| ts.option(cx.now));
+        if self.negotiated.sack && !self.rcv.assembler.is_empty() {
+            options.sack = self.rcv.assembler.sack_blocks();
+        }
+        options
+    }
+
+    fn owes_ack(&self, cx: &Cx<'_>) -> bool {
+        let due = match self.rcv.ack {
+            AckDue::No => false,
+            AckDue::At(time) => time <= cx.now,
+            AckDue::Now => true,
+        };
+        due || (self.state.may_receive() && self.rcv.owes_window_update(u32::from(cx.link_mss), cx.pressure))
+    }
+
+    /// SND.NXT, or the edge of a window that the peer has shrunk to before it: the peer would not look at more.
+    fn acceptable_seq(&self) -> Seq {
+        self.snd.nxt.min(self.snd.right_edge().max(self.snd.una))
+    }
+
+    /// The RST that ends the connection.
+    pub(super) fn reset(&self, cx: &Cx<'_>) -> SegmentOut {
+        let mut segment = SegmentOut::bare(self.acceptable_seq(), self.rcv.nxt, Flags::RST | Flags::ACK);
+        segment.options.timestamps = self.negotiated.timestamps.map(|ts| ts.option(cx.now));
+        segment
+    }
+}

@@ -1,0 +1,254 @@
+//! The receive side: RCV.NXT, RCV.WND and the rest of RFC 9293 3.3.1's receive sequence variables; reassembly; and when
+//! to acknowledge.
+
+use super::assembler::Assembler;
+use super::config::TcpConfig;
+use super::recv_buffer::RecvBuffer;
+use super::seq::Seq;
+use crate::buf::Slice;
+use crate::time::Instant;
+
+/// Why and when an ACK goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckDue {
+    /// Nothing to acknowledge.
+    No,
+    /// At this time at the latest (RFC 9293 3.8.6.3).
+    At(Instant),
+    /// With the next batch of output.
+    Now,
+}
+
+/// What became of a segment's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// There was none, or none that was new.
+    Nothing,
+    /// It can be read now.
+    InOrder,
+    /// It waits for what comes before it.
+    OutOfOrder,
+    /// It was out of order and there was no room for it.
+    Refused,
+}
+
+/// The receive sequence space.
+///
+/// ```text
+///        1          2          3
+///   ----------|----------|----------
+///          RCV.NXT    RCV.NXT
+///                    +RCV.WND = the edge
+/// ```
+#[derive(Debug)]
+pub struct Recv {
+    /// IRS: initial receive sequence number.
+    pub irs: Seq,
+    /// RCV.NXT: the next number expected.
+    pub nxt: Seq,
+    /// The right edge of the window as it was ever offered: RCV.NXT + RCV.WND. It never moves left (SHLD-14).
+    pub edge: Seq,
+    /// RCV.UP: behind the last urgent byte that the peer announced, until it has been read.
+    pub up: Option<Seq>,
+    /// Text in order.
+    pub buffer: RecvBuffer,
+    /// Text out of order.
+    pub assembler: Assembler,
+    /// Where the peer's FIN stands, once seen.
+    pub fin: Option<Seq>,
+    /// Whether an ACK is due.
+    pub ack: AckDue,
+    /// Bytes received in order since the last ACK.
+    unacked: u32,
+    /// Size of the peer's full segments, as seen.
+    pub segment_size: u32,
+    shift: u8,
+}
+
+impl Recv {
+    /// The side's state when the peer's SYN `irs` has been received and a window of `window` bytes offered.
+    pub fn new(irs: Seq, window: u32, shift: u8, capacity: usize) -> Self {
+        let first = irs + 1;
+        Recv {
+            irs,
+            nxt: first,
+            edge: first + window,
+            up: None,
+            buffer: RecvBuffer::new(capacity),
+            assembler: Assembler::default(),
+            fin: None,
+            ack: AckDue::No,
+            unacked: 0,
+            segment_size: 0,
+            shift,
+        }
+    }
+
+    /// RCV.WND: how much the peer may send, as far as it has been told.
+    pub fn wnd(&self) -> u32 {
+        self.edge.since(self.nxt)
+    }
+
+    /// The number of the first byte that the user has not read.
+    pub fn read_point(&self) -> Seq {
+        let fin = u32::from(self.fin_received());
+        self.nxt - fin - self.buffer.len() as u32
+    }
+
+    /// Whether the peer's FIN has been received in order.
+    pub fn fin_received(&self) -> bool {
+        self.fin.is_some_and(|fin| self.nxt.after(fin))
+    }
+
+    /// Where the edge would be if it were offered now: all free room, but under memory pressure nothing new, and moved
+    /// only by a worthwhile step (receiver SWS avoidance, RFC 9293 3.8.6.2.2; Fr = 1/2).
+    fn candidate_edge(&self, mss: u32, pressure: bool) -> Seq {
+        let free = self.buffer.free().min(u32::MAX as usize >> 2) as u32;
+        let room = free.min(65_535 << self.shift) >> self.shift << self.shift;
+        let candidate = self.nxt + room;
+        let step = mss.min(self.buffer.capacity() as u32 / 2).max(1);
+        if !pressure && candidate.after(self.edge) && candidate.since(self.edge) >= step {
+            candidate
+        } else {
+            self.edge
+        }
+    }
+
+    /// The window field of a segment that goes out now; the edge moves to what it offers.
+    pub fn select_window(&mut self, mss: u32, pressure: bool) -> u16 {
+        self.edge = self.candidate_edge(mss, pressure);
+        // Scaling may round the field down, by less than one unit; the edge stays and what was offered is accepted.
+        u16::try_from(self.wnd() >> self.shift).unwrap_or(u16::MAX)
+    }
+
+    /// Whether the window has opened by enough to tell the peer without being asked: two segments, or from nothing.
+    pub fn owes_window_update(&self, mss: u32, pressure: bool) -> bool {
+        let gain = self.candidate_edge(mss, pressure).since(self.edge);
+        gain > 0 && (gain >= 2 * mss || gain as usize >= self.buffer.capacity() / 2 || self.wnd() >> self.shift == 0)
+    }
+
+    /// Takes the text of an acceptable segment at `seq`, cut to the window. `room` says whether out-of-order text may
+    /// use memory.
+    pub fn insert(&mut self, seq: Seq, text: &Slice, config: &TcpConfig, now: Instant, room: bool) -> Taken {
+        let (seq, text) = self.cut(seq, text);
+        if text.is_empty() {
+            return Taken::Nothing;
+        }
+        if seq.after(self.nxt) {
+            // RFC 5681 4.2: out-of-order text is acknowledged at once.
+            self.ack = AckDue::Now;
+            if room && self.assembler.insert(seq, &text, config.max_ooo_ranges) {
+                return Taken::OutOfOrder;
+            }
+            return Taken::Refused;
+        }
+        self.nxt += text.len() as u32;
+        self.note_segment(text.len() as u32, config, now);
+        self.buffer.push(text);
+        if !self.assembler.is_empty() {
+            let mut ready = self.assembler.take(self.nxt);
+            self.nxt += ready.len() as u32;
+            for slice in ready.pop(usize::MAX) {
+                self.buffer.push(slice);
+            }
+            self.ack = AckDue::Now;
+        }
+        Taken::InOrder
+    }
+
+    /// The part of a text that is new and inside the window.
+    fn cut(&self, seq: Seq, text: &Slice) -> (Seq, Slice) {
+        let end = seq + text.len() as u32;
+        let limit = self.fin.map_or(self.edge, |fin| self.edge.min(fin));
+        let (from, to) = (seq.max(self.nxt), end.min(limit));
+        if !from.before(to) {
+            return (from, Slice::default());
+        }
+        (from, text.slice(from.since(seq) as usize..to.since(seq) as usize))
+    }
+
+    /// Delayed ACK: at once for every second full segment, else within the configured delay (RFC 9293 SHLD-18, 19).
+    fn note_segment(&mut self, len: u32, config: &TcpConfig, now: Instant) {
+        self.segment_size = self.segment_size.max(len);
+        self.unacked += len;
+        self.ack = match self.ack {
+            _ if self.unacked >= 2 * self.segment_size => AckDue::Now,
+            AckDue::No => AckDue::At(now + config.delayed_ack),
+            due => due,
+        };
+    }
+
+    /// An ACK has gone out.
+    pub fn on_ack_sent(&mut self) {
+        self.ack = AckDue::No;
+        self.unacked = 0;
+    }
+
+    /// Memory pinned, in bytes.
+    pub fn pinned(&self) -> usize {
+        self.buffer.pinned() + self.assembler.pinned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MSS: u32 = 1000;
+
+    fn recv(capacity: usize) -> Recv {
+        Recv::new(Seq(0), capacity as u32, 0, capacity)
+    }
+
+    fn insert(r: &mut Recv, seq: u32, len: usize) -> Taken {
+        r.insert(Seq(seq), &Slice::copy_of(&vec![7; len]), &TcpConfig::default(), Instant::ZERO, true)
+    }
+
+    #[test]
+    fn every_second_full_segment_is_acknowledged_at_once() {
+        let mut r = recv(60_000);
+        insert(&mut r, 1, 1000);
+        assert_eq!(r.ack, AckDue::At(Instant::from_millis(40)));
+        insert(&mut r, 1001, 1000);
+        assert_eq!(r.ack, AckDue::Now);
+        r.on_ack_sent();
+        insert(&mut r, 3001, 1000);
+        assert_eq!(r.ack, AckDue::Now, "a hole is told at once");
+        r.on_ack_sent();
+        insert(&mut r, 2001, 1000);
+        assert_eq!((r.ack, r.nxt), (AckDue::Now, Seq(4001)));
+    }
+
+    #[test]
+    fn the_edge_never_moves_left_and_opens_in_steps() {
+        let mut r = recv(4000);
+        assert_eq!(r.select_window(MSS, false), 4000);
+        for i in 0..4 {
+            assert_eq!(insert(&mut r, 1 + i * 1000, 1000), Taken::InOrder);
+            assert_eq!(r.edge, Seq(4001));
+        }
+        assert_eq!(r.select_window(MSS, false), 0);
+        assert_eq!(insert(&mut r, 4001, 1), Taken::Nothing, "a zero-window probe is not taken");
+        r.buffer.pop(999);
+        assert!(!r.owes_window_update(MSS, false));
+        assert_eq!(r.select_window(MSS, false), 0);
+        r.buffer.pop(1);
+        assert!(r.owes_window_update(MSS, false));
+        assert!(!r.owes_window_update(MSS, true), "no new promise under memory pressure");
+        assert_eq!(r.select_window(MSS, false), 1000);
+        r.buffer.set_capacity(10);
+        assert_eq!(r.select_window(MSS, false), 1000, "what was offered stays offered");
+    }
+
+    #[test]
+    fn text_is_cut_to_the_window_and_to_the_fin() {
+        let mut r = recv(1000);
+        insert(&mut r, 501, 1000);
+        insert(&mut r, 1, 700);
+        assert_eq!((r.nxt, r.buffer.len()), (Seq(1001), 1000));
+        let mut r = recv(1000);
+        r.fin = Some(Seq(11));
+        insert(&mut r, 1, 100);
+        assert_eq!(r.nxt, Seq(11), "text behind the FIN is not text");
+    }
+}

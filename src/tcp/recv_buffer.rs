@@ -1,0 +1,62 @@
+//! What the peer sent in order and the user has not read, and how much more may come.
+
+use crate::buf::{Slice, SliceQueue, Slices};
+
+/// The receive buffer.
+#[derive(Debug)]
+pub struct RecvBuffer {
+    queue: SliceQueue,
+    capacity: usize,
+}
+
+impl RecvBuffer {
+    /// An empty buffer for `capacity` bytes.
+    pub fn new(capacity: usize) -> Self {
+        RecvBuffer { queue: SliceQueue::new(), capacity }
+    }
+
+    /// Bytes to be read.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Bytes that still fit.
+    pub fn free(&self) -> usize {
+        self.capacity.saturating_sub(self.queue.len())
+    }
+
+    /// Bytes that fit when it is empty.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Changes how much fits. What is held stays, and so does what the window has promised.
+    pub fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
+    }
+
+    /// Memory pinned, in bytes.
+    pub fn pinned(&self) -> usize {
+        self.queue.pinned()
+    }
+
+    /// Appends text that came in order.
+    pub fn push(&mut self, text: Slice) {
+        self.queue.push(text);
+    }
+
+    /// Takes up to `max` bytes.
+    pub fn pop(&mut self, max: usize) -> Slices {
+        self.queue.pop(max)
+    }
+
+    /// Copies into `buf` and keeps the bytes.
+    pub fn peek(&self, buf: &mut [u8]) -> usize {
+        self.queue.copy_to(0, buf)
+    }
+
+    /// What is left, when the connection ends.
+    pub fn into_queue(self) -> SliceQueue {
+        self.queue
+    }
+}

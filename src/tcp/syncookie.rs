@@ -1,0 +1,119 @@
+//! SYN cookies (RFC 4987 3.6): when a listener's SYN queue is full, what would be stored is put into our initial
+//! sequence number, and window scale and SACK into the low bits of our time stamp, so that nothing is stored at all.
+
+use super::options::PeerSyn;
+use super::seq::Seq;
+use super::tuple::FourTuple;
+use crate::rng::{Key, Rng};
+use crate::time::Instant;
+use core::hash::{Hash, Hasher};
+
+/// The MSS values that three bits can say; the largest that the peer can take is chosen.
+const MSS_TABLE: [u16; 8] = [48, 536, 1200, 1360, 1400, 1440, 1460, 8960];
+/// A cookie is valid in the period in which it was made and in the next.
+const PERIOD_SECONDS: u64 = 64;
+/// Low bits of the time stamp: four of window scale (15: none), one of SACK.
+const TIMESTAMP_BITS: u32 = 5;
+const NO_SCALE: u32 = 15;
+
+/// The secret that cookies are made with.
+#[derive(Debug)]
+pub struct CookieJar {
+    key: Key,
+}
+
+impl CookieJar {
+    /// A jar with a new secret.
+    pub fn new(rng: &mut Rng) -> Self {
+        CookieJar { key: rng.key() }
+    }
+
+    /// 29 bits over the connection's name, the peer's number, the period and the MSS, and the MSS's index below.
+    fn cookie(&self, tuple: &FourTuple, irs: Seq, period: u64, mss: u32) -> Seq {
+        let mut hasher = self.key.hasher();
+        (tuple, irs, period, mss).hash(&mut hasher);
+        Seq((hasher.finish() as u32) << 3 | mss)
+    }
+
+    /// Our initial sequence number in the answer to a SYN with the number `irs` and the MSS `mss`.
+    pub fn bake(&self, tuple: &FourTuple, irs: Seq, mss: u16, now: Instant) -> Seq {
+        let index = MSS_TABLE.iter().rposition(|&m| m <= mss).unwrap_or(0);
+        self.cookie(tuple, irs, period(now), index as u32)
+    }
+
+    /// The MSS that a valid cookie kept, or `None`.
+    pub fn check(&self, tuple: &FourTuple, irs: Seq, iss: Seq, now: Instant) -> Option<u16> {
+        let index = iss.0 & 7;
+        let current = period(now);
+        let valid = [Some(current), current.checked_sub(1)]
+            .into_iter()
+            .flatten()
+            .any(|p| self.cookie(tuple, irs, p, index) == iss);
+        valid.then(|| MSS_TABLE[index as usize])
+    }
+}
+
+fn period(now: Instant) -> u64 {
+    now.as_millis() / 1000 / PERIOD_SECONDS
+}
+
+/// Our time stamp `value`, moved back by at most 31 ms so that its low bits keep what `peer` offered.
+pub fn mark_timestamp(value: u32, peer: &PeerSyn) -> u32 {
+    let bits = peer.window_scale.map_or(NO_SCALE, u32::from) << 1 | u32::from(peer.sack);
+    let marked = value >> TIMESTAMP_BITS << TIMESTAMP_BITS | bits;
+    if marked.wrapping_sub(value) as i32 > 0 { marked.wrapping_sub(1 << TIMESTAMP_BITS) } else { marked }
+}
+
+/// What an echoed time stamp kept: (window scale, SACK).
+pub fn read_timestamp(echo: u32) -> (Option<u8>, bool) {
+    let scale = echo >> 1 & 15;
+    ((scale != NO_SCALE).then_some(scale as u8), echo & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tuple() -> FourTuple {
+        FourTuple::new("192.0.2.2:80".parse().unwrap(), "192.0.2.1:40000".parse().unwrap())
+    }
+
+    #[test]
+    fn a_cookie_is_good_for_one_to_two_periods_and_for_nobody_else() {
+        let jar = CookieJar::new(&mut Rng::new([1; 32]));
+        let at = |s: u64| Instant::from_millis(s * 1000);
+        for (mss, kept) in [(48, 48), (1459, 1440), (1460, 1460), (9000, 8960), (40, 48)] {
+            let cookie = jar.bake(&tuple(), Seq(99), mss, at(100));
+            assert_eq!(jar.check(&tuple(), Seq(99), cookie, at(100)), Some(kept));
+            assert_eq!(jar.check(&tuple(), Seq(99), cookie, at(190)), Some(kept));
+            assert_eq!(jar.check(&tuple(), Seq(99), cookie, at(192)), None, "too old");
+            assert_eq!(jar.check(&tuple(), Seq(98), cookie, at(100)), None, "another SYN");
+            let other = FourTuple { remote_port: 40_001, ..tuple() };
+            assert_eq!(jar.check(&other, Seq(99), cookie, at(100)), None, "another peer");
+        }
+    }
+
+    #[test]
+    fn forged_cookies_are_refused() {
+        let jar = CookieJar::new(&mut Rng::new([2; 32]));
+        let mut rng = Rng::new([3; 32]);
+        let now = Instant::from_millis(1_000_000);
+        let accepted =
+            (0..1 << 18).filter(|_| jar.check(&tuple(), Seq(rng.u32()), Seq(rng.u32()), now).is_some()).count();
+        assert_eq!(accepted, 0);
+    }
+
+    #[test]
+    fn the_time_stamp_keeps_scale_and_sack_and_never_runs_ahead() {
+        for scale in [None, Some(0), Some(7), Some(14)] {
+            for sack in [false, true] {
+                let peer = PeerSyn { mss: 1460, window_scale: scale, sack, timestamp: Some(1) };
+                for value in [0u32, 1, 31, 32, 1000, u32::MAX] {
+                    let marked = mark_timestamp(value, &peer);
+                    assert_eq!(read_timestamp(marked), (scale, sack));
+                    assert!(value.wrapping_sub(marked) <= 62, "{value} became {marked}");
+                }
+            }
+        }
+    }
+}

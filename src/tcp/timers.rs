@@ -1,0 +1,117 @@
+//! A synchronized connection's timers: when the next one runs out, and what then.
+//!
+//! No timer is ever switched on. Each deadline is computed from what is outstanding, so that nothing can be outstanding
+//! and wait for nothing (RFC 6298 5.1 to 5.3, by construction).
+
+use super::cc::CongestionControl;
+use super::config::TcpConfig;
+use super::connection::{CloseReason, Cx, Tcb};
+use super::keepalive::KeepaliveAction;
+use super::options::TcpOptions;
+use super::recv::AckDue;
+use super::state::{Event, State};
+use crate::time::Instant;
+use crate::trace::What;
+
+impl Tcb {
+    /// When the next timer runs out.
+    pub(super) fn deadline(&self, config: &TcpConfig, options: &TcpOptions, orphan: bool) -> Option<Instant> {
+        let delayed_ack = if let AckDue::At(time) = self.rcv.ack { Some(time) } else { None };
+        [
+            delayed_ack,
+            self.retransmission_deadline(config, options),
+            self.keepalive_deadline(options),
+            self.fin_wait2_deadline(config, orphan),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Whether the peer owes us an answer, or we have something that could not be sent.
+    fn is_waiting(&self) -> bool {
+        self.snd.flight() > 0 || self.snd.has_unsent()
+    }
+
+    /// Retransmission, zero-window probe or silly window override: one timer, for whatever is outstanding.
+    fn retransmission_deadline(&self, config: &TcpConfig, options: &TcpOptions) -> Option<Instant> {
+        self.is_waiting().then(|| {
+            let rto = self.rto.deadline(&self.rtt, config);
+            options.user_timeout.map_or(rto, |limit| rto.min(self.rto.user_deadline(limit)))
+        })
+    }
+
+    /// MUST-26: only when nothing is outstanding.
+    fn keepalive_deadline(&self, options: &TcpOptions) -> Option<Instant> {
+        options.keepalive.as_ref().filter(|_| !self.is_waiting()).map(|k| self.keepalive.deadline(k))
+    }
+
+    fn fin_wait2_deadline(&self, config: &TcpConfig, orphan: bool) -> Option<Instant> {
+        self.fin_wait2_since
+            .filter(|_| orphan && self.state == State::FinWait2)
+            .map(|since| since + config.fin_wait2)
+    }
+
+    /// Does what is due. Gives the reason if it ends the connection.
+    pub(super) fn on_deadline(&mut self, cx: &mut Cx<'_>) -> Option<CloseReason> {
+        if let AckDue::At(time) = self.rcv.ack
+            && time <= cx.now
+        {
+            self.rcv.ack = AckDue::Now;
+        }
+        let due = |deadline: Option<Instant>| deadline.is_some_and(|d| d <= cx.now);
+        let gone = if due(self.fin_wait2_deadline(cx.config, cx.orphan)) {
+            Some(CloseReason::Normal)
+        } else if due(self.retransmission_deadline(cx.config, cx.options)) {
+            self.on_retransmission_timeout(cx)
+        } else if due(self.keepalive_deadline(cx.options)) {
+            self.on_keepalive_timeout(cx)
+        } else {
+            None
+        };
+        if gone.is_some() {
+            self.state = cx.transition(self.state, Event::Abort);
+        }
+        gone
+    }
+
+    /// RFC 6298 5.4 to 5.7; RFC 9293 3.8.3 for the limits, 3.8.6.1 for a shut window.
+    fn on_retransmission_timeout(&mut self, cx: &mut Cx<'_>) -> Option<CloseReason> {
+        let out_of_time = cx.options.user_timeout.is_some_and(|limit| self.rto.user_deadline(limit) <= cx.now);
+        // A peer that answers every probe and never opens its window may hold a user's connection for ever (MUST-37),
+        // but not one that no user holds any more.
+        let exhausted = if cx.orphan {
+            self.rto.backoff() >= cx.config.orphan_retries
+        } else {
+            self.rto.unanswered() >= cx.config.retries2
+        };
+        if out_of_time || exhausted {
+            return Some(CloseReason::TimedOut);
+        }
+        let first = self.rto.backoff() == 0;
+        self.rto.on_timeout(cx.now);
+        if self.snd.wnd == 0 {
+            self.owed.window_probe = true;
+        } else if self.snd.flight() == 0 {
+            self.owed.override_sws = true;
+        } else {
+            self.rtt.on_retransmit();
+            self.cc.on_rto(self.snd.flight(), first);
+            self.recovery.on_rto(self.snd.una, self.snd.nxt);
+            cx.stats.rto += 1;
+            cx.note(What::Rto { count: self.rto.backoff(), rto: self.rto.interval(&self.rtt, cx.config) });
+            self.note_congestion(cx);
+        }
+        None
+    }
+
+    fn on_keepalive_timeout(&mut self, cx: &Cx<'_>) -> Option<CloseReason> {
+        match self.keepalive.on_deadline(cx.options.keepalive.as_ref()?, cx.now)? {
+            KeepaliveAction::Probe => {
+                self.owed.keepalive_probe = true;
+                None
+            }
+            KeepaliveAction::GiveUp => Some(CloseReason::TimedOut),
+        }
+    }
+}

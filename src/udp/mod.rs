@@ -1,0 +1,396 @@
+//! UDP (RFC 768, 1122 4.1): the sockets, with a port space of their own.
+//!
+//! | file | holds |
+//! |---|---|
+//! | here | the socket table, datagrams in and out, ICMP errors |
+//! | `socket` | one socket: its ends, its receive queue, its pending error |
+//! | `ports` | bound addresses, conflicts, ephemeral ports |
+//!
+//! Binding has std's semantics: no address is shared, and a wildcard has its port alone. So the most specific socket
+//! for a datagram is found by at most two lookups, and a connected one then hears its peer only.
+
+mod ports;
+mod socket;
+
+use crate::buf::Slice;
+use crate::error::{Error, Result};
+use crate::icmp::{ErrorKind, Report};
+use crate::ip::{self, Ip, Outgoing, Packet};
+use crate::rng::Rng;
+use crate::stack::{Config, Readiness, UdpId, UdpOptions};
+use crate::stats::{Disposition, DropReason, Stats};
+use crate::time::Instant;
+use crate::wire::udp::{self as wire, UdpHeader};
+use crate::wire::{RxFrame, TxFrame, checksum};
+use ports::Ports;
+use socket::{Socket, cost};
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+
+/// The part of the stack's memory that UDP may fill: a quarter, so that no flood of datagrams starves TCP.
+const MEMORY_SHARE: usize = 4;
+
+/// What a datagram in the outbox costs beside its data.
+const OUTBOX_OVERHEAD: usize = 128;
+
+/// Room that an empty outbox keeps, in datagrams.
+const IDLE_OUTBOX: usize = 64;
+
+/// TTL of multicast datagrams: they stay on the link (RFC 1112 6.1).
+const MULTICAST_TTL: u8 = 1;
+
+/// All UDP sockets of a stack.
+#[derive(Debug)]
+pub struct Sockets {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    ports: Ports,
+    // Datagrams of all sockets in the order in which they were sent; those of closed sockets still go.
+    outbox: VecDeque<Datagram>,
+    memory: usize,
+    limits: Limits,
+    ttl: u8,
+}
+
+#[derive(Debug)]
+struct Limits {
+    sockets: usize,
+    memory: usize,
+    recv_buffer: usize,
+    send_queue: usize,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    // Boxed, so that a free slot is small.
+    socket: Option<Box<Socket>>,
+}
+
+#[derive(Debug)]
+struct Datagram {
+    id: UdpId,
+    src: SocketAddr,
+    dst: SocketAddr,
+    ttl: u8,
+    data: Slice,
+}
+
+/// What became of a received datagram.
+#[derive(Debug)]
+pub struct Outcome {
+    /// As the counters see it.
+    pub disposition: Disposition,
+    /// The socket whose readiness changed.
+    pub changed: Option<UdpId>,
+    /// What to answer.
+    pub reply: Option<Box<TxFrame>>,
+}
+
+impl Sockets {
+    /// No sockets yet, with `config`'s bounds.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the ephemeral ports are no range.
+    pub fn new(config: &Config, rng: Rng) -> Result<Sockets> {
+        Ok(Sockets {
+            slots: Vec::new(),
+            free: Vec::new(),
+            ports: Ports::new(config.tcp.ephemeral_low, config.tcp.ephemeral_high, rng)?,
+            outbox: VecDeque::new(),
+            memory: 0,
+            limits: Limits {
+                sockets: config.max_udp_sockets,
+                memory: config.memory / MEMORY_SHARE,
+                recv_buffer: config.udp.recv_buffer,
+                send_queue: config.udp.send_queue,
+            },
+            ttl: config.ttl,
+        })
+    }
+
+    /// Bytes of buffered datagrams, with what each costs beside its data.
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// What a socket is ready for; a closed handle is readable, writable, and hung up.
+    pub fn readiness(&self, id: UdpId) -> Readiness {
+        match self.get(id) {
+            Ok(socket) => socket.readiness(self.limits.send_queue),
+            Err(_) => Readiness::READABLE | Readiness::WRITABLE | Readiness::HANGUP,
+        }
+    }
+
+    // ---- calls ----
+
+    /// Binds a new socket; port 0 picks a free one, an unspecified address takes every address of ours.
+    ///
+    /// # Errors
+    /// `AddrInUse`, `AddrNotAvailable`, `Unsupported` for a family without an address, `NoBufferSpace` at the bound on
+    /// sockets.
+    pub fn bind(&mut self, ip: &Ip, local: SocketAddr) -> Result<UdpId> {
+        if local.ip().is_unspecified() {
+            ip.source_for(local.ip()).ok_or(Error::Unsupported)?;
+        } else if !ip.is_local(local.ip()) {
+            return Err(Error::AddrNotAvailable);
+        }
+        let index = match self.free.last() {
+            Some(&index) => index,
+            None if self.slots.len() < self.limits.sockets => self.slots.len() as u32,
+            None => return Err(Error::NoBufferSpace),
+        };
+        let local = self.ports.bind(local, index)?;
+        if self.free.pop().is_none() {
+            self.slots.push(Slot::default());
+        }
+        let slot = &mut self.slots[index as usize];
+        let options = UdpOptions { ttl: self.ttl, broadcast: false };
+        slot.socket = Some(Box::new(Socket::new(local, options)));
+        Ok(UdpId { index, generation: slot.generation })
+    }
+
+    /// Sets the peer: only its datagrams are received from now on, though what is queued stays. A socket that was bound
+    /// to every address now has the one that leads to the peer.
+    ///
+    /// # Errors
+    /// `BadHandle`, `InvalidInput` if no host can have `peer`, `PermissionDenied` for broadcast where the socket may
+    /// not, `NetworkUnreachable` without an address of the family, `AddrInUse`.
+    pub fn connect(&mut self, ip: &Ip, id: UdpId, peer: SocketAddr) -> Result<()> {
+        let socket = named(&mut self.slots, id)?;
+        let local = socket.source(ip, peer, socket.any)?;
+        if local != socket.local {
+            self.ports.rebind(socket.local, local, id.index)?;
+            socket.local = local;
+        }
+        socket.peer = Some(peer);
+        Ok(())
+    }
+
+    /// Queues one datagram, to `to` or, if `None`, to the connected peer.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the socket's queue is full, `NoBufferSpace` when UDP's memory is, `MessageTooLong` beyond what
+    /// one packet holds, `NotConnected`, `InvalidInput`, `PermissionDenied`, `NetworkUnreachable` as in
+    /// [`connect`](Sockets::connect), `BadHandle`, and once a pending error such as `ConnectionRefused`.
+    pub fn send(&mut self, ip: &Ip, id: UdpId, data: &[u8], to: Option<SocketAddr>) -> Result<usize> {
+        let socket = named(&mut self.slots, id)?;
+        socket.check()?;
+        let dst = to.or(socket.peer).ok_or(Error::NotConnected)?;
+        let src = socket.source(ip, dst, socket.local.ip().is_unspecified())?;
+        if data.len() > ip.payload_mtu(dst.ip()) - wire::HEADER_LEN {
+            return Err(Error::MessageTooLong);
+        }
+        if socket.unsent >= self.limits.send_queue {
+            return Err(Error::WouldBlock);
+        }
+        let cost = OUTBOX_OVERHEAD + data.len();
+        if self.memory + cost > self.limits.memory {
+            return Err(Error::NoBufferSpace);
+        }
+        let ttl = if dst.ip().is_multicast() { MULTICAST_TTL } else { socket.options.ttl };
+        let datagram = Datagram { id, src, dst, ttl, data: Slice::copy_of(data) };
+        socket.unsent += 1;
+        self.memory += cost;
+        self.outbox.push_back(datagram);
+        Ok(data.len())
+    }
+
+    /// Takes the next datagram: copies what fits into `buf`, drops the rest of it, and gives the copied length and the
+    /// source. With `peek` the datagram stays.
+    ///
+    /// # Errors
+    /// `WouldBlock`, `BadHandle`, and once a pending error.
+    pub fn recv(&mut self, id: UdpId, buf: &mut [u8], peek: bool) -> Result<(usize, SocketAddr)> {
+        let socket = self.get_mut(id)?;
+        let before = socket.charged();
+        let got = socket.pop(buf, peek);
+        let freed = before - socket.charged();
+        self.memory -= freed;
+        got
+    }
+
+    /// Our end: the bound address, or once connected the one that leads to the peer.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn local_addr(&self, id: UdpId) -> Result<SocketAddr> {
+        Ok(self.get(id)?.local)
+    }
+
+    /// The connected peer.
+    ///
+    /// # Errors
+    /// `NotConnected`, `BadHandle`.
+    pub fn peer_addr(&self, id: UdpId) -> Result<SocketAddr> {
+        self.get(id)?.peer.ok_or(Error::NotConnected)
+    }
+
+    /// Takes the pending error, if there is one. An ICMP error that need not last, such as an unreachable network, is
+    /// seen only here.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn take_error(&mut self, id: UdpId) -> Result<Option<Error>> {
+        Ok(self.get_mut(id)?.take_error())
+    }
+
+    /// The socket's settings, to be read and set.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn options(&mut self, id: UdpId) -> Result<&mut UdpOptions> {
+        Ok(&mut self.get_mut(id)?.options)
+    }
+
+    /// Gives the handle and its port up. What was received is lost, what was sent still goes.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn close(&mut self, id: UdpId) -> Result<()> {
+        self.get(id)?;
+        let slot = &mut self.slots[id.index as usize];
+        slot.generation = slot.generation.wrapping_add(1);
+        if let Some(socket) = slot.socket.take() {
+            self.memory -= socket.charged();
+            self.ports.release(socket.local);
+        }
+        self.free.push(id.index);
+        Ok(())
+    }
+
+    // ---- packets ----
+
+    /// Takes a datagram that [`Ip::input`] found in `frame`.
+    pub fn input(&mut self, ip: &mut Ip, now: Instant, frame: &RxFrame, packet: &Packet, stats: &mut Stats) -> Outcome {
+        let (header, data) = match datagram(frame, packet) {
+            Ok(parsed) => parsed,
+            Err(reason) => return Outcome::dropped(reason),
+        };
+        // No group can be joined, so none is for us.
+        if packet.dst.is_multicast() {
+            return Outcome::dropped(DropReason::NotForUs);
+        }
+        let from = SocketAddr::new(packet.src, header.src_port);
+        let to = SocketAddr::new(packet.dst, header.dst_port);
+        let found = bound(&self.ports, &mut self.slots, to);
+        let Some((id, socket)) = found.filter(|(_, socket)| socket.hears(from)) else {
+            let reply = ip.error_about(now, frame, ErrorKind::PortUnreachable, stats).map(Box::new);
+            return Outcome { reply, ..Outcome::dropped(DropReason::UdpNoSocket) };
+        };
+        let data = data.compact();
+        let before = socket.charged();
+        let room = self.memory + cost(&data) <= self.limits.memory;
+        if !room || !socket.push(from, data, self.limits.recv_buffer) {
+            return Outcome::dropped(DropReason::UdpQueueFull);
+        }
+        self.memory += socket.charged() - before;
+        Outcome { disposition: Disposition::Delivered, changed: Some(id), reply: None }
+    }
+
+    /// Takes an ICMP error about a UDP datagram. It concerns a socket only if that is connected to where the datagram
+    /// went: other errors are easily forged, and nobody could tell which call they belong to.
+    pub fn on_icmp(&mut self, report: &Report) -> (Disposition, Option<UdpId>) {
+        match bound(&self.ports, &mut self.slots, report.local) {
+            // Without path MTU discovery the next datagram would be no smaller.
+            Some(_) if matches!(report.kind, ErrorKind::PacketTooBig { .. }) => {
+                (Disposition::Dropped(DropReason::IcmpIgnored), None)
+            }
+            Some((id, socket)) if socket.peer == Some(report.remote) => {
+                let fails = socket.note(report.kind);
+                (Disposition::Delivered, fails.then_some(id))
+            }
+            _ => (Disposition::Dropped(DropReason::IcmpUnmatched), None),
+        }
+    }
+
+    /// The next datagram to send, and the socket that has room for another now.
+    pub fn poll_transmit(&mut self, ip: &mut Ip) -> Option<(UdpId, TxFrame)> {
+        let Datagram { id, src, dst, ttl, data } = self.outbox.pop_front()?;
+        if self.outbox.is_empty() {
+            self.outbox.shrink_to(IDLE_OUTBOX);
+        }
+        self.memory -= OUTBOX_OVERHEAD + data.len();
+        if let Ok(socket) = self.get_mut(id) {
+            socket.unsent -= 1;
+        }
+        let mut frame = TxFrame::default();
+        let (from, to) = (src.ip(), dst.ip());
+        let out = Outgoing { src: from, dst: to, protocol: ip::UDP, ttl, tos: 0, dont_fragment: false };
+        let start = ip.output(&out, wire::HEADER_LEN + data.len(), &mut frame.header);
+        let header = UdpHeader { src_port: src.port(), dst_port: dst.port() };
+        let len = wire::emit(&header, data.len(), &mut frame.header.space()[start..]);
+        frame.header.set_len(start + len);
+        frame.payload.push(data);
+        checksum::fill(&mut frame, from, to, ip::UDP, start, wire::CHECKSUM_OFFSET);
+        Some((id, frame))
+    }
+
+    fn get(&self, id: UdpId) -> Result<&Socket> {
+        let slot = self.slots.get(id.index as usize).filter(|slot| slot.generation == id.generation);
+        slot.and_then(|slot| slot.socket.as_deref()).ok_or(Error::BadHandle)
+    }
+
+    fn get_mut(&mut self, id: UdpId) -> Result<&mut Socket> {
+        named(&mut self.slots, id)
+    }
+}
+
+/// The socket that `id` names. Not a method, so that the rest of the table can be borrowed beside it.
+fn named(slots: &mut [Slot], id: UdpId) -> Result<&mut Socket> {
+    let slot = slots.get_mut(id.index as usize).filter(|slot| slot.generation == id.generation);
+    slot.and_then(|slot| slot.socket.as_deref_mut()).ok_or(Error::BadHandle)
+}
+
+/// The most specific socket that is bound to `local`, with its handle.
+fn bound<'a>(ports: &Ports, slots: &'a mut [Slot], local: SocketAddr) -> Option<(UdpId, &'a mut Socket)> {
+    let index = ports.find(local)?;
+    let slot = slots.get_mut(index as usize)?;
+    let id = UdpId { index, generation: slot.generation };
+    slot.socket.as_deref_mut().map(|socket| (id, socket))
+}
+
+impl Socket {
+    /// The address from which a datagram to `dst` goes: that which leads there if it is ours to `choose`, else the bound
+    /// one.
+    fn source(&self, ip: &Ip, dst: SocketAddr, choose: bool) -> Result<SocketAddr> {
+        if dst.is_ipv4() != self.local.is_ipv4() {
+            return Err(Error::Unsupported);
+        }
+        if dst.port() == 0 {
+            return Err(Error::InvalidInput("port 0 is no destination"));
+        }
+        let addr = dst.ip();
+        if ip.is_broadcast(addr) {
+            if !self.options.broadcast {
+                return Err(Error::PermissionDenied);
+            }
+        } else if !addr.is_multicast() && !ip.is_valid_peer(addr) {
+            return Err(Error::InvalidInput("no host has the destination address"));
+        }
+        let src: IpAddr = if choose { ip.source_for(addr).ok_or(Error::NetworkUnreachable)? } else { self.local.ip() };
+        if src.is_loopback() && !ip.is_local(addr) {
+            return Err(Error::InvalidInput("a loopback address reaches no other host"));
+        }
+        Ok(SocketAddr::new(src, self.local.port()))
+    }
+}
+
+impl Outcome {
+    fn dropped(reason: DropReason) -> Outcome {
+        Outcome { disposition: Disposition::Dropped(reason), changed: None, reply: None }
+    }
+}
+
+/// The header and data of a received datagram, cut to its own length, its checksum verified.
+fn datagram(frame: &RxFrame, packet: &Packet) -> core::result::Result<(UdpHeader, Slice), DropReason> {
+    let (header, len) = wire::parse(&frame.data[packet.bytes.clone()])?;
+    let bytes = packet.bytes.start..packet.bytes.start + len;
+    if !checksum::verify_udp(packet.src, packet.dst, &frame.data[bytes.clone()], frame.meta.checksum) {
+        return Err(DropReason::UdpChecksum);
+    }
+    Ok((header, frame.data.slice(bytes.start + wire::HEADER_LEN..bytes.end)))
+}
+
+#[cfg(test)]
+mod tests;

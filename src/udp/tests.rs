@@ -1,0 +1,594 @@
+//! Sockets and datagrams. Names of rows and attacks are those of the requirements.
+
+use super::*;
+use crate::ip::Input;
+use crate::stack::Cidr;
+use crate::wire::ipv4::{self, Ipv4Header};
+use crate::wire::{RxChecksum, RxMeta};
+use std::net::Ipv4Addr;
+
+/// One stack's UDP, and its internet layer.
+struct Host {
+    ip: Ip,
+    udp: Sockets,
+    stats: Stats,
+    now: Instant,
+}
+
+impl Host {
+    fn new() -> Host {
+        Host::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut Config)) -> Host {
+        let addresses = vec![Cidr::new(addr("10.0.0.1"), 24), Cidr::new(addr("10.7.0.1"), 24)];
+        let mut config = Config { addresses, ..Config::default() };
+        change(&mut config);
+        let mut rng = Rng::new(Rng::seed_from(5));
+        let ip = Ip::new(&config, rng.fork(), Instant::ZERO).unwrap();
+        let udp = Sockets::new(&config, rng.fork()).unwrap();
+        Host { ip, udp, stats: Stats::default(), now: Instant::ZERO }
+    }
+
+    fn bind(&mut self, local: &str) -> UdpId {
+        self.udp.bind(&self.ip, at(local)).unwrap()
+    }
+
+    fn connect(&mut self, id: UdpId, peer: &str) -> Result<()> {
+        self.udp.connect(&self.ip, id, at(peer))
+    }
+
+    fn send(&mut self, id: UdpId, data: &[u8], to: &str) -> Result<usize> {
+        self.udp.send(&self.ip, id, data, Some(at(to)))
+    }
+
+    fn recv(&mut self, id: UdpId) -> Result<(Vec<u8>, SocketAddr)> {
+        let mut buf = [0; 2000];
+        let (n, from) = self.udp.recv(id, &mut buf, false)?;
+        Ok((buf[..n].to_vec(), from))
+    }
+
+    /// The next packet sent, taken apart, with everything in it validated.
+    fn sent(&mut self) -> Option<Sent> {
+        let (id, frame) = self.udp.poll_transmit(&mut self.ip)?;
+        let bytes = frame.to_vec();
+        let (ip, payload) = ipv4::parse(&bytes).expect("a good IP header");
+        assert_eq!(payload.end, bytes.len());
+        let (udp, len) = wire::parse(&bytes[payload.clone()]).expect("a good UDP header");
+        assert_eq!(len, payload.len());
+        let (src, dst) = (IpAddr::V4(ip.src), IpAddr::V4(ip.dst));
+        assert!(checksum::verify_udp(src, dst, &bytes[payload.clone()], RxChecksum::Unverified));
+        assert_ne!(bytes[payload.start + 6..payload.start + 8], [0, 0], "the checksum is never left out");
+        Some(Sent {
+            id,
+            ip,
+            src: SocketAddr::new(src, udp.src_port),
+            dst: SocketAddr::new(dst, udp.dst_port),
+            data: bytes[payload.start + 8..].to_vec(),
+        })
+    }
+
+    /// A packet comes in; what becomes of it, by way of the internet layer.
+    fn arrives(&mut self, bytes: &[u8]) -> Outcome {
+        // A full-size chunk, as devices give them.
+        let mut chunk = crate::buf::Pool::new(0).take();
+        chunk.append(bytes);
+        self.frame(RxFrame::plain(chunk.freeze()), false)
+    }
+
+    fn frame(&mut self, frame: RxFrame, looped: bool) -> Outcome {
+        match self.ip.input(self.now, &frame, looped, &mut self.stats) {
+            Input::Udp(packet) => self.udp.input(&mut self.ip, self.now, &frame, &packet, &mut self.stats),
+            Input::IcmpError(report) => {
+                let (disposition, changed) = self.udp.on_icmp(&report);
+                Outcome { disposition, changed, reply: None }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn gets(&mut self, src: &str, dst: &str, data: &[u8]) -> Outcome {
+        self.arrives(&packet(src, dst, data))
+    }
+}
+
+#[derive(Debug)]
+struct Sent {
+    id: UdpId,
+    ip: Ipv4Header,
+    src: SocketAddr,
+    dst: SocketAddr,
+    data: Vec<u8>,
+}
+
+fn addr(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn at(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn v4(addr: SocketAddr) -> Ipv4Addr {
+    match addr.ip() {
+        IpAddr::V4(v4) => v4,
+        IpAddr::V6(v6) => panic!("{v6}"),
+    }
+}
+
+/// An IP packet around `payload`.
+fn ip_packet(src: SocketAddr, dst: SocketAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let header = Ipv4Header {
+        src: v4(src),
+        dst: v4(dst),
+        protocol,
+        ttl: 64,
+        tos: 0,
+        id: 1,
+        dont_fragment: false,
+        more_fragments: false,
+        fragment_offset: 0,
+    };
+    let mut bytes = vec![0; 20];
+    ipv4::emit(&header, payload.len(), &mut bytes);
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+fn packet(src: &str, dst: &str, data: &[u8]) -> Vec<u8> {
+    let (src, dst) = (at(src), at(dst));
+    let mut datagram = vec![0; 8];
+    wire::emit(&UdpHeader { src_port: src.port(), dst_port: dst.port() }, data.len(), &mut datagram);
+    datagram.extend_from_slice(data);
+    let mut sum = checksum::pseudo_header(src.ip(), dst.ip(), ip::UDP, datagram.len());
+    sum.add(&datagram);
+    datagram[6..8].copy_from_slice(&sum.checksum().to_be_bytes());
+    ip_packet(src, dst, ip::UDP, &datagram)
+}
+
+/// An ICMP error of `kind` from a router about `quoted`.
+fn icmp_error(kind: ErrorKind, quoted: &[u8]) -> Vec<u8> {
+    let mut message = vec![0; 8];
+    crate::wire::icmp::emit(&kind.to_v4(), quoted, &mut message);
+    message.extend_from_slice(quoted);
+    ip_packet(at("10.0.0.254:0"), at("10.0.0.1:0"), ip::ICMP, &message)
+}
+
+const DELIVERED: Disposition = Disposition::Delivered;
+
+fn dropped(reason: DropReason) -> Disposition {
+    Disposition::Dropped(reason)
+}
+
+/// 1122-52, 1122-53, 1122-48.
+#[test]
+fn a_datagram_goes_out_with_our_addresses_and_a_checksum() {
+    let mut host = Host::new();
+    let any = host.bind("0.0.0.0:1000");
+    let chosen = host.bind("10.7.0.1:2000");
+    assert_eq!(host.send(any, b"", "10.7.0.9:53"), Ok(0));
+    assert_eq!(host.send(chosen, b"hello", "10.0.0.9:53"), Ok(5));
+    host.udp.options(chosen).unwrap().ttl = 3;
+    assert_eq!(host.send(chosen, &[7; 1472], "8.8.8.8:53"), Ok(1472));
+
+    let first = host.sent().unwrap();
+    assert_eq!((first.src, first.dst), (at("10.7.0.1:1000"), at("10.7.0.9:53")));
+    assert_eq!((first.id, first.ip.ttl, &first.data[..]), (any, 64, &[][..]));
+    let second = host.sent().unwrap();
+    assert_eq!((second.src, second.dst), (at("10.7.0.1:2000"), at("10.0.0.9:53")));
+    assert_eq!((second.id, second.ip.ttl, &second.data[..]), (chosen, 64, &b"hello"[..]));
+    let third = host.sent().unwrap();
+    assert_eq!((third.ip.ttl, third.data), (3, vec![7; 1472]));
+    assert!(host.sent().is_none());
+    assert_eq!(host.udp.memory(), 0);
+}
+
+/// 1122-53: for every data word one pair of bytes makes the sum come out as zero.
+#[test]
+fn a_computed_zero_is_never_sent() {
+    let mut host = Host::with(|c| c.udp.send_queue = 65_536);
+    let id = host.bind("10.0.0.1:1000");
+    let mut all_ones = 0;
+    for word in 0..=u16::MAX {
+        host.send(id, &word.to_be_bytes(), "10.0.0.2:53").unwrap();
+        let (_, frame) = host.udp.poll_transmit(&mut host.ip).unwrap();
+        assert_ne!(frame.header[26..28], [0, 0]);
+        all_ones += u32::from(frame.header[26..28] == [0xff, 0xff]);
+    }
+    assert_eq!(all_ones, 1);
+}
+
+#[test]
+fn a_datagram_comes_in_whole() {
+    let mut host = Host::new();
+    let id = host.bind("0.0.0.0:53");
+    assert_eq!(host.udp.readiness(id), Readiness::WRITABLE);
+    assert_eq!(host.recv(id), Err(Error::WouldBlock));
+
+    let outcome = host.gets("10.0.0.2:999", "10.0.0.1:53", b"question");
+    assert_eq!((outcome.disposition, outcome.changed), (DELIVERED, Some(id)));
+    assert!(outcome.reply.is_none());
+    host.gets("10.0.0.3:0", "10.7.0.1:53", b"");
+    assert_eq!(host.udp.readiness(id), Readiness::READABLE | Readiness::WRITABLE);
+
+    let mut short = [0; 4];
+    assert_eq!(host.udp.recv(id, &mut short, true), Ok((4, at("10.0.0.2:999"))));
+    assert_eq!(host.recv(id), Ok((b"question".to_vec(), at("10.0.0.2:999"))));
+    assert_eq!(host.recv(id), Ok((vec![], at("10.0.0.3:0"))));
+    host.gets("10.0.0.2:999", "10.0.0.1:53", b"question");
+    assert_eq!(host.udp.recv(id, &mut short, false), Ok((4, at("10.0.0.2:999"))));
+    assert_eq!((&short, host.recv(id)), (b"ques", Err(Error::WouldBlock)), "the rest is gone");
+    assert_eq!((host.udp.readiness(id), host.udp.memory()), (Readiness::WRITABLE, 0));
+}
+
+/// 1122-52, 1122-54, attack 51.
+#[test]
+fn a_bad_checksum_is_dropped_and_none_is_accepted() {
+    let mut host = Host::new();
+    let id = host.bind("0.0.0.0:53");
+    let good = packet("10.0.0.2:999", "10.0.0.1:53", b"data");
+    for bit in 20 * 8..good.len() * 8 {
+        let mut bad = good.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        let outcome = host.arrives(&bad);
+        let reason = if (24 * 8..26 * 8).contains(&bit) { "length" } else { "checksum" };
+        match outcome.disposition {
+            Disposition::Dropped(DropReason::UdpChecksum) => {}
+            Disposition::Dropped(DropReason::UdpLength) => assert_eq!(reason, "length"),
+            other => panic!("bit {bit}: {other:?}"),
+        }
+        assert!(outcome.reply.is_none());
+    }
+    let mut none = good.clone();
+    none[26..28].fill(0);
+    assert_eq!(host.arrives(&none).disposition, DELIVERED);
+    assert_eq!(host.recv(id).unwrap().0, b"data");
+
+    // The device vouches for it, or it never left: the field is the pseudo-header's sum, or anything.
+    for checksum in [RxChecksum::Valid, RxChecksum::Partial] {
+        let mut frame = RxFrame::plain(Slice::copy_of(&good));
+        let mut bytes = good.clone();
+        bytes[26..28].copy_from_slice(&[0x12, 0x34]);
+        frame.data = Slice::copy_of(&bytes);
+        frame.meta = RxMeta { checksum, gso: None };
+        assert_eq!(host.frame(frame, false).disposition, DELIVERED);
+    }
+}
+
+/// 768-1, attack 51.
+#[test]
+fn a_length_that_lies_is_dropped_and_a_short_one_cuts() {
+    let mut host = Host::new();
+    let id = host.bind("0.0.0.0:53");
+    let mut bytes = packet("10.0.0.2:999", "10.0.0.1:53", b"0123456789");
+    bytes[26..28].fill(0);
+    for (len, want) in [(0, None), (7, None), (8, Some(0)), (12, Some(4)), (18, Some(10)), (19, None), (65_535, None)] {
+        bytes[24..26].copy_from_slice(&u16::to_be_bytes(len));
+        let outcome = host.arrives(&bytes);
+        match want {
+            Some(n) => assert_eq!(host.recv(id).map(|(data, _)| data), Ok(b"0123456789"[..n].to_vec())),
+            None => assert_eq!(outcome.disposition, dropped(DropReason::UdpLength), "length {len}"),
+        }
+    }
+    let headerless = ip_packet(at("10.0.0.2:0"), at("10.0.0.1:0"), ip::UDP, &[0, 53, 0, 53, 0, 8, 0]);
+    assert_eq!(host.arrives(&headerless).disposition, dropped(DropReason::UdpLength));
+}
+
+/// 1122-50, 1122-24.
+#[test]
+fn a_closed_port_is_answered_unless_many_were_asked() {
+    let mut host = Host::new();
+    let bytes = packet("10.0.0.2:999", "10.7.0.1:53", b"anybody?");
+    let outcome = host.arrives(&bytes);
+    assert_eq!((outcome.disposition, outcome.changed), (dropped(DropReason::UdpNoSocket), None));
+    let reply = outcome.reply.unwrap().to_vec();
+    let (header, payload) = ipv4::parse(&reply).unwrap();
+    assert_eq!((header.src, header.dst), (Ipv4Addr::new(10, 7, 0, 1), Ipv4Addr::new(10, 0, 0, 2)));
+    assert_eq!(reply[payload.start..payload.start + 2], [3, 3]);
+    assert_eq!(reply[payload.start + 8..], bytes);
+    assert_eq!(host.stats.icmp_errors_sent, 1);
+
+    for many in ["10.0.0.255:53", "255.255.255.255:53", "10.7.0.0:53"] {
+        let outcome = host.gets("10.0.0.2:999", many, b"anybody?");
+        assert_eq!(outcome.disposition, dropped(DropReason::UdpNoSocket));
+        assert!(outcome.reply.is_none(), "{many}");
+    }
+    // Without a good checksum nobody knows who asked.
+    let mut bad = bytes;
+    bad[30] ^= 1;
+    assert!(host.arrives(&bad).reply.is_none());
+}
+
+/// Attack 39.
+#[test]
+fn a_flood_to_closed_ports_draws_a_bounded_number_of_errors() {
+    let mut host = Host::new();
+    let frame = RxFrame::plain(Slice::copy_of(&packet("10.0.0.2:999", "10.0.0.1:53", &[0; 4])));
+    let replies = (0..100_000u64)
+        .filter(|n| {
+            host.now = Instant::from_micros(10 * n);
+            host.frame(frame.clone(), false).reply.is_some()
+        })
+        .count();
+    assert!((1000..=2000).contains(&replies), "{replies}");
+}
+
+#[test]
+fn the_most_specific_socket_gets_it() {
+    let mut host = Host::new();
+    let one = host.bind("10.0.0.1:53");
+    let two = host.bind("10.7.0.1:53");
+    let any = host.bind("0.0.0.0:54");
+    assert_eq!(host.gets("10.0.0.2:9", "10.0.0.1:53", b"x").changed, Some(one));
+    assert_eq!(host.gets("10.0.0.2:9", "10.7.0.1:53", b"x").changed, Some(two));
+    assert_eq!(host.gets("10.0.0.2:9", "10.7.0.1:54", b"x").changed, Some(any));
+    // Broadcast reaches wildcards only, as with Linux.
+    assert_eq!(host.gets("10.0.0.2:9", "10.0.0.255:54", b"x").changed, Some(any));
+    assert_eq!(host.gets("10.0.0.2:9", "255.255.255.255:54", b"x").changed, Some(any));
+    assert_eq!(host.gets("10.0.0.2:9", "10.0.0.255:53", b"x").disposition, dropped(DropReason::UdpNoSocket));
+    assert_eq!(host.gets("10.0.0.2:9", "224.0.0.1:54", b"x").disposition, dropped(DropReason::NotForUs));
+}
+
+#[test]
+fn binding_has_the_rules_of_std() {
+    let mut host = Host::new();
+    let bind = |host: &mut Host, local: &str| host.udp.bind(&host.ip, at(local));
+    let specific = bind(&mut host, "10.0.0.1:53").unwrap();
+    assert_eq!(bind(&mut host, "10.0.0.1:53"), Err(Error::AddrInUse));
+    assert_eq!(bind(&mut host, "0.0.0.0:53"), Err(Error::AddrInUse));
+    assert!(bind(&mut host, "10.7.0.1:53").is_ok());
+    assert!(bind(&mut host, "127.0.0.1:53").is_ok());
+    for elsewhere in ["10.0.0.9:53", "8.8.8.8:53", "10.0.0.255:53", "224.0.0.1:53", "[2001:db8::1]:53"] {
+        assert_eq!(bind(&mut host, elsewhere), Err(Error::AddrNotAvailable), "{elsewhere}");
+    }
+    assert_eq!(bind(&mut host, "[::]:53"), Err(Error::Unsupported));
+    host.udp.close(specific).unwrap();
+    assert!(bind(&mut host, "10.0.0.1:53").is_ok());
+
+    let ephemeral = bind(&mut host, "0.0.0.0:0").unwrap();
+    let port = host.udp.local_addr(ephemeral).unwrap().port();
+    assert!(port >= 1024);
+    assert_eq!(host.gets("10.0.0.2:9", &format!("10.0.0.1:{port}"), b"x").changed, Some(ephemeral));
+}
+
+#[test]
+fn the_number_of_sockets_is_bounded() {
+    let mut host = Host::with(|c| c.max_udp_sockets = 2);
+    let first = host.bind("0.0.0.0:1");
+    host.bind("0.0.0.0:2");
+    assert_eq!(host.udp.bind(&host.ip, at("0.0.0.0:3")), Err(Error::NoBufferSpace));
+    host.udp.close(first).unwrap();
+    assert_eq!(host.udp.bind(&host.ip, at("0.0.0.0:2")), Err(Error::AddrInUse));
+    host.bind("0.0.0.0:3");
+}
+
+#[test]
+fn a_connected_socket_hears_its_peer_only() {
+    let mut host = Host::new();
+    let id = host.bind("0.0.0.0:1000");
+    assert_eq!(host.udp.peer_addr(id), Err(Error::NotConnected));
+    assert_eq!(host.udp.send(&host.ip, id, b"x", None), Err(Error::NotConnected));
+    host.connect(id, "10.7.0.9:53").unwrap();
+    assert_eq!(host.udp.local_addr(id), Ok(at("10.7.0.1:1000")));
+    assert_eq!(host.udp.peer_addr(id), Ok(at("10.7.0.9:53")));
+
+    assert_eq!(host.gets("10.7.0.9:53", "10.7.0.1:1000", b"answer").changed, Some(id));
+    for other in ["10.7.0.9:54", "10.7.0.8:53"] {
+        let outcome = host.gets(other, "10.7.0.1:1000", b"forged");
+        assert_eq!(outcome.disposition, dropped(DropReason::UdpNoSocket));
+        assert!(outcome.reply.is_some());
+    }
+    assert!(host.gets("10.7.0.9:53", "10.0.0.1:1000", b"to our other address").changed.is_none());
+
+    assert_eq!(host.udp.send(&host.ip, id, b"ask", None), Ok(3));
+    assert_eq!(host.send(id, b"tell", "10.0.0.9:99"), Ok(4));
+    let (to_peer, elsewhere) = (host.sent().unwrap(), host.sent().unwrap());
+    assert_eq!((to_peer.src, to_peer.dst), (at("10.7.0.1:1000"), at("10.7.0.9:53")));
+    assert_eq!((elsewhere.src, elsewhere.dst), (at("10.7.0.1:1000"), at("10.0.0.9:99")));
+
+    // Another peer, another way there.
+    host.connect(id, "127.0.0.1:53").unwrap();
+    assert_eq!(host.udp.local_addr(id), Ok(at("127.0.0.1:1000")));
+    let taken = host.bind("10.0.0.1:1000");
+    assert_eq!(host.connect(id, "10.0.0.9:53"), Err(Error::AddrInUse));
+    assert_eq!(host.udp.peer_addr(id), Ok(at("127.0.0.1:53")));
+    host.udp.close(taken).unwrap();
+    assert_eq!(host.connect(id, "10.0.0.9:53"), Ok(()));
+}
+
+#[test]
+fn destinations_that_no_host_can_have_are_refused() {
+    let mut host = Host::new();
+    let id = host.bind("0.0.0.0:1000");
+    let local = host.bind("127.0.0.1:1001");
+    for (to, error) in [
+        ("10.0.0.9:0", Error::InvalidInput("port 0 is no destination")),
+        ("0.0.0.0:9", Error::InvalidInput("no host has the destination address")),
+        ("240.0.0.1:9", Error::InvalidInput("no host has the destination address")),
+        ("[2001:db8::1]:9", Error::Unsupported),
+        ("255.255.255.255:9", Error::PermissionDenied),
+        ("10.0.0.255:9", Error::PermissionDenied),
+    ] {
+        assert_eq!(host.send(id, b"x", to), Err(error), "{to}");
+        assert_eq!(host.connect(id, to), Err(error), "{to}");
+    }
+    assert!(matches!(host.send(local, b"x", "10.0.0.9:9"), Err(Error::InvalidInput(_))));
+    assert_eq!(host.send(local, b"x", "10.0.0.1:9"), Ok(1));
+    assert_eq!(host.send(id, &[0; 1473], "10.0.0.9:9"), Err(Error::MessageTooLong));
+    assert_eq!(host.sent().unwrap().src, at("127.0.0.1:1001"));
+    assert!(host.sent().is_none());
+}
+
+#[test]
+fn broadcast_needs_leave_and_multicast_stays_on_the_link() {
+    let mut host = Host::new();
+    let id = host.bind("0.0.0.0:1000");
+    host.udp.options(id).unwrap().broadcast = true;
+    host.send(id, b"x", "255.255.255.255:9").unwrap();
+    host.send(id, b"x", "10.7.0.255:9").unwrap();
+    host.send(id, b"x", "239.1.1.1:9").unwrap();
+    assert_eq!(host.sent().unwrap().src, at("10.0.0.1:1000"));
+    assert_eq!(host.sent().unwrap().src, at("10.7.0.1:1000"));
+    assert_eq!(host.sent().unwrap().ip.ttl, 1);
+}
+
+/// 1122-51, 1122-28, 1122-29.
+#[test]
+fn an_icmp_error_reaches_the_socket_that_is_connected_there() {
+    let mut host = Host::new();
+    let id = host.bind("10.0.0.1:1000");
+    host.connect(id, "10.0.0.9:53").unwrap();
+    let quoted = packet("10.0.0.1:1000", "10.0.0.9:53", b"x");
+
+    let outcome = host.arrives(&icmp_error(ErrorKind::PortUnreachable, &quoted));
+    assert_eq!((outcome.disposition, outcome.changed), (DELIVERED, Some(id)));
+    let all = Readiness::READABLE | Readiness::WRITABLE | Readiness::ERROR;
+    assert_eq!(host.udp.readiness(id), all);
+    assert_eq!(host.udp.send(&host.ip, id, b"x", None), Err(Error::ConnectionRefused));
+    assert_eq!(host.udp.send(&host.ip, id, b"x", None), Ok(1));
+    host.arrives(&icmp_error(ErrorKind::PortUnreachable, &quoted));
+    assert_eq!(host.recv(id), Err(Error::ConnectionRefused));
+    assert_eq!(host.recv(id), Err(Error::WouldBlock));
+    host.arrives(&icmp_error(ErrorKind::ProtocolUnreachable, &quoted));
+    assert_eq!(host.udp.take_error(id), Ok(Some(Error::ProtocolUnreachable)));
+    assert_eq!(host.udp.take_error(id), Ok(None));
+
+    // What may pass is seen by those who ask, and fails no call.
+    for (kind, error) in [
+        (ErrorKind::HostUnreachable, Error::HostUnreachable),
+        (ErrorKind::NetworkUnreachable, Error::NetworkUnreachable),
+        (ErrorKind::TtlExceeded, Error::HostUnreachable),
+    ] {
+        let outcome = host.arrives(&icmp_error(kind, &quoted));
+        assert_eq!((outcome.disposition, outcome.changed), (DELIVERED, None));
+        assert_eq!(host.udp.readiness(id), Readiness::WRITABLE);
+        assert_eq!(host.udp.send(&host.ip, id, b"x", None), Ok(1));
+        assert_eq!(host.udp.take_error(id), Ok(Some(error)));
+    }
+}
+
+#[test]
+fn an_icmp_error_that_fits_no_connected_socket_changes_nothing() {
+    let mut host = Host::new();
+    let id = host.bind("10.0.0.1:1000");
+    let quoted = packet("10.0.0.1:1000", "10.0.0.9:53", b"x");
+    let error = icmp_error(ErrorKind::PortUnreachable, &quoted);
+    assert_eq!(host.arrives(&error).disposition, dropped(DropReason::IcmpUnmatched), "not connected");
+    for peer in ["10.0.0.9:54", "10.0.0.8:53"] {
+        host.connect(id, peer).unwrap();
+        assert_eq!(host.arrives(&error).disposition, dropped(DropReason::IcmpUnmatched), "{peer}");
+    }
+    host.connect(id, "10.0.0.9:53").unwrap();
+    let too_big = icmp_error(ErrorKind::PacketTooBig { mtu: 600 }, &quoted);
+    assert_eq!(host.arrives(&too_big).disposition, dropped(DropReason::IcmpIgnored));
+    assert_eq!((host.udp.take_error(id), host.recv(id)), (Ok(None), Err(Error::WouldBlock)));
+    host.udp.close(id).unwrap();
+    assert_eq!(host.arrives(&error).disposition, dropped(DropReason::IcmpUnmatched), "closed");
+}
+
+#[test]
+fn a_closed_handle_stays_closed_when_its_place_is_taken_again() {
+    let mut host = Host::new();
+    let old = host.bind("0.0.0.0:1000");
+    host.gets("10.0.0.2:9", "10.0.0.1:1000", b"unread");
+    host.send(old, b"last words", "10.0.0.9:53").unwrap();
+    host.udp.close(old).unwrap();
+    let new = host.bind("0.0.0.0:1000");
+    assert_eq!((old.index, old != new), (new.index, true));
+    assert_eq!(host.udp.close(old), Err(Error::BadHandle));
+    assert_eq!(host.recv(old), Err(Error::BadHandle));
+    assert_eq!(host.send(old, b"x", "10.0.0.9:53"), Err(Error::BadHandle));
+    assert_eq!(host.connect(old, "10.0.0.9:53"), Err(Error::BadHandle));
+    assert_eq!(host.udp.local_addr(old), Err(Error::BadHandle));
+    assert_eq!(host.udp.readiness(old), Readiness::READABLE | Readiness::WRITABLE | Readiness::HANGUP);
+    assert_eq!(host.recv(new), Err(Error::WouldBlock), "nothing is inherited");
+
+    // What was sent before the close still goes, and frees nobody else's queue.
+    assert_eq!(host.sent().unwrap().data, b"last words");
+    assert_eq!((host.sent().is_none(), host.udp.memory()), (true, 0));
+    assert_eq!(host.udp.readiness(new), Readiness::WRITABLE);
+}
+
+#[test]
+fn the_send_queue_is_bounded_and_room_is_told() {
+    let mut host = Host::with(|c| c.udp.send_queue = 2);
+    let (full, other) = (host.bind("0.0.0.0:1"), host.bind("0.0.0.0:2"));
+    for _ in 0..2 {
+        host.send(full, b"x", "10.0.0.9:53").unwrap();
+    }
+    assert_eq!(host.send(full, b"x", "10.0.0.9:53"), Err(Error::WouldBlock));
+    assert_eq!(host.udp.readiness(full), Readiness::NONE);
+    assert_eq!(host.send(other, b"x", "10.0.0.9:53"), Ok(1));
+    assert_eq!(host.sent().unwrap().id, full);
+    assert_eq!(host.udp.readiness(full), Readiness::WRITABLE);
+    assert_eq!(host.send(full, b"x", "10.0.0.9:53"), Ok(1));
+}
+
+#[test]
+fn the_receive_queue_is_bounded_by_bytes() {
+    let mut host = Host::with(|c| c.udp.recv_buffer = 1000);
+    let id = host.bind("0.0.0.0:53");
+    let arrive = |host: &mut Host, len| host.gets("10.0.0.2:9", "10.0.0.1:53", &vec![0; len]).disposition;
+    for _ in 0..5 {
+        assert_eq!(arrive(&mut host, 136), DELIVERED);
+    }
+    assert_eq!(arrive(&mut host, 0), dropped(DropReason::UdpQueueFull));
+    assert_eq!(host.udp.memory(), 1000);
+    host.recv(id).unwrap();
+    assert_eq!(arrive(&mut host, 137), dropped(DropReason::UdpQueueFull));
+    assert_eq!(arrive(&mut host, 136), DELIVERED);
+    for _ in 0..5 {
+        host.recv(id).unwrap();
+    }
+    assert_eq!(arrive(&mut host, 1400), DELIVERED, "an empty queue takes any datagram");
+    assert_eq!(arrive(&mut host, 0), dropped(DropReason::UdpQueueFull));
+}
+
+#[test]
+fn all_sockets_together_fill_no_more_than_their_share() {
+    let mut host = Host::with(|c| c.memory = 40_000);
+    let ports: Vec<u16> = (1..=20).collect();
+    for port in &ports {
+        host.bind(&format!("0.0.0.0:{port}"));
+    }
+    let sender = host.bind("0.0.0.0:99");
+    for port in ports.iter().cycle().take(200) {
+        host.gets("10.0.0.2:9", &format!("10.0.0.1:{port}"), &[0; 436]);
+        assert!(host.udp.memory() <= 10_000);
+    }
+    assert_eq!(host.udp.memory(), 10_000);
+    assert_eq!(host.send(sender, b"x", "10.0.0.9:53"), Err(Error::NoBufferSpace));
+}
+
+/// A socket that does not read holds the bytes it was sent, not the chunks they came in.
+#[test]
+fn small_datagrams_pin_little() {
+    let mut host = Host::new();
+    let id = host.bind("0.0.0.0:53");
+    let pool = crate::buf::Pool::new(1);
+    for _ in 0..100 {
+        let mut chunk = pool.take();
+        chunk.append(&packet("10.0.0.2:9", "10.0.0.1:53", &[0; 36]));
+        assert_eq!(host.frame(RxFrame::plain(chunk.freeze()), false).changed, Some(id));
+    }
+    assert_eq!((host.udp.memory(), pool.free()), (10_000, 1));
+}
+
+#[test]
+fn a_local_client_and_server_meet() {
+    let mut host = Host::new();
+    let server = host.bind("127.0.0.1:53");
+    let client = host.bind("0.0.0.0:0");
+    host.connect(client, "127.0.0.1:53").unwrap();
+    host.udp.send(&host.ip, client, b"ask", None).unwrap();
+    let (_, frame) = host.udp.poll_transmit(&mut host.ip).unwrap();
+    let rx = RxFrame::plain(Slice::copy_of(&frame.to_vec()));
+    assert_eq!(host.frame(rx.clone(), true).changed, Some(server));
+
+    // And learns by ICMP that the server is gone.
+    host.udp.close(server).unwrap();
+    let reply = host.frame(rx, true).reply.expect("port unreachable");
+    let rx = RxFrame::plain(Slice::copy_of(&reply.to_vec()));
+    assert_eq!(host.frame(rx, true).changed, Some(client));
+    assert_eq!(host.recv(client), Err(Error::ConnectionRefused));
+}
