@@ -18,7 +18,8 @@ pub mod flags {
     pub const MULTI_QUEUE: u16 = 0x0100;
     /// The link outlives its queues.
     pub const PERSIST: u16 = 0x0800;
-    /// No four bytes of packet information before each packet.
+    /// No four bytes of packet information before each packet. When the kernel is asked, the same bit says that no
+    /// filter is attached (IFF_NOFILTER), so its answer tells nothing about this.
     pub const NO_PI: u16 = 0x1000;
     /// A virtio-net header before each packet.
     pub const VNET_HDR: u16 = 0x4000;
