@@ -14,6 +14,7 @@ mod ident;
 mod input;
 mod reply;
 
+pub use crate::wire::protocol::{ICMP, TCP, UDP};
 pub use input::{Input, Packet};
 
 use crate::error::{Error, Result};
@@ -26,13 +27,6 @@ use crate::wire::ipv4::{self, Ipv4Header};
 use addresses::Addresses;
 use ident::Ident;
 use std::net::IpAddr;
-
-/// ICMP's protocol number.
-pub const ICMP: u8 = 1;
-/// TCP's protocol number.
-pub const TCP: u8 = 6;
-/// UDP's protocol number.
-pub const UDP: u8 = 17;
 
 /// The internet layer of one stack.
 #[derive(Debug)]
