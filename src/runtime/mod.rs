@@ -12,7 +12,7 @@
 //! | `wait` | who waits for what |
 //! | `alarm` | when the caretaker wakes |
 //! | `clock` | the time |
-//! | `tap` | those who are shown every packet |
+//! | `tap`, `packet_log` | those who are shown every packet |
 //!
 //! Locks are taken in this order: the stack's, then the transmit queue's, then a device's own. None is held over a
 //! system call but the device's own.
@@ -20,10 +20,14 @@
 mod alarm;
 mod caretaker;
 pub mod clock;
+#[cfg(feature = "cli")]
+mod packet_log;
 mod shard;
 mod tap;
 mod transmit;
 mod wait;
 
-pub(crate) use shard::{Core, Ending, Patience, Shard};
+#[cfg(feature = "cli")]
+pub use packet_log::{PACKET_TARGET, PacketLog};
+pub(crate) use shard::{Ending, Patience, Shard};
 pub use tap::Tap;

@@ -414,6 +414,11 @@ impl Shard {
         self.end(Ending::Shutdown);
     }
 
+    /// The end, at once.
+    pub(crate) fn stop(&self) {
+        self.end(Ending::Shutdown);
+    }
+
     /// The end, by whatever comes first: everybody is woken, the taps flushed, the device let go.
     pub(super) fn end(&self, ending: Ending) {
         // What the lists and taps hold is whole even if the stack has panicked.

@@ -24,6 +24,29 @@ pub trait Tap: Send {
     fn flush(&mut self);
 }
 
+#[cfg(feature = "pcap")]
+impl Tap for crate::device::pcap::PcapTap {
+    fn rx(
+        &mut self,
+        now: Instant,
+        frame: &RxFrame,
+        disposition: Disposition,
+        events: &mut dyn Iterator<Item = TraceEvent>,
+    ) {
+        self.rx(now, frame, &crate::device::pcap::comment(events, Some(disposition)));
+    }
+
+    fn tx(&mut self, now: Instant, frame: &TxFrame, events: &mut dyn Iterator<Item = TraceEvent>) {
+        self.tx(now, frame, &crate::device::pcap::comment(events, None));
+    }
+
+    fn flush(&mut self) {
+        if let Err(error) = self.flush() {
+            log::warn!("the capture could not be written: {error}");
+        }
+    }
+}
+
 /// Any number of taps; mostly none.
 #[derive(Default)]
 pub(super) struct Taps(Vec<Box<dyn Tap>>);
