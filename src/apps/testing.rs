@@ -1,27 +1,30 @@
-//! A client connected to a service, for tests.
+//! A client connected to a service, for tests: two hosts on a link in memory.
 
 use super::service::{Limits, Service, spawn_tcp};
-use crate::net::{TcpListener, TcpStream};
+use crate::device::mem;
+use crate::net::{Host, TcpStream};
 use std::io::{Read, Write};
 use std::time::Duration;
 
-/// A running service.
+/// A running service, and a client's host.
 pub(super) struct Served {
-    addr: std::net::SocketAddr,
+    client: Host,
+    _server: Host,
 }
 
 /// Starts `service`.
 pub(super) fn serve(service: impl Service, limits: Limits) -> Served {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    spawn_tcp("test", listener, limits, service).unwrap();
-    Served { addr }
+    let (near, far) = mem::pair(1500, 1024).unwrap();
+    let server = Host::builder().address("192.0.2.2/24").start(near).unwrap();
+    let client = Host::builder().address("192.0.2.1/24").start(far).unwrap();
+    spawn_tcp("test", server.listen("192.0.2.2:80").unwrap(), limits, service).unwrap();
+    Served { client, _server: server }
 }
 
 impl Served {
     /// A new connection to it.
     pub(super) fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.addr).unwrap();
+        let stream = self.client.connect("192.0.2.2:80").unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream
     }

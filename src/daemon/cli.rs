@@ -14,8 +14,13 @@ use std::process::ExitCode;
 
 /// A TCP/IP stack in user space, behind a TUN interface.
 #[derive(Parser, Debug)]
-#[command(name = "tunstack", version, about, after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 configuration, \
-4 the system lacks something (TUN, permission, namespace), 5 what was to be shown did not hold, 128+N signal N.")]
+#[command(
+    name = "tunstack",
+    version,
+    about,
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 configuration, \
+4 the system lacks something (TUN, permission, namespace), 5 what was to be shown did not hold, 128+N signal N."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -142,9 +147,14 @@ mod tests {
     #[test]
     fn ports_may_be_left_out() {
         let parse = |line: &str| Cli::try_parse_from(line.split_whitespace());
-        let Command::Serve(args) = parse("tunstack up --http --echo 7007 --hello -v").unwrap().command else { panic!() };
+        let Command::Serve(args) = parse("tunstack up --http --echo 7007 --hello -v").unwrap().command else {
+            panic!()
+        };
         let options = args.options;
-        assert_eq!((options.http, options.echo, options.hello, options.discard), (Some(80), Some(7007), Some(8000), None));
+        assert_eq!(
+            (options.http, options.echo, options.hello, options.discard),
+            (Some(80), Some(7007), Some(8000), None)
+        );
         assert!(parse("tunstack serve --http eighty").is_err());
         assert!(parse("tunstack serve --tun a --tun-fd 3").is_err());
         assert!(parse("tunstack ss -tlni state established").is_ok());

@@ -38,7 +38,7 @@ enum Answer {
 
 /// A control socket. Its file goes when this is dropped.
 #[derive(Debug)]
-pub struct Control {
+pub(crate) struct Control {
     path: PathBuf,
 }
 
@@ -48,7 +48,7 @@ impl Control {
     ///
     /// # Errors
     /// If the directory is not ours alone or cannot be made, or no socket or thread can be had.
-    pub fn offer(dir: &Path, name: &str, rows: impl Fn() -> Vec<Row> + Send + 'static) -> io::Result<Control> {
+    pub(crate) fn offer(dir: &Path, name: &str, rows: impl Fn() -> Vec<Row> + Send + 'static) -> io::Result<Control> {
         own_directory(dir)?;
         let usual = dir.join(format!("{name}.sock"));
         let path = if UnixStream::connect(&usual).is_ok() {
@@ -79,7 +79,7 @@ impl Control {
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
@@ -91,7 +91,7 @@ impl Drop for Control {
 }
 
 /// The directory of control sockets: `$XDG_RUNTIME_DIR/tunstack`, else `/run/tunstack`.
-pub fn directory() -> PathBuf {
+pub(crate) fn directory() -> PathBuf {
     std::env::var_os("XDG_RUNTIME_DIR").map_or_else(|| PathBuf::from("/run"), PathBuf::from).join("tunstack")
 }
 
@@ -154,7 +154,7 @@ fn line(from: &mut impl BufRead) -> io::Result<String> {
 ///
 /// # Errors
 /// If it does not answer, or not as it should.
-pub fn ask(path: &Path) -> io::Result<Vec<Row>> {
+pub(crate) fn ask(path: &Path) -> io::Result<Vec<Row>> {
     let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
@@ -176,13 +176,12 @@ pub fn ask(path: &Path) -> io::Result<Vec<Row>> {
 ///
 /// # Errors
 /// Of kind `Environment`, if there is none, or several to choose from.
-pub fn find(dir: &Path, name: Option<&str>) -> Result<PathBuf, Failure> {
+pub(crate) fn find(dir: &Path, name: Option<&str>) -> Result<PathBuf, Failure> {
     if let Some(name) = name {
         return Ok(dir.join(format!("{name}.sock")));
     }
-    let mut sockets: Vec<PathBuf> = fs::read_dir(dir)
-        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
-        .unwrap_or_default();
+    let mut sockets: Vec<PathBuf> =
+        fs::read_dir(dir).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default();
     sockets.retain(|path| path.extension().is_some_and(|e| e == "sock") && UnixStream::connect(path).is_ok());
     sockets.sort();
     match &sockets[..] {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 /// The kinds of failure, each with its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Something went wrong (1).
     Failure = 1,
     /// The command line is wrong (2).
@@ -20,36 +20,36 @@ pub enum Kind {
 
 /// A failure of the command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// Its kind.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// What to print: what is wrong, and the way out.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl Failure {
     /// A failure of this kind.
-    pub fn new(kind: Kind, text: impl Into<String>) -> Failure {
+    pub(crate) fn new(kind: Kind, text: impl Into<String>) -> Failure {
         Failure { kind, text: text.into() }
     }
 
     /// A failure that is in how the command was called.
-    pub fn usage(text: impl Into<String>) -> Failure {
+    pub(crate) fn usage(text: impl Into<String>) -> Failure {
         Failure::new(Kind::Usage, text)
     }
 
     /// A failure that is in the system around us.
-    pub fn environment(text: impl Into<String>) -> Failure {
+    pub(crate) fn environment(text: impl Into<String>) -> Failure {
         Failure::new(Kind::Environment, text)
     }
 
     /// Turns an error into a failure with `what` before it.
-    pub fn because<E: fmt::Display>(what: impl fmt::Display) -> impl FnOnce(E) -> Failure {
+    pub(crate) fn because<E: fmt::Display>(what: impl fmt::Display) -> impl FnOnce(E) -> Failure {
         move |error| Failure::new(Kind::Failure, format!("{what}: {error}"))
     }
 
     /// Its exit code.
-    pub fn exit_code(&self) -> ExitCode {
+    pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.kind as u8)
     }
 }

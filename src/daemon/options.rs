@@ -12,85 +12,105 @@ use std::path::{Path, PathBuf};
 /// The options of `serve`. In the file each has the name of its flag: `http = 8080`.
 #[derive(Args, Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
-pub struct Options {
+pub(crate) struct Options {
     /// Name of the TUN interface [default: tun0]
     #[arg(long, value_name = "NAME", env = "TUNSTACK_TUN", help_heading = "Interface")]
-    pub tun: Option<String>,
+    pub(crate) tun: Option<String>,
     /// Take over this open descriptor of a TUN queue instead; its interface is left as it is
     #[arg(long, value_name = "N", env = "TUNSTACK_TUN_FD", help_heading = "Interface", conflicts_with = "tun")]
-    pub tun_fd: Option<i32>,
+    pub(crate) tun_fd: Option<i32>,
     /// The kernel's address with its prefix [default: the first free documentation prefix, such as 192.0.2.1/24]
     #[arg(long, value_name = "CIDR", env = "TUNSTACK_HOST", help_heading = "Interface")]
-    pub host: Option<String>,
+    pub(crate) host: Option<String>,
     /// The stack's address; repeatable [default: the next one after the kernel's]
     #[arg(long, value_name = "IP", env = "TUNSTACK_ADDR", value_delimiter = ',', help_heading = "Interface")]
-    pub addr: Vec<Ipv4Addr>,
+    pub(crate) addr: Vec<Ipv4Addr>,
     /// The largest packet in bytes [default: 1500]
     #[arg(long, value_name = "BYTES", env = "TUNSTACK_MTU", help_heading = "Interface")]
-    pub mtu: Option<u32>,
+    pub(crate) mtu: Option<u32>,
     /// Packets that may wait in the kernel's queue to us [default: 10000]
     #[arg(long, value_name = "PACKETS", env = "TUNSTACK_TXQUEUELEN", help_heading = "Interface")]
-    pub txqueuelen: Option<u32>,
+    pub(crate) txqueuelen: Option<u32>,
     /// Queues of the interface; only 1 is built so far [default: 1]
     #[arg(long, value_name = "N", env = "TUNSTACK_QUEUES", help_heading = "Interface")]
-    pub queues: Option<u32>,
+    pub(crate) queues: Option<u32>,
     /// The network namespace to be in: self, new, or a path such as /run/netns/NAME [default: self]
     #[arg(long, value_name = "self|new|PATH", env = "TUNSTACK_NETNS", help_heading = "Interface")]
-    pub netns: Option<String>,
+    pub(crate) netns: Option<String>,
 
     /// Serve HTTP [port: 80]; this is what happens when no service is named
     #[arg(long, value_name = "PORT", env = "TUNSTACK_HTTP", num_args = 0..=1, default_missing_value = "80", help_heading = "Services")]
-    pub http: Option<u16>,
+    pub(crate) http: Option<u16>,
     /// Serve the files beneath this directory by HTTP, instead of a page about this stack
     #[arg(long, value_name = "PATH", env = "TUNSTACK_DIR", help_heading = "Services")]
-    pub dir: Option<PathBuf>,
+    pub(crate) dir: Option<PathBuf>,
     /// Store what is PUT by HTTP in this directory; without it nothing is stored
     #[arg(long, value_name = "PATH", env = "TUNSTACK_SPOOL", help_heading = "Services")]
-    pub spool: Option<PathBuf>,
+    pub(crate) spool: Option<PathBuf>,
     /// Send back what comes, by TCP and UDP [port: 7]
     #[arg(long, value_name = "PORT", env = "TUNSTACK_ECHO", num_args = 0..=1, default_missing_value = "7", help_heading = "Services")]
-    pub echo: Option<u16>,
+    pub(crate) echo: Option<u16>,
     /// Throw away what comes, by TCP and UDP [port: 9]
     #[arg(long, value_name = "PORT", env = "TUNSTACK_DISCARD", num_args = 0..=1, default_missing_value = "9", help_heading = "Services")]
-    pub discard: Option<u16>,
+    pub(crate) discard: Option<u16>,
     /// Send characters without end, by TCP [port: 19]
     #[arg(long, value_name = "PORT", env = "TUNSTACK_CHARGEN", num_args = 0..=1, default_missing_value = "19", help_heading = "Services")]
-    pub chargen: Option<u16>,
+    pub(crate) chargen: Option<u16>,
     /// Tell the time, by TCP and UDP [port: 13]
     #[arg(long, value_name = "PORT", env = "TUNSTACK_DAYTIME", num_args = 0..=1, default_missing_value = "13", help_heading = "Services")]
-    pub daytime: Option<u16>,
+    pub(crate) daytime: Option<u16>,
     /// Greet whoever says a name, by TCP and UDP [port: 8000]
     #[arg(long, value_name = "PORT", env = "TUNSTACK_HELLO", num_args = 0..=1, default_missing_value = "8000", help_heading = "Services")]
-    pub hello: Option<u16>,
+    pub(crate) hello: Option<u16>,
 
     /// Write all packets as pcapng, each with what it caused, to this file or, for -, to the standard output
     #[arg(long, value_name = "FILE|-", env = "TUNSTACK_PCAP", help_heading = "Watching and spoiling")]
-    pub pcap: Option<PathBuf>,
+    pub(crate) pcap: Option<PathBuf>,
     /// Make the link bad both ways, such as loss=5%,delay=20ms (also duplicate, reorder, corrupt, jitter, rate, ...)
     #[arg(long, value_name = "SPEC", env = "TUNSTACK_FAULT", help_heading = "Watching and spoiling")]
-    pub fault: Option<String>,
+    pub(crate) fault: Option<String>,
     /// Make all random choices from this number, so that a run can be repeated
     #[arg(long, value_name = "N", env = "TUNSTACK_SEED", help_heading = "Watching and spoiling")]
-    pub seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
 
     /// Write the process id to this file once everything is up
     #[arg(long, value_name = "FILE", env = "TUNSTACK_PID", help_heading = "Running")]
-    pub pid: Option<PathBuf>,
+    pub(crate) pid: Option<PathBuf>,
     /// Write "1" to this open descriptor, and close it, once everything is up
     #[arg(long, value_name = "N", env = "TUNSTACK_READY_FD", help_heading = "Running")]
-    pub ready_fd: Option<i32>,
+    pub(crate) ready_fd: Option<i32>,
     /// How long connections get to end by themselves at the end [default: 2s]
     #[arg(long, value_name = "TIME", env = "TUNSTACK_GRACE", help_heading = "Running")]
-    pub grace: Option<String>,
+    pub(crate) grace: Option<String>,
 }
 
 impl Options {
     /// These options, and where one is not given the one of `fallback`.
-    pub fn or(self, fallback: Options) -> Options {
+    pub(crate) fn or(self, fallback: Options) -> Options {
         // Naming every field makes it an error to forget one.
         let Options {
-            tun, tun_fd, host, addr, mtu, txqueuelen, queues, netns, http, dir, spool, echo, discard, chargen, daytime,
-            hello, pcap, fault, seed, pid, ready_fd, grace,
+            tun,
+            tun_fd,
+            host,
+            addr,
+            mtu,
+            txqueuelen,
+            queues,
+            netns,
+            http,
+            dir,
+            spool,
+            echo,
+            discard,
+            chargen,
+            daytime,
+            hello,
+            pcap,
+            fault,
+            seed,
+            pid,
+            ready_fd,
+            grace,
         } = self;
         // A descriptor and a name exclude each other, so one of them given here hides both of the fallback's.
         let device_given = tun.is_some() || tun_fd.is_some();
@@ -125,7 +145,7 @@ impl Options {
     /// # Errors
     /// Of kind `Config`: a syntax error with its place, a value of the wrong type, or an unknown key with the nearest
     /// known one.
-    pub fn from_toml(text: &str, name: &str) -> Result<Options, Failure> {
+    pub(crate) fn from_toml(text: &str, name: &str) -> Result<Options, Failure> {
         let failure = |text: String| Failure::new(Kind::Config, format!("{name}: {text}"));
         let table: toml::Table = text.parse().map_err(|e: toml::de::Error| failure(e.to_string()))?;
         let known = known_keys();
@@ -143,7 +163,7 @@ impl Options {
     ///
     /// # Errors
     /// As [`from_toml`](Options::from_toml), and if a file that was named cannot be read.
-    pub fn from_file(path: Option<&Path>) -> Result<Options, Failure> {
+    pub(crate) fn from_file(path: Option<&Path>) -> Result<Options, Failure> {
         let candidates = path.map_or_else(usual_files, |path| vec![path.to_owned()]);
         for candidate in candidates {
             match std::fs::read_to_string(&candidate) {
@@ -196,7 +216,8 @@ mod tests {
 
     #[test]
     fn a_file_has_the_names_of_the_flags() {
-        let text = "tun = \"t1\"\naddr = [\"198.51.100.7\"]\nhttp = 8080\ntxqueuelen = 5\npcap = \"x.pcapng\"\nready-fd = 3\n";
+        let text =
+            "tun = \"t1\"\naddr = [\"198.51.100.7\"]\nhttp = 8080\ntxqueuelen = 5\npcap = \"x.pcapng\"\nready-fd = 3\n";
         let options = Options::from_toml(text, "f").unwrap();
         assert_eq!(options.tun.as_deref(), Some("t1"));
         assert_eq!((options.http, options.txqueuelen, options.ready_fd), (Some(8080), Some(5), Some(3)));

@@ -3,7 +3,7 @@
 use super::control::{self, Control};
 use super::error::{Failure, Kind};
 use super::output;
-use super::packets::{CaptureTap, LogTap};
+use super::packets::CaptureTap;
 use super::services::{self, Directories};
 use super::settings::{Capture, Offer, Settings};
 use super::ss;
@@ -12,7 +12,7 @@ use crate::device::impair::Impaired;
 use crate::device::{Device, tuntap::TunTap};
 use crate::net::Host;
 use crate::rng::Rng;
-use crate::runtime::clock;
+use crate::runtime::{PACKET_TARGET, PacketLog, clock};
 use crate::sys::namespace::Entered;
 use crate::sys::tun;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
@@ -46,8 +46,8 @@ pub(crate) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     if let Some(capture) = capture {
         builder = builder.tap(capture);
     }
-    if LogTap::is_wanted() {
-        builder = builder.tap(LogTap);
+    if log::log_enabled!(target: PACKET_TARGET, log::Level::Trace) {
+        builder = builder.tap(PacketLog);
     }
     // From here on signals wait for us instead of ending the process.
     let signals = Signals::new([SIGINT, SIGTERM, SIGUSR1]).map_err(Failure::because("signals"))?;
@@ -76,9 +76,15 @@ fn impaired(device: TunTap, settings: &Settings, seed: [u8; 32]) -> Arc<dyn Devi
 fn offer_control(host: &Host, name: &str) -> Option<Control> {
     let of_host = host.clone();
     match Control::offer(&control::directory(), name, move || services::rows(&of_host, usize::MAX)) {
-        Ok(control) => Some(control),
+        Ok(control) => {
+            log::info!("control socket {}", control.path().display());
+            Some(control)
+        }
         Err(e) => {
-            log::warn!("`tunstack ss` will not find this daemon: no control socket in {}: {e}", control::directory().display());
+            log::warn!(
+                "`tunstack ss` will not find this daemon: no control socket in {}: {e}",
+                control::directory().display()
+            );
             None
         }
     }
@@ -107,7 +113,10 @@ fn wait(host: Host, mut signals: Signals, settings: &Settings, control: Option<C
                 std::process::exit(128 + signal);
             }
             (_, None) => {
-                output::note(&format!("ending: connections have {:?} to finish; once more to end at once", settings.grace));
+                output::note(&format!(
+                    "ending: connections have {:?} to finish; once more to end at once",
+                    settings.grace
+                ));
                 let (host, grace) = (host.clone(), settings.grace);
                 let stop = thread::Builder::new().name("shutdown".into()).spawn(move || host.shutdown(grace));
                 stopping = Some(stop.map_err(Failure::because("a thread"))?);
@@ -169,7 +178,8 @@ impl Greeting<'_> {
                 format!("{service} on {addr}:{port}")
             })
             .collect();
-        let bare = if settings.bare { " (no service was named: a page about this stack; see serve --help)" } else { "" };
+        let bare =
+            if settings.bare { " (no service was named: a page about this stack; see serve --help)" } else { "" };
         let inside = match self.entered {
             None => String::new(),
             Some(Entered::Network) => format!("nsenter -n -t {} ", std::process::id()),

@@ -76,7 +76,8 @@ pub(crate) fn rows(host: &Host, max: usize) -> Vec<Row> {
 }
 
 pub(crate) fn tcp(host: &Host, name: &'static str, port: u16, service: impl Service) -> Result<(), Failure> {
-    let listener = host.listen(everywhere(port)).map_err(|e| Failure::because(format!("{name} on TCP port {port}"))(e))?;
+    let listener =
+        host.listen(everywhere(port)).map_err(|e| Failure::because(format!("{name} on TCP port {port}"))(e))?;
     // HTTP has its own, shorter patience between requests.
     let idle = if name == "http" { http::IDLE } else { Limits::default().idle };
     let limits = Limits { idle, ..Limits::default() };
@@ -89,7 +90,8 @@ fn udp(
     port: u16,
     answer: impl FnMut(&[u8]) -> Option<Vec<u8>> + Send + 'static,
 ) -> Result<(), Failure> {
-    let socket = host.bind_udp(everywhere(port)).map_err(|e| Failure::because(format!("{name} on UDP port {port}"))(e))?;
+    let socket =
+        host.bind_udp(everywhere(port)).map_err(|e| Failure::because(format!("{name} on UDP port {port}"))(e))?;
     spawn_udp(name, socket, answer).map(drop).map_err(Failure::because(name))
 }
 

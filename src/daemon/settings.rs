@@ -2,7 +2,7 @@
 
 use super::error::Failure;
 use super::options::Options;
-use crate::apps::{chargen, daytime, discard, echo, hello, http};
+use crate::apps::http;
 use crate::device::impair::Impairment;
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -15,11 +15,11 @@ const MTU: std::ops::RangeInclusive<u32> = 68..=65_535;
 
 /// An address with the length of its prefix, as `ip` writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prefixed {
+pub(crate) struct Prefixed {
     /// The address.
-    pub addr: Ipv4Addr,
+    pub(crate) addr: Ipv4Addr,
     /// The length of the prefix, 1 to 30.
-    pub prefix: u8,
+    pub(crate) prefix: u8,
 }
 
 impl Prefixed {
@@ -28,18 +28,18 @@ impl Prefixed {
     }
 
     /// The network's address.
-    pub fn network(self) -> Ipv4Addr {
+    pub(crate) fn network(self) -> Ipv4Addr {
         Ipv4Addr::from_bits(self.addr.to_bits() & self.mask())
     }
 
     /// Whether `addr` may be a host's in this network: neither the network's own nor the broadcast address.
-    pub fn holds(self, addr: Ipv4Addr) -> bool {
+    pub(crate) fn holds(self, addr: Ipv4Addr) -> bool {
         let bits = addr.to_bits();
         bits & self.mask() == self.network().to_bits() && bits & !self.mask() != 0 && bits | self.mask() != u32::MAX
     }
 
     /// The first host of the network after `self`, or else before it, that is none of `taken`.
-    pub fn neighbour(self, taken: &[Ipv4Addr]) -> Option<Ipv4Addr> {
+    pub(crate) fn neighbour(self, taken: &[Ipv4Addr]) -> Option<Ipv4Addr> {
         let after = (self.addr.to_bits().saturating_add(1)..).take(taken.len() + 1);
         let before = (0..self.addr.to_bits()).rev().take(taken.len() + 1);
         after.chain(before).map(Ipv4Addr::from_bits).find(|addr| self.holds(*addr) && !taken.contains(addr))
@@ -58,7 +58,8 @@ impl FromStr for Prefixed {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("\"{text}\" is not an IPv4 address with its prefix, such as 192.0.2.1/24");
         let (addr, prefix) = text.split_once('/').ok_or_else(wrong)?;
-        let prefixed = Prefixed { addr: addr.parse().map_err(|_| wrong())?, prefix: prefix.parse().map_err(|_| wrong())? };
+        let prefixed =
+            Prefixed { addr: addr.parse().map_err(|_| wrong())?, prefix: prefix.parse().map_err(|_| wrong())? };
         if !(1..=30).contains(&prefixed.prefix) {
             return Err(format!("the prefix of {text} must have 1 to 30 bits: the network needs room for two hosts"));
         }
@@ -71,7 +72,7 @@ impl FromStr for Prefixed {
 
 /// Where packets come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Link {
+pub(crate) enum Link {
     /// The TUN interface of this name, made or attached to.
     Tun(String),
     /// An open descriptor of a TUN queue.
@@ -80,7 +81,7 @@ pub enum Link {
 
 /// The network namespace to be in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Netns {
+pub(crate) enum Netns {
     /// The one we are in.
     Own,
     /// A new one.
@@ -91,7 +92,7 @@ pub enum Netns {
 
 /// Where a capture goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Capture {
+pub(crate) enum Capture {
     /// To the standard output; what else is printed then goes to the standard error.
     Stdout,
     /// To a file.
@@ -100,7 +101,7 @@ pub enum Capture {
 
 /// A service and its port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offer {
+pub(crate) enum Offer {
     /// HTTP.
     Http(u16),
     /// Echo, TCP and UDP.
@@ -117,7 +118,7 @@ pub enum Offer {
 
 impl Offer {
     /// Its name and port.
-    pub fn name(self) -> (&'static str, u16) {
+    pub(crate) fn name(self) -> (&'static str, u16) {
         match self {
             Offer::Http(port) => ("http", port),
             Offer::Echo(port) => ("echo", port),
@@ -131,39 +132,39 @@ impl Offer {
 
 /// All that `serve` needs to know.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Where packets come from.
-    pub link: Link,
+    pub(crate) link: Link,
     /// The kernel's address, if one was asked for.
-    pub host: Option<Prefixed>,
+    pub(crate) host: Option<Prefixed>,
     /// The stack's addresses, if any were asked for.
-    pub addrs: Vec<Ipv4Addr>,
+    pub(crate) addrs: Vec<Ipv4Addr>,
     /// The largest packet in bytes.
-    pub mtu: u32,
+    pub(crate) mtu: u32,
     /// Packets that may wait in the kernel's queue to us.
-    pub txqueuelen: u32,
+    pub(crate) txqueuelen: u32,
     /// The network namespace to be in.
-    pub netns: Netns,
+    pub(crate) netns: Netns,
     /// The services, at least one.
-    pub offers: Vec<Offer>,
+    pub(crate) offers: Vec<Offer>,
     /// Whether no service was asked for, so that HTTP is the default.
-    pub bare: bool,
+    pub(crate) bare: bool,
     /// The directory that HTTP serves.
-    pub dir: Option<PathBuf>,
+    pub(crate) dir: Option<PathBuf>,
     /// The directory that HTTP stores in.
-    pub spool: Option<PathBuf>,
+    pub(crate) spool: Option<PathBuf>,
     /// Where packets are written.
-    pub pcap: Option<Capture>,
+    pub(crate) pcap: Option<Capture>,
     /// How the link is spoilt.
-    pub fault: Option<Impairment>,
+    pub(crate) fault: Option<Impairment>,
     /// Where random choices come from, if they are to be repeatable.
-    pub seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
     /// Where the process id is written.
-    pub pid: Option<PathBuf>,
+    pub(crate) pid: Option<PathBuf>,
     /// Who is told that everything is up.
-    pub ready_fd: Option<i32>,
+    pub(crate) ready_fd: Option<i32>,
     /// How long connections get at the end.
-    pub grace: Duration,
+    pub(crate) grace: Duration,
 }
 
 impl TryFrom<Options> for Settings {
@@ -195,7 +196,9 @@ impl TryFrom<Options> for Settings {
         let offers = offers(&options);
         let bare = offers.is_empty();
         let offers = if bare { vec![Offer::Http(http::PORT)] } else { offers };
-        if !offers.iter().any(|offer| matches!(offer, Offer::Http(_))) && (options.dir.is_some() || options.spool.is_some()) {
+        if !offers.iter().any(|offer| matches!(offer, Offer::Http(_)))
+            && (options.dir.is_some() || options.spool.is_some())
+        {
             return Err(Failure::usage("--dir and --spool are for --http"));
         }
         refuse_shared_ports(&offers)?;
@@ -227,7 +230,8 @@ impl TryFrom<Options> for Settings {
 fn offers(options: &Options) -> Vec<Offer> {
     // A directory to serve or to fill asks for the server too.
     let http = options.http.or((options.dir.is_some() || options.spool.is_some()).then_some(http::PORT));
-    let others_asked = [options.echo, options.discard, options.chargen, options.daytime, options.hello].iter().any(Option::is_some);
+    let others_asked =
+        [options.echo, options.discard, options.chargen, options.daytime, options.hello].iter().any(Option::is_some);
     let http = if others_asked { options.http } else { http };
     [
         http.map(Offer::Http),
@@ -256,12 +260,12 @@ fn refuse_shared_ports(offers: &[Offer]) -> Result<(), Failure> {
 }
 
 /// A link's faults from a text such as `loss=5%,delay=20ms`.
-pub fn impairment(spec: &str) -> Result<Impairment, String> {
+pub(crate) fn impairment(spec: &str) -> Result<Impairment, String> {
     spec.parse().map_err(|e: crate::device::impair::SpecError| e.to_string())
 }
 
 /// A time from a text such as `2s`, `20ms` or `1.5s`.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let end = text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let scale = match unit {
@@ -272,7 +276,11 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3600.0,
         _ => return Err(format!("\"{text}\" is not a time such as 2s or 20ms")),
     };
-    let seconds = number.trim().parse::<f64>().map(|n| n * scale).map_err(|_| format!("\"{text}\" is not a time such as 2s or 20ms"))?;
+    let seconds = number
+        .trim()
+        .parse::<f64>()
+        .map(|n| n * scale)
+        .map_err(|_| format!("\"{text}\" is not a time such as 2s or 20ms"))?;
     Duration::try_from_secs_f64(seconds).map_err(|_| format!("\"{text}\" is not a time that can be waited for"))
 }
 

@@ -10,53 +10,53 @@ use std::time::Duration;
 
 /// One connection or listener, as it crosses the control socket. Sizes are in bytes, times in microseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub(crate) struct Row {
     /// The state in the RFC's spelling.
-    pub state: String,
+    pub(crate) state: String,
     /// Our end.
-    pub local: SocketAddr,
+    pub(crate) local: SocketAddr,
     /// The peer's end; unspecified for a listener.
-    pub remote: SocketAddr,
+    pub(crate) remote: SocketAddr,
     /// Received bytes not read; for a listener, connections to be accepted.
-    pub recv_queue: usize,
+    pub(crate) recv_queue: usize,
     /// Bytes not acknowledged; for a listener, its backlog.
-    pub send_queue: usize,
+    pub(crate) send_queue: usize,
     /// Effective send MSS.
-    pub mss: usize,
+    pub(crate) mss: usize,
     /// Congestion window.
-    pub cwnd: u32,
+    pub(crate) cwnd: u32,
     /// Slow-start threshold; none before the first loss.
-    pub ssthresh: Option<u32>,
+    pub(crate) ssthresh: Option<u32>,
     /// Bytes in flight.
-    pub in_flight: u32,
+    pub(crate) in_flight: u32,
     /// The peer's window.
-    pub snd_wnd: u32,
+    pub(crate) snd_wnd: u32,
     /// Our window.
-    pub rcv_wnd: u32,
+    pub(crate) rcv_wnd: u32,
     /// Smoothed round-trip time.
-    pub srtt_us: Option<u64>,
+    pub(crate) srtt_us: Option<u64>,
     /// Its variation.
-    pub rttvar_us: u64,
+    pub(crate) rttvar_us: u64,
     /// Retransmission time-out.
-    pub rto_us: u64,
+    pub(crate) rto_us: u64,
     /// Segments sent again.
-    pub retransmits: u64,
+    pub(crate) retransmits: u64,
     /// Time-outs in a row, now.
-    pub backoff: u32,
+    pub(crate) backoff: u32,
     /// Bytes acknowledged by the peer.
-    pub bytes_acked: u64,
+    pub(crate) bytes_acked: u64,
     /// Bytes received in order.
-    pub bytes_received: u64,
+    pub(crate) bytes_received: u64,
     /// Memory pinned by its buffers.
-    pub memory: usize,
+    pub(crate) memory: usize,
     /// Window scales, for sending and receiving.
-    pub window_scale: Option<(u8, u8)>,
+    pub(crate) window_scale: Option<(u8, u8)>,
     /// Whether time stamps are in use.
-    pub timestamps: bool,
+    pub(crate) timestamps: bool,
     /// Whether SACK is in use.
-    pub sack: bool,
+    pub(crate) sack: bool,
     /// Whether the application has closed it.
-    pub orphan: bool,
+    pub(crate) orphan: bool,
 }
 
 impl From<&TcpInfo> for Row {
@@ -107,7 +107,7 @@ const STATES: [(State, &str, &str); 11] = [
 
 /// Which states to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Filter(Vec<State>);
+pub(crate) struct Filter(Vec<State>);
 
 impl Filter {
     /// The filter that ss(8) makes of `-l`, `-a` and its state words: `state` may stand before each; `all`,
@@ -115,7 +115,7 @@ impl Filter {
     ///
     /// # Errors
     /// Of kind `Usage`, for a word that names no state.
-    pub fn new(listening: bool, all: bool, words: &[String]) -> Result<Filter, Failure> {
+    pub(crate) fn new(listening: bool, all: bool, words: &[String]) -> Result<Filter, Failure> {
         let mut states = Vec::new();
         for word in words.iter().filter(|word| *word != "state") {
             let word = word.to_ascii_lowercase();
@@ -140,7 +140,7 @@ impl Filter {
     }
 
     /// Whether to show `row`.
-    pub fn shows(&self, row: &Row) -> bool {
+    pub(crate) fn shows(&self, row: &Row) -> bool {
         self.0.iter().any(|state| state.to_string() == row.state)
     }
 }
@@ -159,14 +159,15 @@ fn matches(word: &str, &(state, name, short): &(State, &str, &str)) -> bool {
 }
 
 /// The table, with a line of numbers below each connection if `info`.
-pub fn table(rows: &[Row], info: bool) -> String {
+pub(crate) fn table(rows: &[Row], info: bool) -> String {
     let ends: Vec<(String, String)> = rows.iter().map(|row| (end(row.local), end(row.remote))).collect();
     let width = |of: fn(&(String, String)) -> &String, head: &str| {
         ends.iter().map(|e| of(e).len()).chain([head.len()]).max().unwrap_or(0)
     };
     let (local, remote) = ("Local Address:Port", "Peer Address:Port");
     let (local_width, remote_width) = (width(|e| &e.0, local), width(|e| &e.1, remote));
-    let mut out = format!("{:<11} {:>7} {:>7} {local:>local_width$} {remote:>remote_width$}\n", "State", "Recv-Q", "Send-Q");
+    let mut out =
+        format!("{:<11} {:>7} {:>7} {local:>local_width$} {remote:>remote_width$}\n", "State", "Recv-Q", "Send-Q");
     for (row, (local, remote)) in rows.iter().zip(&ends) {
         let _ = writeln!(
             out,

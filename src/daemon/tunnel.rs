@@ -2,9 +2,8 @@
 //! cannot be had: why, and the way out.
 
 use super::error::Failure;
-use super::netif::{self, DOCUMENTATION, Netlink, NetifError, Outcome};
+use super::netif::{self, DOCUMENTATION, NetifError, Netlink, Outcome};
 use super::settings::{Link, Netns, Prefixed, Settings};
-use crate::device::Device;
 use crate::device::tuntap::TunTap;
 use crate::stack::Cidr;
 use crate::sys::namespace::{self, Entered, Identity, NamespaceError};
@@ -38,12 +37,15 @@ pub(crate) fn enter(netns: &Netns) -> Result<Option<Entered>, Failure> {
     match netns {
         Netns::Own => Ok(None),
         Netns::At(path) => namespace::join(path).map(|()| None).map_err(|e| namespace_failure(&e)),
-        Netns::New => {
-            let entered = namespace::enter_private(Identity::Same).map_err(|e| namespace_failure(&e))?;
-            Netlink::open().and_then(|mut netlink| netlink.loopback_up()).map_err(|e| netif_failure("lo", &e))?;
-            Ok(Some(entered))
-        }
+        Netns::New => enter_private(Identity::Same).map(Some),
     }
+}
+
+/// Enters a new network namespace as `identity`, and sets its loopback interface up. Call it before any thread starts.
+pub(crate) fn enter_private(identity: Identity) -> Result<Entered, Failure> {
+    let entered = namespace::enter_private(identity).map_err(|e| namespace_failure(&e))?;
+    Netlink::open().and_then(|mut netlink| netlink.loopback_up()).map_err(|e| netif_failure("lo", &e))?;
+    Ok(entered)
 }
 
 /// Opens the link that `settings` ask for and sets its kernel's end up.
@@ -68,7 +70,8 @@ fn open_named(name: &str, settings: &Settings) -> Result<Tunnel, Failure> {
         None => choose(&mut netlink, name, settings)?,
     };
     let addrs = if settings.addrs.is_empty() {
-        let addr = host.neighbour(&[]).ok_or_else(|| Failure::usage(format!("{host} has no room for a second host")))?;
+        let addr =
+            host.neighbour(&[]).ok_or_else(|| Failure::usage(format!("{host} has no room for a second host")))?;
         vec![addr]
     } else {
         settings.addrs.clone()
@@ -115,7 +118,9 @@ fn choose(netlink: &mut Netlink, name: &str, settings: &Settings) -> Result<Pref
     };
     let Some(host) = settings.host.or_else(|| settings.addrs.first().and_then(beside)) else {
         let free = netif::first_free_prefix(&routes, &DOCUMENTATION).ok_or_else(|| {
-            Failure::environment("all three documentation prefixes are routed already; choose --host, such as 10.77.0.1/24")
+            Failure::environment(
+                "all three documentation prefixes are routed already; choose --host, such as 10.77.0.1/24",
+            )
         })?;
         return match free.addr {
             IpAddr::V4(addr) => Ok(Prefixed { addr, prefix: free.prefix }),
@@ -199,7 +204,9 @@ pub(crate) fn namespace_failure(error: &NamespaceError) -> Failure {
 /// Why the interface could not be set up, and what to do.
 pub(crate) fn netif_failure(name: &str, error: &NetifError) -> Failure {
     let way_out = match error.errno() {
-        Some(libc::EPERM) => "\n  this needs CAP_NET_ADMIN; or let root set the interface up beforehand (address, MTU, up): it is then left as it is",
+        Some(libc::EPERM) => {
+            "\n  this needs CAP_NET_ADMIN; or let root set the interface up beforehand (address, MTU, up): it is then left as it is"
+        }
         Some(libc::EEXIST) => "\n  another interface has the address already; choose --host",
         Some(libc::ENODEV) => "\n  the interface has vanished; did somebody delete it?",
         _ => "",

@@ -98,7 +98,8 @@ mod tests {
 
     #[test]
     fn two_answers_on_one_connection() {
-        let bodies = fetch("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        let bodies =
+            fetch("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         assert_eq!(bodies.unwrap(), [b"hello".to_vec(), Vec::new()]);
     }
 

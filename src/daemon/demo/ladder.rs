@@ -123,7 +123,13 @@ impl Ladder {
         let mut out = String::new();
         let ours = format!("tunstack {}", self.ours);
         let theirs = format!("{peer_name} {}", self.peer);
-        let _ = writeln!(out, "{:>10}  {ours:<width$}{theirs:>right$}", "seconds", width = 15 + MIDDLE / 2, right = 15 + MIDDLE / 2);
+        let _ = writeln!(
+            out,
+            "{:>10}  {ours:<width$}{theirs:>right$}",
+            "seconds",
+            width = 15 + MIDDLE / 2,
+            right = 15 + MIDDLE / 2
+        );
         let begin = self.rungs.first().map_or(Instant::ZERO, |rung| rung.at);
         let bases = (self.base(true), self.base(false));
         let mut hidden: Vec<&Rung> = Vec::new();
@@ -213,7 +219,8 @@ fn draw(rung: &Rung, begin: Instant, (our_base, peer_base): (Option<Seq>, Option
         (false, false) => format!("<{shaft} {text}"),
         (false, true) => format!("X{shaft} {text}"),
     };
-    let mut line = format!("{:>10}  {:<13} {middle:<MIDDLE$} {:>13}", seconds(rung.at, begin), rung.states.0, rung.states.1);
+    let mut line =
+        format!("{:>10}  {:<13} {middle:<MIDDLE$} {:>13}", seconds(rung.at, begin), rung.states.0, rung.states.1);
     for note in notes(rung) {
         line.push_str("  ");
         line.push_str(&note);

@@ -123,60 +123,76 @@ mod tests {
         for (line, expected) in script {
             let (direction, text) = line.split_at(1);
             let segment = segment(text);
-            if direction == ">" { peer.sent(&segment) } else { peer.received(&segment) }
+            if direction == ">" {
+                peer.sent(&segment)
+            } else {
+                peer.received(&segment)
+            }
             assert_eq!(peer.state(), *expected, "after {line}");
         }
     }
 
     #[test]
     fn a_client_that_closes_first() {
-        follow(State::Closed, &[
-            ("> SYN seq=100", State::SynSent),
-            ("< SYN,ACK seq=500 ack=101", State::Established),
-            ("> ACK seq=101 ack=501 len=10", State::Established),
-            ("< ACK seq=501 ack=111 len=50", State::Established),
-            ("> FIN,ACK seq=111 ack=551", State::FinWait1),
-            ("< ACK seq=551 ack=112", State::FinWait2),
-            ("< FIN,ACK seq=551 ack=112", State::TimeWait),
-            ("> ACK seq=112 ack=552", State::TimeWait),
-        ]);
+        follow(
+            State::Closed,
+            &[
+                ("> SYN seq=100", State::SynSent),
+                ("< SYN,ACK seq=500 ack=101", State::Established),
+                ("> ACK seq=101 ack=501 len=10", State::Established),
+                ("< ACK seq=501 ack=111 len=50", State::Established),
+                ("> FIN,ACK seq=111 ack=551", State::FinWait1),
+                ("< ACK seq=551 ack=112", State::FinWait2),
+                ("< FIN,ACK seq=551 ack=112", State::TimeWait),
+                ("> ACK seq=112 ack=552", State::TimeWait),
+            ],
+        );
     }
 
     #[test]
     fn a_fin_out_of_order_waits_for_the_text_before_it() {
-        follow(State::Closed, &[
-            ("> SYN seq=4294967295", State::SynSent),
-            ("< SYN,ACK seq=500 ack=0", State::Established),
-            ("< FIN,ACK seq=601 ack=0 len=9", State::Established),
-            ("< ACK seq=551 ack=0 len=50", State::Established),
-            ("< ACK seq=501 ack=0 len=50", State::CloseWait),
-            ("> FIN,ACK seq=0 ack=611", State::LastAck),
-            ("> FIN,ACK seq=0 ack=611", State::LastAck),
-            ("< ACK seq=611 ack=0", State::LastAck),
-            ("< ACK seq=611 ack=1", State::Closed),
-        ]);
+        follow(
+            State::Closed,
+            &[
+                ("> SYN seq=4294967295", State::SynSent),
+                ("< SYN,ACK seq=500 ack=0", State::Established),
+                ("< FIN,ACK seq=601 ack=0 len=9", State::Established),
+                ("< ACK seq=551 ack=0 len=50", State::Established),
+                ("< ACK seq=501 ack=0 len=50", State::CloseWait),
+                ("> FIN,ACK seq=0 ack=611", State::LastAck),
+                ("> FIN,ACK seq=0 ack=611", State::LastAck),
+                ("< ACK seq=611 ack=0", State::LastAck),
+                ("< ACK seq=611 ack=1", State::Closed),
+            ],
+        );
     }
 
     #[test]
     fn a_server_and_both_closing_at_once() {
-        follow(State::Listen, &[
-            ("< SYN seq=1", State::Listen),
-            ("> SYN,ACK seq=9 ack=2", State::SynReceived),
-            ("< ACK seq=2 ack=10", State::Established),
-            ("> FIN,ACK seq=10 ack=2", State::FinWait1),
-            ("< FIN,ACK seq=2 ack=10", State::Closing),
-            ("< ACK seq=3 ack=11", State::TimeWait),
-        ]);
+        follow(
+            State::Listen,
+            &[
+                ("< SYN seq=1", State::Listen),
+                ("> SYN,ACK seq=9 ack=2", State::SynReceived),
+                ("< ACK seq=2 ack=10", State::Established),
+                ("> FIN,ACK seq=10 ack=2", State::FinWait1),
+                ("< FIN,ACK seq=2 ack=10", State::Closing),
+                ("< ACK seq=3 ack=11", State::TimeWait),
+            ],
+        );
     }
 
     #[test]
     fn simultaneous_open_and_reset() {
-        follow(State::Closed, &[
-            ("> SYN seq=1", State::SynSent),
-            ("< SYN seq=9", State::SynReceived),
-            ("> SYN,ACK seq=1 ack=10", State::SynReceived),
-            ("< SYN,ACK seq=9 ack=2", State::Established),
-            ("< RST seq=10", State::Closed),
-        ]);
+        follow(
+            State::Closed,
+            &[
+                ("> SYN seq=1", State::SynSent),
+                ("< SYN seq=9", State::SynReceived),
+                ("> SYN,ACK seq=1 ack=10", State::SynReceived),
+                ("< SYN,ACK seq=9 ack=2", State::Established),
+                ("< RST seq=10", State::Closed),
+            ],
+        );
     }
 }
