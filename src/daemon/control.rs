@@ -183,7 +183,7 @@ pub(crate) fn find(dir: &Path, name: Option<&str>) -> Result<PathBuf, Failure> {
     let mut sockets: Vec<PathBuf> =
         fs::read_dir(dir).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default();
     sockets.retain(|path| path.extension().is_some_and(|e| e == "sock") && UnixStream::connect(path).is_ok());
-    sockets.sort();
+    sockets.sort_by(|a, b| a.file_stem().cmp(&b.file_stem()));
     match &sockets[..] {
         [one] => Ok(one.clone()),
         [] => Err(Failure::environment(format!(

@@ -18,7 +18,7 @@ const ENDS: usize = 9;
 const REMARKABLE: usize = 20;
 
 /// Columns of a line's middle.
-const MIDDLE: usize = 54;
+const MIDDLE: usize = 52;
 
 /// One segment on its way.
 #[derive(Debug)]
@@ -123,13 +123,9 @@ impl Ladder {
         let mut out = String::new();
         let ours = format!("tunstack {}", self.ours);
         let theirs = format!("{peer_name} {}", self.peer);
-        let _ = writeln!(
-            out,
-            "{:>10}  {ours:<width$}{theirs:>right$}",
-            "seconds",
-            width = 15 + MIDDLE / 2,
-            right = 15 + MIDDLE / 2
-        );
+        // As wide as a line: two states, two spaces, and the middle.
+        let width = (27 + MIDDLE).saturating_sub(ours.len());
+        let _ = writeln!(out, "{:>10}  {ours}{theirs:>width$}", "seconds");
         let begin = self.rungs.first().map_or(Instant::ZERO, |rung| rung.at);
         let bases = (self.base(true), self.base(false));
         let mut hidden: Vec<&Rung> = Vec::new();
@@ -212,15 +208,16 @@ fn draw(rung: &Rung, begin: Instant, (our_base, peer_base): (Option<Seq>, Option
             let _ = write!(text, " mss={mss}");
         }
     }
-    let shaft = "-".repeat(MIDDLE.saturating_sub(text.len() + 4).max(2));
+    let shaft = "-".repeat(MIDDLE.saturating_sub(text.len() + 2).max(2));
     let middle = match (rung.ours, rung.lost()) {
         (true, false) => format!("{text} {shaft}>"),
         (true, true) => format!("{text} {shaft}X"),
         (false, false) => format!("<{shaft} {text}"),
         (false, true) => format!("X{shaft} {text}"),
     };
-    let mut line =
-        format!("{:>10}  {:<13} {middle:<MIDDLE$} {:>13}", seconds(rung.at, begin), rung.states.0, rung.states.1);
+    // As strings, because the states' `Display` minds no width.
+    let (ours, theirs) = (rung.states.0.to_string(), rung.states.1.to_string());
+    let mut line = format!("{:>10}  {ours:<13} {middle:<MIDDLE$} {theirs:>12}", seconds(rung.at, begin));
     for note in notes(rung) {
         line.push_str("  ");
         line.push_str(&note);
@@ -349,7 +346,9 @@ mod tests {
                 if matches!(place, Place::OursReceived | Place::PeerSent) {
                     (segment.src, segment.dst) = (segment.dst, segment.src);
                 }
-                let identity = text.bytes().fold(u64::from(segment.src.port()), |h, b| h * 31 + u64::from(b));
+                let identity = text
+                    .bytes()
+                    .fold(u64::from(segment.src.port()), |h, b| h.wrapping_mul(31).wrapping_add(u64::from(b)));
                 let events =
                     moved.map(|(from, to)| What::Transition { from, event: Event::Close, to }).into_iter().collect();
                 Sighting { at: Instant::from_millis(ms), place, segment, identity, events, dropped: None }
@@ -380,16 +379,18 @@ mod tests {
         let peer = "192.0.2.1:40000".parse().unwrap();
         assert_eq!(connections(&sightings), [peer]);
         let ladder = Ladder::build(&sightings, peer).unwrap();
-        let expected = "\
-   seconds  tunstack 192.0.2.2:80                                     kernel 192.0.2.1:40000
-  0.000000  SYN-RECEIVED  <------------------------ SYN seq=0 win=64240 mss=1460       SYN-SENT
-  0.001000  SYN-RECEIVED  SYN,ACK seq=0 ack=1 win=65535 mss=1460 -------------->    ESTABLISHED
-  0.002000  ESTABLISHED   <------------------------------------- ACK seq=1 ack=1    ESTABLISHED
-  0.003000  ESTABLISHED   PSH,ACK seq=1 ack=1 len=10 --------------------------X    ESTABLISHED  LOST
-  0.203000  ESTABLISHED   PSH,ACK seq=1 ack=1 len=10 -------------------------->    ESTABLISHED  SENT AGAIN
-  0.204000  CLOSE-WAIT    <-------------------------------- FIN,ACK seq=1 ack=11     FIN-WAIT-1
-  0.205000  LAST-ACK      FIN,ACK seq=11 ack=2 -------------------------------->      TIME-WAIT
-";
+        let expected = [
+            "   seconds  tunstack 192.0.2.2:80                                    kernel 192.0.2.1:40000",
+            "  0.000000  SYN-RECEIVED  <---------------------- SYN seq=0 win=64240 mss=1460     SYN-SENT",
+            "  0.001000  SYN-RECEIVED  SYN,ACK seq=0 ack=1 win=65535 mss=1460 ------------>  ESTABLISHED",
+            "  0.002000  ESTABLISHED   <----------------------------------- ACK seq=1 ack=1  ESTABLISHED",
+            "  0.003000  ESTABLISHED   PSH,ACK seq=1 ack=1 len=10 ------------------------X  ESTABLISHED  LOST",
+            "  0.203000  ESTABLISHED   PSH,ACK seq=1 ack=1 len=10 ------------------------>  ESTABLISHED  SENT AGAIN",
+            "  0.204000  CLOSE-WAIT    <------------------------------ FIN,ACK seq=1 ack=11   FIN-WAIT-1",
+            "  0.205000  LAST-ACK      FIN,ACK seq=11 ack=2 ------------------------------>    TIME-WAIT",
+        ]
+        .map(|line| format!("{line}\n"))
+        .concat();
         let rendered = ladder.render("kernel", false);
         assert_eq!(rendered, expected, "\n{rendered}");
         assert_eq!(ladder.count(), Count { segments: (4, 3), text: (20, 0), again: (1, 0), lost: (1, 0) });
