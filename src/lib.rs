@@ -14,6 +14,8 @@ pub mod ip;
 pub mod net;
 pub mod rng;
 pub mod runtime;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod stack;
 pub mod stats;
 #[expect(unsafe_code, reason = "the one room that may: see its page")]
