@@ -2,6 +2,8 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 
+#[cfg(feature = "cli")]
+pub mod apps;
 pub mod buf;
 #[cfg(feature = "cli")]
 pub mod daemon;
