@@ -23,7 +23,6 @@ use crate::icmp::limit::TokenBucket;
 use crate::rng::Rng;
 use crate::stack::Config;
 use crate::time::Instant;
-pub use crate::wire::protocol::{ICMP, TCP, UDP};
 
 use crate::wire::TxHeader;
 use crate::wire::ipv4::{self, Ipv4Header};
