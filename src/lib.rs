@@ -3,6 +3,8 @@
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod buf;
+#[cfg(feature = "cli")]
+pub mod daemon;
 pub mod device;
 pub mod error;
 pub mod icmp;
@@ -11,6 +13,8 @@ pub mod net;
 pub mod rng;
 pub mod stack;
 pub mod stats;
+#[expect(unsafe_code, reason = "the one room that may: see its page")]
+pub mod sys;
 pub mod tcp;
 pub mod time;
 pub mod trace;

@@ -4,7 +4,13 @@
 //! plain one, a pair in memory and an impaired link are all the same to the runtime. Reading and writing take `&self`:
 //! one thread reads while another writes.
 
-use crate::buf::Chunk;
+pub mod impair;
+pub mod mem;
+#[cfg(feature = "pcap")]
+pub mod pcap;
+pub mod tuntap;
+
+use crate::buf::{Chunk, Slice};
 use crate::time::Instant;
 use crate::wire::{RxMeta, TxFrame};
 use std::io;
@@ -63,4 +69,12 @@ pub trait Device: Send + Sync {
         let _ = now;
         Ok(())
     }
+}
+
+/// The whole packet in one slice of its own memory.
+fn one_slice(frame: &TxFrame) -> Slice {
+    let mut chunk = Chunk::with_capacity(frame.len());
+    let len = frame.write_to(chunk.space());
+    chunk.set_len(len);
+    chunk.freeze()
 }

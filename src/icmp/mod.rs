@@ -8,7 +8,7 @@ pub mod limit;
 use crate::error::Error;
 use crate::stats::DropReason;
 use crate::wire::icmp::{IcmpHeader, unreachable};
-use crate::wire::ipv4;
+use crate::wire::{ipv4, protocol};
 use std::net::SocketAddr;
 
 /// What an ICMP error says, whatever the IP version.
@@ -126,8 +126,8 @@ impl Report {
     pub(crate) fn read_v4(kind: ErrorKind, quoted: &[u8]) -> Result<Report, DropReason> {
         let (header, len) = ipv4::parse_quoted(quoted).map_err(|_| DropReason::IcmpMalformed)?;
         let transport = match header.protocol {
-            ipv4::TCP => Transport::Tcp,
-            ipv4::UDP => Transport::Udp,
+            protocol::TCP => Transport::Tcp,
+            protocol::UDP => Transport::Udp,
             _ => return Err(DropReason::IcmpUnmatched),
         };
         if header.fragment_offset > 0 {

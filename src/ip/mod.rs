@@ -15,6 +15,7 @@ mod ident;
 mod input;
 mod reply;
 
+pub use crate::wire::protocol::{ICMP, TCP, UDP};
 pub use input::{Input, Packet};
 
 use crate::error::{Error, Result};
@@ -22,8 +23,6 @@ use crate::icmp::limit::TokenBucket;
 use crate::rng::Rng;
 use crate::stack::Config;
 use crate::time::Instant;
-pub use crate::wire::ipv4::{ICMP, TCP, UDP};
-
 use crate::wire::TxHeader;
 use crate::wire::ipv4::{self, Ipv4Header};
 use addresses::Addresses;

@@ -14,20 +14,39 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod config;
+mod egress;
+mod input;
+mod listeners;
+mod ports;
 mod readiness;
+mod table;
+mod tcp_sockets;
+mod udp_sockets;
+mod wheel;
 
 pub use crate::tcp::{Keepalive, TcpConfig, TcpInfo, TcpOptions};
 pub use config::{Cidr, Config, UdpConfig};
 pub use readiness::Readiness;
 
-use crate::buf::{Slice, Slices};
-use crate::error::{Error, Result};
-use crate::stats::{Disposition, Stats};
+use crate::error::Result;
+use crate::icmp::limit::TokenBucket;
+use crate::ip::Ip;
+use crate::rng::{Key, Rng};
+use crate::stats::Stats;
+use crate::tcp::connection::{CloseReason, Connection, Cx};
+use crate::tcp::isn::IsnGenerator;
+use crate::tcp::listener::Listener;
 use crate::tcp::state::State;
+use crate::tcp::syncookie::CookieJar;
 use crate::time::Instant;
 use crate::trace::Trace;
-use crate::wire::{RxFrame, TxFrame};
-use std::net::SocketAddr;
+use crate::udp;
+use crate::wire::TxFrame;
+use hashbrown::HashMap;
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use table::{Holder, Slot, Table};
+use wheel::Wheel;
 
 macro_rules! handle {
     ($(#[$doc:meta])* $name:ident) => {
@@ -76,13 +95,46 @@ pub enum Shutdown {
 }
 
 /// The stack. See the [module's page](self) for how to drive it.
+#[derive(Debug)]
 pub struct Stack {
     config: Config,
+    default_options: TcpOptions,
     stats: Stats,
     trace: Trace,
+    rng: Rng,
+    ip: Ip,
+    udp: udp::Sockets,
+    isn: IsnGenerator,
+    cookies: CookieJar,
+    table: Table,
+    wheel: Wheel,
+    listeners: Listeners,
+    /// Connections that may have something to send.
+    egress: VecDeque<u32>,
+    /// Whether the next frame is to be a datagram, if both have one.
+    udp_turn: bool,
+    /// Sockets whose readiness may have changed. A connection stands here once.
+    ready: VecDeque<SocketId>,
+    /// Answers of no connection: RST, SYN cookies, ICMP.
+    replies: VecDeque<TxFrame>,
+    resets: TokenBucket,
+    /// TIME-WAIT records in the order in which they began.
+    time_waits: VecDeque<TcpId>,
+    time_wait_count: usize,
+    orphans: usize,
+    /// Bytes charged for all connections.
+    memory: usize,
+    /// Whether memory is short: no window grows, nothing out of order is kept, little is taken to be sent.
+    pressure: bool,
 }
 
-#[expect(unused_variables, reason = "skeleton")]
+/// The listeners, by number and by port.
+#[derive(Debug)]
+struct Listeners {
+    slots: Vec<(u32, Option<Listener>)>,
+    by_port: HashMap<u16, Vec<u32>, Key>,
+}
+
 impl Stack {
     /// A stack with `config`; all its secrets and random choices come from `seed`, so the same seed and the same calls
     /// give the same packets.
@@ -90,275 +142,99 @@ impl Stack {
     /// # Errors
     /// `InvalidInput` if the configuration contradicts itself; the text says where.
     pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Result<Stack> {
-        let trace = Trace::new(config.trace_events);
-        Ok(Stack { config, stats: Stats::default(), trace })
-    }
-
-    // ---- packets and time ----
-
-    /// Takes one received frame and says what became of it.
-    pub fn on_frame(&mut self, now: Instant, frame: RxFrame) -> Disposition {
-        unimplemented!()
-    }
-
-    /// Does what is due at `now`. Calling it early is harmless.
-    pub fn on_deadline(&mut self, now: Instant) {
-        unimplemented!()
-    }
-
-    /// When [`on_deadline`](Stack::on_deadline) wants to be called next. It may be earlier than the first timer.
-    pub fn deadline(&self) -> Option<Instant> {
-        unimplemented!()
-    }
-
-    /// The next frame to send, if any.
-    pub fn poll_transmit(&mut self, now: Instant) -> Option<TxFrame> {
-        unimplemented!()
-    }
-
-    /// The next socket whose readiness may have changed since it was last given here. Each is given once, however
-    /// often it changed.
-    pub fn poll_ready(&mut self) -> Option<SocketId> {
-        unimplemented!()
-    }
-
-    /// What a socket is ready for; a closed handle is readable, writable, and hung up.
-    pub fn readiness(&self, id: SocketId) -> Readiness {
-        unimplemented!()
-    }
-
-    // ---- listeners ----
-
-    /// Listens on `local`; port 0 picks a free one, an unspecified address takes every address of ours. `options` are
-    /// those of the connections to be accepted.
-    ///
-    /// # Errors
-    /// `AddrInUse`, `AddrNotAvailable`.
-    pub fn tcp_listen(&mut self, local: SocketAddr, backlog: usize, options: TcpOptions) -> Result<ListenerId> {
-        unimplemented!()
-    }
-
-    /// Takes the next established connection and its peer's address.
-    ///
-    /// # Errors
-    /// `WouldBlock` when there is none.
-    pub fn tcp_accept(&mut self, now: Instant, id: ListenerId) -> Result<(TcpId, SocketAddr)> {
-        unimplemented!()
-    }
-
-    /// Where a listener listens.
-    pub fn listener_addr(&self, id: ListenerId) -> Result<SocketAddr> {
-        unimplemented!()
-    }
-
-    /// The options that accepted connections will have; set them through the reference.
-    pub fn listener_options(&mut self, id: ListenerId) -> Result<&mut TcpOptions> {
-        unimplemented!()
-    }
-
-    /// Stops listening. Connections not accepted yet are reset.
-    pub fn listener_close(&mut self, now: Instant, id: ListenerId) -> Result<()> {
-        unimplemented!()
-    }
-
-    // ---- connections ----
-
-    /// The options that a new connection has by default.
-    pub fn default_tcp_options(&self) -> TcpOptions {
-        TcpOptions {
+        let default_options = TcpOptions {
             nodelay: false,
-            ttl: self.config.ttl,
+            ttl: config.ttl,
             tos: 0,
             linger: None,
             keepalive: None,
             user_timeout: None,
-            send_buffer: self.config.tcp.send_buffer,
-            recv_buffer: self.config.tcp.recv_buffer,
+            send_buffer: config.tcp.send_buffer,
+            recv_buffer: config.tcp.recv_buffer,
+        };
+        default_options.validate()?;
+        config.tcp.validate()?;
+        let mut rng = Rng::new(seed);
+        let ip_rng = rng.fork();
+        let udp_rng = rng.fork();
+        Ok(Stack {
+            default_options,
+            stats: Stats::default(),
+            trace: Trace::new(config.trace_events),
+            ip: Ip::new(&config, ip_rng, now)?,
+            udp: udp::Sockets::new(&config, udp_rng)?,
+            isn: IsnGenerator::new(&mut rng),
+            cookies: CookieJar::new(&mut rng),
+            table: Table::new(rng.key()),
+            wheel: Wheel::new(now),
+            listeners: Listeners { slots: Vec::new(), by_port: HashMap::with_hasher(rng.key()) },
+            egress: VecDeque::new(),
+            udp_turn: false,
+            ready: VecDeque::new(),
+            replies: VecDeque::new(),
+            resets: TokenBucket::new(config.resets_per_second, now),
+            time_waits: VecDeque::new(),
+            time_wait_count: 0,
+            orphans: 0,
+            memory: 0,
+            pressure: false,
+            rng,
+            config,
+        })
+    }
+
+    // ---- time ----
+
+    /// When [`on_deadline`](Stack::on_deadline) wants to be called next. It may be earlier than the first timer.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.wheel.next()
+    }
+
+    /// Does what is due at `now`. Calling it early is harmless.
+    pub fn on_deadline(&mut self, now: Instant) {
+        while let Some(index) = self.wheel.expire(now) {
+            self.with_connection(index, now, |connection, cx| ((), connection.on_deadline(cx)));
         }
     }
 
-    /// Opens a connection to `remote`, from `local` if given (port 0 picks one). It becomes writable when established,
-    /// or gets an error.
-    ///
-    /// # Errors
-    /// `AddrNotAvailable`, `AddrInUse` (the 4-tuple exists), `InvalidInput` (port 0, broadcast, multicast, unspecified),
-    /// `NetworkUnreachable` (no address of that family), `NoBufferSpace`.
-    pub fn tcp_connect(
-        &mut self,
-        now: Instant,
-        local: Option<SocketAddr>,
-        remote: SocketAddr,
-        options: TcpOptions,
-    ) -> Result<TcpId> {
-        unimplemented!()
+    // ---- readiness ----
+
+    /// The next socket whose readiness may have changed since it was last given here. Each is given once, however
+    /// often it changed.
+    pub fn poll_ready(&mut self) -> Option<SocketId> {
+        while let Some(id) = self.ready.pop_front() {
+            match id {
+                SocketId::Tcp(tcp) => {
+                    if self.table.is_current(tcp)
+                        && let Some(slot) = self.table.get_mut(tcp.index)
+                    {
+                        slot.in_ready = false;
+                        return Some(id);
+                    }
+                }
+                SocketId::Listener(_) | SocketId::Udp(_) => return Some(id),
+            }
+        }
+        None
     }
 
-    /// Queues a copy of `data` and says how many bytes were taken.
-    ///
-    /// # Errors
-    /// `WouldBlock` when no room is left, `BrokenPipe` after our shutdown or when the connection is gone, and once what
-    /// ended it: `ConnectionReset`, `TimedOut`, ...
-    pub fn tcp_send(&mut self, now: Instant, id: TcpId, data: &[u8]) -> Result<usize> {
-        unimplemented!()
+    /// What a socket is ready for; a closed handle is readable, writable, and hung up.
+    pub fn readiness(&self, id: SocketId) -> Readiness {
+        let closed = Readiness::READABLE | Readiness::WRITABLE | Readiness::HANGUP;
+        match id {
+            SocketId::Tcp(id) => self.table.check(id).map_or(closed, |slot| self.tcp_readiness(slot)),
+            SocketId::Listener(id) => self.listener(id).map_or(closed, |listener| {
+                if listener.accept_queue.is_empty() { Readiness::NONE } else { Readiness::READABLE }
+            }),
+            SocketId::Udp(id) => self.udp.readiness(id),
+        }
     }
 
-    /// As [`tcp_send`](Stack::tcp_send), without a copy where `data` fills its chunk at least by half.
-    pub fn tcp_push(&mut self, now: Instant, id: TcpId, data: Slice) -> Result<usize> {
-        unimplemented!()
-    }
-
-    /// As [`tcp_send`](Stack::tcp_send), and the last byte is urgent (RFC 6093; new applications should not use it).
-    pub fn tcp_send_urgent(&mut self, now: Instant, id: TcpId, data: &[u8]) -> Result<usize> {
-        unimplemented!()
-    }
-
-    /// Reads into `buf`; 0 is the end of the stream.
-    ///
-    /// # Errors
-    /// `WouldBlock` when nothing is there, `NotConnected` while connecting, and once what ended the connection, after
-    /// all that was received in order has been read.
-    pub fn tcp_recv(&mut self, now: Instant, id: TcpId, buf: &mut [u8]) -> Result<usize> {
-        unimplemented!()
-    }
-
-    /// As [`tcp_recv`](Stack::tcp_recv), without a copy: up to `max` bytes as slices, none at the end of the stream.
-    pub fn tcp_pop(&mut self, now: Instant, id: TcpId, max: usize) -> Result<Slices> {
-        unimplemented!()
-    }
-
-    /// As [`tcp_recv`](Stack::tcp_recv), but the bytes stay.
-    pub fn tcp_peek(&mut self, id: TcpId, buf: &mut [u8]) -> Result<usize> {
-        unimplemented!()
-    }
-
-    /// Whether the next byte to read is the first after urgent data (sockatmark(3)).
-    pub fn tcp_at_mark(&self, id: TcpId) -> Result<bool> {
-        unimplemented!()
-    }
-
-    /// Shuts down one direction or both; the handle stays.
-    ///
-    /// # Errors
-    /// `NotConnected` if there is no connection any more.
-    pub fn tcp_shutdown(&mut self, now: Instant, id: TcpId, how: Shutdown) -> Result<()> {
-        unimplemented!()
-    }
-
-    /// Gives the handle up. Unread data or linger zero resets the connection; else it ends by FIN in the background.
-    pub fn tcp_close(&mut self, now: Instant, id: TcpId) -> Result<()> {
-        unimplemented!()
-    }
-
-    /// Gives the handle up and resets the connection.
-    pub fn tcp_abort(&mut self, now: Instant, id: TcpId) -> Result<()> {
-        unimplemented!()
-    }
-
-    /// Takes the pending error, if there is one (SO_ERROR).
-    pub fn tcp_take_error(&mut self, id: TcpId) -> Result<Option<Error>> {
-        unimplemented!()
-    }
-
-    /// Our end.
-    pub fn tcp_local_addr(&self, id: TcpId) -> Result<SocketAddr> {
-        unimplemented!()
-    }
-
-    /// The peer's end.
-    ///
-    /// # Errors
-    /// `NotConnected` before it is established and after it has ended by an error.
-    pub fn tcp_peer_addr(&self, id: TcpId) -> Result<SocketAddr> {
-        unimplemented!()
-    }
-
-    /// The state; CLOSED once the connection is gone.
-    pub fn tcp_state(&self, id: TcpId) -> Result<State> {
-        unimplemented!()
-    }
-
-    /// Bytes written and not yet acknowledged by the peer, the FIN not counted.
-    pub fn tcp_send_queue(&self, id: TcpId) -> Result<usize> {
-        unimplemented!()
-    }
-
-    /// The connection's numbers.
-    pub fn tcp_info(&self, id: TcpId) -> Result<TcpInfo> {
-        unimplemented!()
-    }
-
-    /// The connection's options.
-    pub fn tcp_options(&self, id: TcpId) -> Result<&TcpOptions> {
-        unimplemented!()
-    }
-
-    /// Sets the connection's options; they hold from now on.
-    ///
-    /// # Errors
-    /// `InvalidInput` if one is out of range (TTL 0, keepalive of zero, ...).
-    pub fn set_tcp_options(&mut self, now: Instant, id: TcpId, options: TcpOptions) -> Result<()> {
-        unimplemented!()
-    }
-
-    // ---- UDP ----
-
-    /// Binds a UDP socket; port 0 picks a free one.
-    ///
-    /// # Errors
-    /// `AddrInUse`, `AddrNotAvailable`, `NoBufferSpace`.
-    pub fn udp_bind(&mut self, local: SocketAddr) -> Result<UdpId> {
-        unimplemented!()
-    }
-
-    /// Queues one datagram, to `to` or, if `None`, to the connected peer.
-    ///
-    /// # Errors
-    /// `WouldBlock`, `MessageTooLong`, `NotConnected`, `InvalidInput` (port 0), `PermissionDenied` (broadcast), and once
-    /// a pending error such as `ConnectionRefused`.
-    pub fn udp_send(&mut self, now: Instant, id: UdpId, data: &[u8], to: Option<SocketAddr>) -> Result<usize> {
-        unimplemented!()
-    }
-
-    /// Takes the next datagram: copies what fits into `buf`, drops the rest of it, and gives the copied length and the
-    /// source. With `peek` the datagram stays.
-    ///
-    /// # Errors
-    /// `WouldBlock`, and once a pending error.
-    pub fn udp_recv(&mut self, id: UdpId, buf: &mut [u8], peek: bool) -> Result<(usize, SocketAddr)> {
-        unimplemented!()
-    }
-
-    /// Sets the peer: only its datagrams are received from now on. A local address is chosen if there was none.
-    pub fn udp_connect(&mut self, id: UdpId, peer: SocketAddr) -> Result<()> {
-        unimplemented!()
-    }
-
-    /// Our end.
-    pub fn udp_local_addr(&self, id: UdpId) -> Result<SocketAddr> {
-        unimplemented!()
-    }
-
-    /// The connected peer.
-    ///
-    /// # Errors
-    /// `NotConnected`.
-    pub fn udp_peer_addr(&self, id: UdpId) -> Result<SocketAddr> {
-        unimplemented!()
-    }
-
-    /// Takes the pending error, if there is one (SO_ERROR).
-    pub fn udp_take_error(&mut self, id: UdpId) -> Result<Option<Error>> {
-        unimplemented!()
-    }
-
-    /// TTL of its datagrams; broadcast allowed.
-    pub fn udp_options(&mut self, id: UdpId) -> Result<&mut UdpOptions> {
-        unimplemented!()
-    }
-
-    /// Gives the handle up.
-    pub fn udp_close(&mut self, id: UdpId) -> Result<()> {
-        unimplemented!()
+    /// Notes that a socket may have become ready.
+    fn mark_ready(&mut self, id: SocketId) {
+        if !self.ready.contains(&id) {
+            self.ready.push_back(id);
+        }
     }
 
     // ---- sight ----
@@ -378,15 +254,239 @@ impl Stack {
         &mut self.trace
     }
 
-    /// Every listener, connection and TIME-WAIT record.
-    pub fn tcp_snapshot(&self) -> Vec<TcpInfo> {
-        unimplemented!()
-    }
-
     /// Bytes of buffered data in all sockets, as charged to the budget.
     pub fn memory(&self) -> usize {
-        unimplemented!()
+        self.memory + self.udp.memory()
     }
+
+    /// Every listener, connection and TIME-WAIT record.
+    pub fn tcp_snapshot(&self) -> Vec<TcpInfo> {
+        let listeners = self.listeners.slots.iter().filter_map(|(_, l)| l.as_ref()).map(|listener| {
+            let unspecified = match listener.local {
+                SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                SocketAddr::V6(_) => IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),
+            };
+            TcpInfo {
+                recv_queue: listener.accept_queue.len(),
+                send_queue: listener.backlog,
+                ..TcpInfo::new(State::Listen, listener.local, SocketAddr::new(unspecified, 0))
+            }
+        });
+        let connections = self.table.indices().into_iter().filter_map(|i| self.table.get(i)).map(|s| self.info(s));
+        listeners.chain(connections).collect()
+    }
+
+    // ---- what every event on a connection goes through ----
+
+    /// Lets `act` do something with connection `index`, then does what may follow from anything: its end, its timer,
+    /// its output, its memory, its readiness.
+    fn with_connection<R>(
+        &mut self,
+        index: u32,
+        now: Instant,
+        act: impl FnOnce(&mut Connection, &mut Cx<'_>) -> (R, Option<CloseReason>),
+    ) -> Option<R> {
+        let slot = self.table.get_mut(index)?;
+        let link_mss = mss_of_link(&self.ip, slot.tuple.remote_addr);
+        let mut cx = Cx {
+            now,
+            config: &self.config.tcp,
+            options: slot.socket.as_ref().map_or(&self.default_options, |socket| &socket.options),
+            tuple: slot.tuple,
+            link_mss,
+            orphan: slot.holder == Holder::Nobody,
+            pressure: self.pressure,
+            stats: &mut self.stats.tcp,
+            trace: &mut self.trace,
+        };
+        let connection = slot.connection.as_mut()?;
+        let was_embryonic = connection.is_embryonic();
+        let was_synchronized = connection.state().is_synchronized();
+        let (result, closed) = act(connection, &mut cx);
+        let synchronized = connection.state().is_synchronized();
+        let settled = if closed.is_none() { connection.settle(&cx) } else { None };
+        if let Some(tcb) = settled {
+            if let Some(socket) = &mut slot.socket {
+                socket.rest = tcb.rcv.buffer.into_queue();
+            }
+            self.entered_time_wait(index, now);
+        }
+        match closed {
+            Some(reason) => self.closed(index, reason, was_embryonic),
+            None => {
+                if synchronized && !was_synchronized {
+                    self.established(index, now, was_embryonic);
+                }
+                self.arm(index);
+                self.mark_egress(index);
+            }
+        }
+        self.recount(index, now);
+        Some(result)
+    }
+
+    /// The handshake is over: a listener gets it, or its user.
+    fn established(&mut self, index: u32, now: Instant, was_embryonic: bool) {
+        let Some(slot) = self.table.get_mut(index) else { return };
+        let Some(socket) = &mut slot.socket else { return };
+        socket.established = true;
+        if let Some(tcb) = slot.connection.as_mut().and_then(Connection::tcb_mut) {
+            for slice in socket.early.pop(usize::MAX) {
+                tcb.snd.buffer.push(slice);
+            }
+        }
+        if core::mem::take(&mut socket.close_wanted) {
+            self.with_connection(index, now, |connection, cx| (connection.close(cx), None));
+        }
+        if was_embryonic {
+            self.to_accept_queue(index);
+        }
+    }
+
+    /// A connection is gone. Its slot stays for as long as an application or an accept queue holds it.
+    fn closed(&mut self, index: u32, reason: CloseReason, was_embryonic: bool) {
+        let Some(slot) = self.table.get_mut(index) else { return };
+        log::debug!("{}: closed ({reason:?})", slot.tuple);
+        let was_time_wait = matches!(slot.connection, Some(Connection::TimeWait(_)));
+        let connection = slot.connection.take();
+        if let Some(socket) = &mut slot.socket {
+            socket.error = socket.error.or(reason.error());
+            socket.early.clear();
+            if let Some(Connection::Synchronized(tcb)) = connection {
+                socket.rest = tcb.rcv.buffer.into_queue();
+            }
+        }
+        let holder = slot.holder;
+        if !matches!(reason, CloseReason::Normal) && !slot.socket.as_ref().is_some_and(|s| s.established) {
+            self.stats.tcp.attempt_fails += 1;
+        }
+        self.time_wait_count -= usize::from(was_time_wait);
+        self.table.unname(index);
+        self.wheel.cancel(index);
+        match holder {
+            Holder::App => {}
+            Holder::Listener(listener) => {
+                if was_embryonic {
+                    self.leave_syn_queue(listener);
+                    self.forget(index);
+                }
+            }
+            Holder::Nobody => self.forget(index),
+        }
+    }
+
+    /// Frees a slot that nobody holds.
+    fn forget(&mut self, index: u32) {
+        if let Some(slot) = self.table.get(index) {
+            self.memory -= slot.charged;
+            self.orphans -= usize::from(slot.holder == Holder::Nobody);
+            self.table.remove(index);
+        }
+    }
+
+    /// Keeps the number of TIME-WAIT records bounded: the oldest gives way.
+    fn entered_time_wait(&mut self, index: u32, now: Instant) {
+        if let Some(slot) = self.table.get_mut(index)
+            && slot.holder == Holder::Nobody
+        {
+            slot.socket = None;
+        }
+        self.time_wait_count += 1;
+        self.time_waits.push_back(self.table.id(index));
+        while self.time_waits.front().is_some_and(|&id| !self.is_time_wait(id)) {
+            self.time_waits.pop_front();
+        }
+        while self.time_wait_count > self.config.max_time_wait
+            && let Some(oldest) = self.time_waits.pop_front()
+        {
+            if self.is_time_wait(oldest) {
+                self.end_time_wait(oldest.index, now);
+            }
+        }
+    }
+
+    fn is_time_wait(&self, id: TcpId) -> bool {
+        self.table.is_current(id)
+            && self.table.get(id.index).is_some_and(|s| matches!(s.connection, Some(Connection::TimeWait(_))))
+    }
+
+    /// Ends a TIME-WAIT before its time.
+    fn end_time_wait(&mut self, index: u32, now: Instant) {
+        self.with_connection(index, now, |_, cx| {
+            cx.transition(State::TimeWait, crate::tcp::state::Event::TimeWaitOver);
+            ((), Some(CloseReason::Normal))
+        });
+    }
+
+    /// Sets the connection's entry in the wheel from its computed deadline.
+    fn arm(&mut self, index: u32) {
+        let Some(slot) = self.table.get(index) else { return };
+        let options = slot.socket.as_ref().map_or(&self.default_options, |socket| &socket.options);
+        let deadline =
+            slot.connection.as_ref().and_then(|c| c.deadline(&self.config.tcp, options, slot.holder == Holder::Nobody));
+        match deadline {
+            Some(at) => self.wheel.arm(index, at),
+            None => self.wheel.cancel(index),
+        }
+    }
+
+    fn mark_egress(&mut self, index: u32) {
+        if let Some(slot) = self.table.get_mut(index)
+            && !core::mem::replace(&mut slot.in_egress, true)
+        {
+            self.egress.push_back(index);
+        }
+    }
+
+    /// Charges the connection's memory, and tells its holder if it became ready for something.
+    fn recount(&mut self, index: u32, now: Instant) {
+        let Some(slot) = self.table.get(index) else { return };
+        let beside = slot.socket.as_ref().map_or(0, |s| s.early.pinned() + s.rest.pinned());
+        let charged = slot.connection.as_ref().map_or(0, Connection::memory) + beside;
+        let ready = self.tcp_readiness(slot);
+        let id = self.table.id(index);
+        let Some(slot) = self.table.get_mut(index) else { return };
+        let before = core::mem::replace(&mut slot.charged, charged);
+        let was_ready = core::mem::replace(&mut slot.was_ready, ready);
+        if slot.holder == Holder::App && ready.adds_to(was_ready) && !core::mem::replace(&mut slot.in_ready, true) {
+            self.ready.push_back(SocketId::Tcp(id));
+        }
+        self.memory = self.memory - before + charged;
+        self.update_pressure(now);
+    }
+
+    /// Memory is short above the budget, and again ample below seven eighths of it: then every connection looks anew at
+    /// what it may offer and take.
+    fn update_pressure(&mut self, now: Instant) {
+        if !self.pressure {
+            self.pressure = self.memory > self.config.memory;
+        } else if self.memory <= self.config.memory / 8 * 7 {
+            self.pressure = false;
+            for index in self.table.indices() {
+                self.with_connection(index, now, |_, _| ((), None));
+            }
+        }
+    }
+
+    /// A connection's numbers.
+    fn info(&self, slot: &Slot) -> TcpInfo {
+        let (local, remote) = (slot.tuple.local(), slot.tuple.remote());
+        let mut info = TcpInfo::new(slot.connection.as_ref().map_or(State::Closed, Connection::state), local, remote);
+        if let Some(tcb) = slot.connection.as_ref().and_then(Connection::tcb) {
+            tcb.fill_info(&mut info, &self.config.tcp);
+        } else if let Some(socket) = &slot.socket {
+            info.recv_queue = socket.rest.len();
+            info.send_queue = socket.early.len();
+        }
+        info.memory = slot.charged;
+        info.orphan = slot.holder == Holder::Nobody;
+        info
+    }
+}
+
+/// The MSS that we announce: the link's MTU less the fixed headers (RFC 9293 3.7.1, MUST-67).
+fn mss_of_link(ip: &Ip, remote: IpAddr) -> u16 {
+    u16::try_from(ip.payload_mtu(remote).saturating_sub(20)).unwrap_or(u16::MAX)
 }
 
 /// Settings of one UDP socket.

@@ -33,6 +33,11 @@ impl Readiness {
         self.0 & other.0 != 0
     }
 
+    /// Whether a bit is set here that is not set in `before`.
+    pub const fn adds_to(self, before: Readiness) -> bool {
+        self.0 & !before.0 != 0
+    }
+
     /// Whether no bit is set.
     pub const fn is_empty(self) -> bool {
         self.0 == 0

@@ -1,5 +1,6 @@
 //! TCP's settings and bounds, with their defaults. `docs/limits.md` says why each is what it is.
 
+use crate::error::{Error, Result};
 use core::time::Duration;
 
 /// TCP's settings: defaults for every connection.
@@ -77,6 +78,26 @@ impl Default for TcpConfig {
             ephemeral_low: 1024,
             ephemeral_high: 65_535,
             fixed_iss: None,
+        }
+    }
+}
+
+impl TcpConfig {
+    /// Checks what would make no sense together.
+    ///
+    /// # Errors
+    /// `InvalidInput`, saying what is wrong.
+    pub fn validate(&self) -> Result<()> {
+        let checks = [
+            (self.ephemeral_low == 0 || self.ephemeral_low > self.ephemeral_high, "the ephemeral ports are no range"),
+            (self.min_rto.is_zero() || self.min_rto > self.max_rto, "the RTO's floor is zero or above its ceiling"),
+            (self.initial_rto.is_zero(), "the initial RTO is zero"),
+            (self.delayed_ack >= Duration::from_millis(500), "an ACK may not be delayed by 500 ms or more (MUST-40)"),
+            (self.min_mss < 24, "an MSS must leave room for options"),
+        ];
+        match checks.into_iter().find(|(wrong, _)| *wrong) {
+            Some((_, what)) => Err(Error::InvalidInput(what)),
+            None => Ok(()),
         }
     }
 }

@@ -289,12 +289,10 @@ impl Connection {
         let closed = match self {
             Connection::SynSent(handshake) | Connection::SynReceived(handshake) => handshake.on_deadline(cx),
             Connection::Synchronized(tcb) => tcb.on_deadline(cx),
-            Connection::TimeWait(time_wait) => {
-                (time_wait.deadline() <= cx.now).then(|| {
-                    cx.transition(State::TimeWait, Event::TimeWaitOver);
-                    CloseReason::Normal
-                })
-            }
+            Connection::TimeWait(time_wait) => (time_wait.deadline() <= cx.now).then(|| {
+                cx.transition(State::TimeWait, Event::TimeWaitOver);
+                CloseReason::Normal
+            }),
         };
         self.debug_assert_invariants();
         closed
@@ -325,14 +323,19 @@ impl Connection {
 
     /// An ICMP error quotes a segment of this connection. Gives the reason if it ends the connection, or `Err` if the
     /// quote is not of anything outstanding and must be ignored (RFC 5927 4.1).
-    pub fn on_icmp(&mut self, notice: IcmpNotice) -> Result<Option<CloseReason>, ()> {
+    pub fn on_icmp(&mut self, notice: IcmpNotice, cx: &mut Cx<'_>) -> Result<Option<CloseReason>, ()> {
+        let state = self.state();
         match self {
-            // No state was reached that a forger would have to guess at, but the number must be ours.
+            // Before the handshake a hard error ends the attempt (SHLD-26), if it quotes our SYN.
             Connection::SynSent(handshake) | Connection::SynReceived(handshake) => {
                 if notice.seq != handshake.iss() {
                     return Err(());
                 }
-                Ok(notice.hard.then_some(match notice.error {
+                if !notice.hard {
+                    return Ok(None);
+                }
+                cx.transition(state, Event::Abort);
+                Ok(Some(match notice.error {
                     Error::ConnectionRefused => CloseReason::Refused,
                     error => CloseReason::Unreachable(error),
                 }))
@@ -453,8 +456,13 @@ impl Tcb {
         self.state
     }
 
+    /// The user is about to add data: the timer runs from now, if nothing is outstanding.
+    pub fn on_write(&mut self, now: Instant) {
+        self.start_if_idle(now);
+    }
+
     /// The timer starts when something becomes outstanding where nothing was.
-    pub(super) fn start_if_idle(&mut self, now: Instant) {
+    fn start_if_idle(&mut self, now: Instant) {
         if self.snd.flight() == 0 && !self.snd.has_unsent() {
             self.rto.start(now);
         }

@@ -1,5 +1,6 @@
 //! SYN-SENT and SYN-RECEIVED (RFC 9293 3.5, 3.10.7.3 and the parts of 3.10.7.4 that concern SYN-RECEIVED).
 
+use super::TcpConfig;
 use super::connection::{CloseReason, Cx, Reaction, Tcb};
 use super::options::{Negotiated, PeerSyn, TcpOptions, Timestamps, window_shift};
 use super::recv::Recv;
@@ -7,7 +8,6 @@ use super::segment::{Segment, SegmentOut};
 use super::send::Send;
 use super::seq::Seq;
 use super::state::{Event, State};
-use super::TcpConfig;
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::trace::What;
@@ -179,7 +179,11 @@ impl Handshake {
             cx.transition(State::SynReceived, Event::RcvRst);
             return Reaction::closed(CloseReason::Refused);
         }
-        if in_window { self.challenge(DropReason::TcpResetChallenged, cx) } else { Reaction::dropped(DropReason::TcpBadReset) }
+        if in_window {
+            self.challenge(DropReason::TcpResetChallenged, cx)
+        } else {
+            Reaction::dropped(DropReason::TcpBadReset)
+        }
     }
 
     fn challenge(&mut self, reason: DropReason, cx: &mut Cx<'_>) -> Reaction {
@@ -287,7 +291,10 @@ impl Handshake {
     }
 
     fn interval(&self, config: &TcpConfig) -> Duration {
-        config.initial_rto.saturating_mul(1u32.checked_shl(self.retries.min(31)).unwrap_or(u32::MAX)).min(config.max_rto)
+        config
+            .initial_rto
+            .saturating_mul(1u32.checked_shl(self.retries.min(31)).unwrap_or(u32::MAX))
+            .min(config.max_rto)
     }
 
     /// When to send again, or to give up.

@@ -1,5 +1,8 @@
 //! What `ss` and TCP_INFO show: a copy of a connection's numbers at one moment.
 
+use super::cc::CongestionControl;
+use super::config::TcpConfig;
+use super::connection::Tcb;
 use super::state::State;
 use core::time::Duration;
 use std::net::SocketAddr;
@@ -53,4 +56,60 @@ pub struct TcpInfo {
     pub sack: bool,
     /// Whether no application holds it any more.
     pub orphan: bool,
+}
+
+impl TcpInfo {
+    /// The numbers of a socket without a synchronized connection.
+    pub(crate) fn new(state: State, local: SocketAddr, remote: SocketAddr) -> Self {
+        TcpInfo {
+            state,
+            local,
+            remote,
+            recv_queue: 0,
+            send_queue: 0,
+            mss: 0,
+            cwnd: 0,
+            ssthresh: 0,
+            in_flight: 0,
+            snd_wnd: 0,
+            rcv_wnd: 0,
+            srtt: None,
+            rttvar: Duration::ZERO,
+            rto: Duration::ZERO,
+            retransmits: 0,
+            backoff: 0,
+            bytes_acked: 0,
+            bytes_received: 0,
+            memory: 0,
+            window_scale: None,
+            timestamps: false,
+            sack: false,
+            orphan: false,
+        }
+    }
+}
+
+impl Tcb {
+    /// Writes the connection's numbers into `info`.
+    pub(crate) fn fill_info(&self, info: &mut TcpInfo, config: &TcpConfig) {
+        info.recv_queue = self.rcv.buffer.len();
+        info.send_queue = self.snd.buffer.len();
+        info.mss = self.snd.mss as usize;
+        info.cwnd = self.cc.window();
+        info.ssthresh = self.cc.ssthresh();
+        info.in_flight = self.snd.flight();
+        info.snd_wnd = self.snd.wnd;
+        info.rcv_wnd = self.rcv.wnd();
+        info.srtt = self.rtt.srtt();
+        info.rttvar = self.rtt.rttvar();
+        info.rto = self.rto.interval(&self.rtt, config);
+        info.retransmits = self.totals.retransmits;
+        info.backoff = self.rto.backoff();
+        info.bytes_acked = self.totals.bytes_acked;
+        info.bytes_received = self.totals.bytes_received;
+        let negotiated = &self.negotiated;
+        info.window_scale = negotiated.window_scaling.then_some((negotiated.snd_shift, negotiated.rcv_shift));
+        info.timestamps = negotiated.timestamps.is_some();
+        info.sack = negotiated.sack;
+    }
 }

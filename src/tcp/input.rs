@@ -176,10 +176,7 @@ impl Tcb {
     /// RFC 5681 2's definition; where SACK is in use, only with a block that tells something (RFC 5681 3.2), so that a
     /// window update or a forged ACK is none. While the window is zero, ACKs answer our probes.
     fn is_duplicate_ack(&self, segment: &Segment) -> bool {
-        let plain = segment.ack == self.snd.una
-            && segment.is_empty()
-            && self.snd.flight() > 0
-            && self.snd.wnd > 0;
+        let plain = segment.ack == self.snd.una && segment.is_empty() && self.snd.flight() > 0 && self.snd.wnd > 0;
         if self.negotiated.sack {
             plain && segment.options.sack.as_slice().iter().any(|&(_, right)| Seq(right).after(self.snd.una))
         } else {
@@ -288,7 +285,7 @@ impl Tcb {
     }
 
     /// An ACK for a segment that is discarded as invalid, throttled (RFC 5961 7).
-    fn answer_invalid(&mut self, segment: &Segment, cx: &mut Cx<'_>) {
+    fn answer_invalid(&mut self, cx: &mut Cx<'_>) {
         if self.may_challenge(cx) {
             self.rcv.ack = AckDue::Now;
         }

@@ -1,11 +1,45 @@
-//! TCP (RFC 9293 and its companions). Skeleton.
+//! TCP (RFC 9293 and its companions): a connection's life, from the first SYN to the end of TIME-WAIT.
+//!
+//! | to find | look in |
+//! |---|---|
+//! | the eleven states and every transition | [`state`] |
+//! | what a connection is, its inputs, outputs and commands | [`connection`] |
+//! | LISTEN, the SYN queue, SYN cookies | [`listener`], [`syncookie`] |
+//! | SYN-SENT and SYN-RECEIVED | [`handshake`] |
+//! | a segment arrives: the steps of RFC 9293 3.10.7.4 | `input`, and its short cut `fastpath` |
+//! | what to send now | `output` |
+//! | SND.UNA, SND.NXT, SND.WND and the data to be sent | [`send`], [`send_buffer`] |
+//! | RCV.NXT, RCV.WND, reassembly, when to acknowledge | [`recv`], [`recv_buffer`], [`assembler`] |
+//! | round-trip time and the retransmission timer | [`rtt`], [`rto`], `timers` |
+//! | what was lost | [`recovery`] |
+//! | how much may fly | [`cc`] |
+//! | TIME-WAIT | [`timewait`] |
+//! | initial sequence numbers | [`isn`] |
+//! | keepalive | [`keepalive`] |
+//! | settings, and what the SYNs agreed on | [`options`], [`config`] |
+//! | numbers to look at | [`info`] |
+//!
+//! Nothing here knows an IP header, a socket's handle or a clock. RFCs: 9293 (TCP), 7323 (window scale, time stamps,
+//! PAWS), 2018 (SACK, received side), 5681, 6582, 3042 (loss recovery), 6298 (RTO), 6928 (initial window), 5961
+//! (blind attacks), 6528 (ISN), 4987 (SYN cookies), 1337 (TIME-WAIT), 6093 (urgent data), 5927 (ICMP).
+//!
+//! Words: *flight* is what was sent and not acknowledged; *pipe* is what of it is believed to be in the network; *edge* is
+//! the first number beyond a window; *text* is a segment's data, as RFC 9293 says.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod assembler;
 pub mod cc;
 pub mod config;
+pub mod connection;
+mod fastpath;
+pub mod handshake;
 pub mod info;
+mod input;
+pub mod isn;
+pub mod keepalive;
+pub mod listener;
 pub mod options;
+mod output;
 pub mod recovery;
 pub mod recv;
 pub mod recv_buffer;
@@ -16,6 +50,9 @@ pub mod send;
 pub mod send_buffer;
 pub mod seq;
 pub mod state;
+pub mod syncookie;
+mod timers;
+pub mod timewait;
 pub mod tuple;
 
 pub use config::TcpConfig;

@@ -5,7 +5,7 @@ use super::assembler::Assembler;
 use super::config::TcpConfig;
 use super::recv_buffer::RecvBuffer;
 use super::seq::Seq;
-use crate::buf::Slice;
+use crate::buf::{Slice, Slices};
 use crate::time::Instant;
 
 /// Why and when an ACK goes out.
@@ -98,6 +98,25 @@ impl Recv {
     /// Whether the peer's FIN has been received in order.
     pub fn fin_received(&self) -> bool {
         self.fin.is_some_and(|fin| self.nxt.after(fin))
+    }
+
+    /// Takes up to `max` bytes for the user; not beyond the urgent mark, if one lies ahead.
+    pub fn read(&mut self, max: usize) -> Slices {
+        let at = self.read_point();
+        let to_mark = self.up.filter(|up| up.after(at)).map_or(usize::MAX, |up| up.since(at) as usize);
+        let slices = self.buffer.pop(max.min(to_mark));
+        self.up = self.up.filter(|up| up.at_or_after(self.read_point()));
+        slices
+    }
+
+    /// Whether the user has read all urgent data and nothing behind it.
+    pub fn at_mark(&self) -> bool {
+        self.up == Some(self.read_point())
+    }
+
+    /// Whether urgent data is still to be read (MUST-33).
+    pub fn has_urgent_ahead(&self) -> bool {
+        self.up.is_some_and(|up| up.after(self.read_point()))
     }
 
     /// Where the edge would be if it were offered now: all free room, but under memory pressure nothing new, and moved

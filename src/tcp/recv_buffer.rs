@@ -35,6 +35,11 @@ impl RecvBuffer {
         self.capacity = capacity;
     }
 
+    /// Whether no byte is held.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Memory pinned, in bytes.
     pub fn pinned(&self) -> usize {
         self.queue.pinned()

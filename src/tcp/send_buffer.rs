@@ -34,6 +34,11 @@ impl SendBuffer {
         self.queue.len()
     }
 
+    /// Whether no byte is held.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Memory pinned, in bytes.
     pub fn pinned(&self) -> usize {
         self.queue.pinned()

@@ -47,9 +47,7 @@ impl Tcb {
     }
 
     fn fin_wait2_deadline(&self, config: &TcpConfig, orphan: bool) -> Option<Instant> {
-        self.fin_wait2_since
-            .filter(|_| orphan && self.state == State::FinWait2)
-            .map(|since| since + config.fin_wait2)
+        self.fin_wait2_since.filter(|_| orphan && self.state == State::FinWait2).map(|since| since + config.fin_wait2)
     }
 
     /// Does what is due. Gives the reason if it ends the connection.

@@ -1,6 +1,6 @@
 //! The Internet checksum (RFC 1071, 1624): whole, partial, over slices of any length.
 
-use super::ipv4::{TCP, UDP};
+use super::protocol::{TCP, UDP};
 use super::{RxChecksum, TxFrame};
 use std::net::IpAddr;
 
@@ -39,17 +39,18 @@ fn fold(mut sum: u64) -> u16 {
 }
 
 /// The sum of `bytes` as big-endian 16-bit words, a last odd byte padded with zero. The sum does not depend on the byte
-/// order but for a final swap (RFC 1071 2 B), so it is made of native 32-bit words in eight lanes that the compiler
-/// turns into vector additions.
+/// order but for a final swap (RFC 1071 2 B), so it is made of native 32-bit halves in eight lanes that the compiler
+/// turns into vector additions. A lane would overflow after 32 GiB.
 fn sum_native(bytes: &[u8]) -> u16 {
     let mut lanes = [0u64; 8];
-    let (blocks, rest) = bytes.as_chunks::<32>();
+    let (blocks, rest) = bytes.as_chunks::<64>();
     for block in blocks {
-        for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<4>().0) {
-            *lane += u64::from(u32::from_ne_bytes(*word));
+        for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<8>().0) {
+            let word = u64::from_ne_bytes(*word);
+            *lane += (word & 0xffff_ffff) + (word >> 32);
         }
     }
-    let mut sum = lanes.iter().map(|&lane| u64::from(fold(lane))).sum::<u64>();
+    let mut sum = lanes.iter().sum::<u64>();
     let (pairs, last) = rest.as_chunks::<2>();
     sum += pairs.iter().map(|&pair| u64::from(u16::from_ne_bytes(pair))).sum::<u64>();
     if let [byte] = *last {

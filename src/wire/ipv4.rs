@@ -5,13 +5,6 @@ use crate::stats::DropReason;
 use core::ops::Range;
 use std::net::Ipv4Addr;
 
-/// ICMP's protocol number.
-pub const ICMP: u8 = 1;
-/// TCP's protocol number.
-pub const TCP: u8 = 6;
-/// UDP's protocol number.
-pub const UDP: u8 = 17;
-
 /// The length of a header without options, in bytes.
 pub const MIN_HEADER_LEN: usize = 20;
 

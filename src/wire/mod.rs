@@ -9,8 +9,20 @@ pub mod checksum;
 pub mod frame;
 pub mod icmp;
 pub mod ipv4;
+#[cfg(feature = "cli")]
+pub mod pretty;
 pub mod tcp;
 pub mod tcp_options;
 pub mod udp;
+
+/// Protocol numbers of what IP carries.
+pub mod protocol {
+    /// ICMP for IPv4.
+    pub const ICMP: u8 = 1;
+    /// TCP.
+    pub const TCP: u8 = 6;
+    /// UDP.
+    pub const UDP: u8 = 17;
+}
 
 pub use frame::{Gso, GsoKind, RxChecksum, RxFrame, RxMeta, TxFrame, TxHeader, TxMeta};

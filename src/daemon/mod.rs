@@ -1,0 +1,3 @@
+//! The command and its daemon.
+
+pub mod netif;

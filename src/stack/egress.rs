@@ -1,0 +1,169 @@
+//! What goes out: frames are pulled one by one; there is no queue of packets of our own but the bounded one of replies.
+
+use super::{Stack, mss_of_link};
+use crate::buf::Slice;
+use crate::ip::{self, Outgoing};
+use crate::tcp::segment::SegmentOut;
+use crate::tcp::tuple::FourTuple;
+use crate::time::Instant;
+use crate::wire::tcp::{self, Flags, TcpHeader};
+use crate::wire::{RxChecksum, RxFrame, RxMeta, TxFrame, checksum, ipv4};
+
+/// Where the checksum field stands in a TCP header.
+const TCP_CHECKSUM: usize = 16;
+
+impl Stack {
+    /// The next frame to send, if any: replies first, then connections and datagrams in turn. What goes to an address
+    /// of ours never leaves: it is received at once.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<TxFrame> {
+        while let Some((frame, looped)) = self.next_frame(now) {
+            if looped {
+                self.loop_back(now, &frame);
+            } else {
+                self.stats.frames_out += 1;
+                self.stats.bytes_out += frame.len() as u64;
+                return Some(frame);
+            }
+        }
+        None
+    }
+
+    /// The next frame, and whether it goes to ourselves.
+    fn next_frame(&mut self, now: Instant) -> Option<(TxFrame, bool)> {
+        let frame = match self.replies.pop_front() {
+            Some(reply) => reply,
+            None => {
+                self.udp_turn = !self.udp_turn;
+                if self.udp_turn {
+                    self.next_datagram().or_else(|| self.next_segment(now))?
+                } else {
+                    self.next_segment(now).or_else(|| self.next_datagram())?
+                }
+            }
+        };
+        let looped = ipv4::parse_quoted(&frame.header).is_ok_and(|(header, _)| self.ip.is_local(header.dst.into()));
+        Some((frame, looped))
+    }
+
+    fn next_datagram(&mut self) -> Option<TxFrame> {
+        let (id, frame) = self.udp.poll_transmit(&mut self.ip)?;
+        self.mark_ready(super::SocketId::Udp(id));
+        Some(frame)
+    }
+
+    /// The next segment of the connections that may have one, in turn.
+    fn next_segment(&mut self, now: Instant) -> Option<TxFrame> {
+        while let Some(&index) = self.egress.front() {
+            self.egress.pop_front();
+            if let Some(slot) = self.table.get_mut(index) {
+                slot.in_egress = false;
+            }
+            // A connection that gave a segment may have more: with_connection puts it at the queue's end again.
+            let segment = self.pull(index, now);
+            if segment.is_some() {
+                return segment;
+            }
+        }
+        None
+    }
+
+    fn pull(&mut self, index: u32, now: Instant) -> Option<TxFrame> {
+        let slot = self.table.get_mut(index)?;
+        let options = slot.socket.as_ref().map_or(&self.default_options, |socket| &socket.options);
+        let (tuple, ttl, tos) = (slot.tuple, options.ttl, options.tos);
+        let mut cx = crate::tcp::connection::Cx {
+            now,
+            config: &self.config.tcp,
+            options,
+            tuple,
+            link_mss: mss_of_link(&self.ip, tuple.remote_addr),
+            orphan: slot.holder == super::Holder::Nobody,
+            pressure: self.pressure,
+            stats: &mut self.stats.tcp,
+            trace: &mut self.trace,
+        };
+        let segment = slot.connection.as_mut()?.next_segment(&mut cx)?;
+        self.arm(index);
+        self.mark_egress(index);
+        Some(self.segment_frame(&tuple, &segment, ttl, tos))
+    }
+
+    /// An outgoing packet for `segment`. TCP's packets are never fragmented (RFC 9293 3.7.2, RFC 8900).
+    fn segment_frame(&mut self, tuple: &FourTuple, segment: &SegmentOut, ttl: u8, tos: u8) -> TxFrame {
+        let header = TcpHeader {
+            src_port: tuple.local_port,
+            dst_port: tuple.remote_port,
+            seq: segment.seq.0,
+            ack: if segment.flags.ack() { segment.ack.0 } else { 0 },
+            flags: segment.flags,
+            wnd: segment.wnd,
+            up: segment.up,
+            options: segment.options,
+        };
+        let mut frame = TxFrame { payload: segment.text.clone(), ..TxFrame::default() };
+        let mut bytes = [0; 60];
+        let header_len = tcp::emit(&header, &mut bytes);
+        let text: usize = frame.payload.iter().map(|s| s.len()).sum();
+        let out = Outgoing {
+            src: tuple.local_addr,
+            dst: tuple.remote_addr,
+            protocol: ip::TCP,
+            ttl,
+            tos,
+            dont_fragment: true,
+        };
+        let at = self.ip.output(&out, header_len + text, &mut frame.header);
+        frame.header.space()[at..at + header_len].copy_from_slice(&bytes[..header_len]);
+        frame.header.set_len(at + header_len);
+        checksum::fill(&mut frame, tuple.local_addr, tuple.remote_addr, ip::TCP, at, TCP_CHECKSUM);
+        self.stats.tcp.segments_out += 1;
+        if segment.flags.rst() {
+            self.stats.tcp.resets_out += 1;
+        }
+        frame
+    }
+
+    /// Queues an answer that belongs to no connection. Beyond the bound it is counted and forgotten: whoever asked
+    /// will ask again.
+    pub(super) fn reply(&mut self, frame: TxFrame) {
+        if self.replies.len() < self.config.max_replies {
+            self.replies.push_back(frame);
+        } else {
+            self.stats.unsent += 1;
+        }
+    }
+
+    /// Queues a segment that belongs to no connection, or to one that is gone.
+    pub(super) fn reply_segment(&mut self, tuple: &FourTuple, segment: &SegmentOut, ttl: u8, tos: u8) {
+        let frame = self.segment_frame(tuple, segment, ttl, tos);
+        self.reply(frame);
+    }
+
+    /// RFC 9293 3.10.7.1: the RST for a segment that belongs to nothing, within the rate limit.
+    pub(super) fn reset_unknown(&mut self, now: Instant, tuple: &FourTuple, segment: &crate::tcp::segment::Segment) {
+        if segment.flags.rst() {
+            return;
+        }
+        if !self.resets.take(now) {
+            self.stats.unsent += 1;
+            return;
+        }
+        let zero = crate::tcp::seq::Seq(0);
+        let reset = if segment.flags.ack() {
+            SegmentOut::bare(segment.ack, zero, Flags::RST)
+        } else {
+            SegmentOut::bare(zero, segment.end(), Flags::RST | Flags::ACK)
+        };
+        let ttl = self.config.ttl;
+        self.reply_segment(tuple, &reset, ttl, 0);
+    }
+
+    /// Receives what we sent to ourselves.
+    fn loop_back(&mut self, now: Instant, frame: &TxFrame) {
+        let data = Slice::copy_of(&frame.to_vec());
+        let len = data.len();
+        let frame = RxFrame { data, meta: RxMeta { checksum: RxChecksum::Valid, gso: None } };
+        let disposition = self.receive(now, &frame, true);
+        self.stats.count(len, disposition);
+    }
+}

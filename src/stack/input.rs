@@ -1,0 +1,279 @@
+//! What comes in: from a frame to the connection, listener or socket that it is for.
+
+use super::table::{Holder, SocketSide};
+use super::{SocketId, Stack, mss_of_link};
+use crate::icmp::{Report, Transport};
+use crate::ip::{Input, Packet};
+use crate::stats::{Disposition, DropReason};
+use crate::tcp::connection::{Connection, Cx, IcmpNotice};
+use crate::tcp::listener::{OnListen, cookie};
+use crate::tcp::segment::Segment;
+use crate::tcp::seq::Seq;
+use crate::tcp::tuple::FourTuple;
+use crate::time::Instant;
+use crate::wire::{RxFrame, checksum, tcp};
+use std::net::SocketAddr;
+
+impl Stack {
+    /// Takes one received frame and says what became of it.
+    pub fn on_frame(&mut self, now: Instant, frame: RxFrame) -> Disposition {
+        let disposition = self.receive(now, &frame, false);
+        self.stats.count(frame.data.len(), disposition);
+        disposition
+    }
+
+    /// As [`on_frame`](Stack::on_frame), not counted yet. `looped` frames are our own.
+    pub(super) fn receive(&mut self, now: Instant, frame: &RxFrame, looped: bool) -> Disposition {
+        match self.ip.input(now, frame, looped, &mut self.stats) {
+            Input::Tcp(packet) => self.on_tcp(now, frame, &packet),
+            Input::Udp(packet) => {
+                let outcome = self.udp.input(&mut self.ip, now, frame, &packet, &mut self.stats);
+                if let Some(reply) = outcome.reply {
+                    self.reply(*reply);
+                }
+                if let Some(id) = outcome.changed {
+                    self.mark_ready(SocketId::Udp(id));
+                }
+                outcome.disposition
+            }
+            Input::IcmpError(report) => self.on_icmp(now, &report),
+            Input::Done { disposition, reply } => {
+                if let Some(reply) = reply {
+                    self.reply(*reply);
+                }
+                disposition
+            }
+        }
+    }
+
+    fn on_tcp(&mut self, now: Instant, frame: &RxFrame, packet: &Packet) -> Disposition {
+        if !packet.unicast {
+            return Disposition::Dropped(DropReason::TcpAddress);
+        }
+        let bytes = &frame.data[packet.bytes.clone()];
+        let (header, header_len) = match tcp::parse(bytes) {
+            Ok(parsed) => parsed,
+            Err(reason) => return Disposition::Dropped(reason),
+        };
+        if !checksum::verify_tcp(packet.src, packet.dst, bytes, frame.meta.checksum) {
+            return Disposition::Dropped(DropReason::TcpChecksum);
+        }
+        if header.src_port == 0 || header.dst_port == 0 {
+            return Disposition::Dropped(DropReason::TcpAddress);
+        }
+        self.stats.tcp.segments_in += 1;
+        let text = frame.data.slice(packet.bytes.start + header_len..packet.bytes.end);
+        let segment = Segment::new(&header, text);
+        let local = SocketAddr::new(packet.dst, header.dst_port);
+        let tuple = FourTuple::new(local, SocketAddr::new(packet.src, header.src_port));
+        match self.table.find(&tuple) {
+            Some(index) => self.on_segment(index, now, &tuple, &segment),
+            None => self.on_unknown(now, &tuple, &segment, None),
+        }
+    }
+
+    /// A segment of a connection that is in the table.
+    fn on_segment(&mut self, index: u32, now: Instant, tuple: &FourTuple, segment: &Segment) -> Disposition {
+        if self.has_no_place(index, segment) {
+            return Disposition::Dropped(DropReason::TcpAcceptQueueFull);
+        }
+        let reaction = self.with_connection(index, now, |connection, cx| {
+            let (ttl, tos) = (cx.options.ttl, cx.options.tos);
+            let reaction = connection.on_segment(segment, cx);
+            let closed = reaction.as_ref().and_then(|r| r.closed);
+            (reaction.map(|r| (r, ttl, tos)), closed)
+        });
+        match reaction.flatten() {
+            Some((reaction, ttl, tos)) => {
+                if let Some(reply) = reaction.reply {
+                    self.reply_segment(tuple, &reply, ttl, tos);
+                }
+                reaction.disposition
+            }
+            None => self.reopen(index, now, tuple, segment),
+        }
+    }
+
+    /// Whether this is the last ACK of a handshake whose listener has no room: it is dropped, and the SYN,ACK will be
+    /// sent again when there may be.
+    fn has_no_place(&self, index: u32, segment: &Segment) -> bool {
+        let Some(slot) = self.table.get(index) else { return false };
+        let Holder::Listener(listener) = slot.holder else { return false };
+        segment.flags.ack()
+            && !segment.flags.rst()
+            && slot.connection.as_ref().is_some_and(Connection::is_embryonic)
+            && self.listener_at(listener).is_some_and(|l| l.is_full())
+    }
+
+    /// A SYN ends a TIME-WAIT to open a new connection of the same name, whose numbers lie beyond the old one's
+    /// (RFC 9293 3.6.1, MAY-2) — if anybody listens.
+    fn reopen(&mut self, index: u32, now: Instant, tuple: &FourTuple, segment: &Segment) -> Disposition {
+        let beyond = match self.table.get(index).and_then(|slot| slot.connection.as_ref()) {
+            Some(Connection::TimeWait(time_wait)) => time_wait.snd_nxt(),
+            _ => return Disposition::Dropped(DropReason::TcpTimeWait),
+        };
+        if self.listener_for(tuple.local()).is_none() {
+            return Disposition::Dropped(DropReason::TcpTimeWait);
+        }
+        self.end_time_wait(index, now);
+        self.on_unknown(now, tuple, segment, Some(beyond))
+    }
+
+    /// A segment of no connection: for a listener (RFC 9293 3.10.7.2), or for nobody (3.10.7.1).
+    fn on_unknown(
+        &mut self,
+        now: Instant,
+        tuple: &FourTuple,
+        segment: &Segment,
+        iss_beyond: Option<Seq>,
+    ) -> Disposition {
+        let Some(number) = self.listener_for(tuple.local()) else {
+            self.reset_unknown(now, tuple, segment);
+            return Disposition::Dropped(DropReason::TcpNoSocket);
+        };
+        let max_syn_queue = self.config.max_syn_queue;
+        let Some(listener) = self.listener_at_mut(number) else {
+            return Disposition::Dropped(DropReason::TcpNoSocket);
+        };
+        match listener.on_segment(segment, max_syn_queue, now) {
+            OnListen::Drop(reason) => Disposition::Dropped(reason),
+            OnListen::Reset => {
+                self.reset_unknown(now, tuple, segment);
+                Disposition::Dropped(DropReason::TcpNoSocket)
+            }
+            OnListen::Open => self.open_passively(number, now, tuple, segment, iss_beyond),
+            OnListen::SendCookie => self.send_cookie(number, now, tuple, segment),
+            OnListen::CheckCookie => self.check_cookie(number, now, tuple, segment),
+        }
+    }
+
+    fn open_passively(
+        &mut self,
+        number: u32,
+        now: Instant,
+        tuple: &FourTuple,
+        segment: &Segment,
+        iss_beyond: Option<Seq>,
+    ) -> Disposition {
+        // Under memory pressure, or with the table full, a SYN costs nothing: the cookie brings the peer back.
+        if self.table.len() >= self.config.max_connections || self.pressure {
+            return self.send_cookie(number, now, tuple, segment);
+        }
+        let mut iss = self.new_iss(tuple, now);
+        if let Some(beyond) = iss_beyond
+            && !iss.after(beyond)
+        {
+            iss = beyond + ISS_GAP;
+        }
+        let offset = self.isn.timestamp_offset(tuple);
+        let connection = self.with_listener(number, now, tuple, |cx, _| Connection::accept(segment, iss, offset, cx));
+        let Some((connection, options)) = connection else {
+            return Disposition::Dropped(DropReason::TcpNoSocket);
+        };
+        let index = self.table.insert(*tuple, connection, Holder::Listener(number), SocketSide::new(options));
+        if let Some(listener) = self.listener_at_mut(number) {
+            listener.syn_queue += 1;
+        }
+        self.arm(index);
+        self.mark_egress(index);
+        Disposition::Delivered
+    }
+
+    fn send_cookie(&mut self, number: u32, now: Instant, tuple: &FourTuple, segment: &Segment) -> Disposition {
+        let offset = self.isn.timestamp_offset(tuple);
+        let answer = self.with_listener(number, now, tuple, |cx, cookies| cookie::send(cookies, segment, offset, cx));
+        let Some((answer, options)) = answer else { return Disposition::Dropped(DropReason::TcpNoSocket) };
+        if let Some(listener) = self.listener_at_mut(number) {
+            listener.sent_cookie(now);
+        }
+        self.reply_segment(tuple, &answer, options.ttl, options.tos);
+        Disposition::Answered
+    }
+
+    fn check_cookie(&mut self, number: u32, now: Instant, tuple: &FourTuple, segment: &Segment) -> Disposition {
+        if self.table.len() >= self.config.max_connections {
+            return Disposition::Dropped(DropReason::TcpTableFull);
+        }
+        if self.listener_at(number).is_none_or(|l| l.is_full()) {
+            return Disposition::Dropped(DropReason::TcpAcceptQueueFull);
+        }
+        let offset = self.isn.timestamp_offset(tuple);
+        let accepted = self.with_listener(number, now, tuple, |cx, jar| cookie::accept(jar, segment, offset, cx));
+        let Some((Some(connection), options)) = accepted else {
+            self.reset_unknown(now, tuple, segment);
+            return Disposition::Dropped(DropReason::TcpBadCookie);
+        };
+        let mut socket = SocketSide::new(options);
+        socket.established = true;
+        let index = self.table.insert(*tuple, connection, Holder::Listener(number), socket);
+        self.to_accept_queue(index);
+        self.on_segment(index, now, tuple, segment)
+    }
+
+    /// Runs `act` with a connection's context for a connection that `number` is about to open.
+    fn with_listener<R>(
+        &mut self,
+        number: u32,
+        now: Instant,
+        tuple: &FourTuple,
+        act: impl FnOnce(&mut Cx<'_>, &crate::tcp::syncookie::CookieJar) -> R,
+    ) -> Option<(R, super::TcpOptions)> {
+        let options = self.listener_at(number)?.options.clone();
+        let mut cx = Cx {
+            now,
+            config: &self.config.tcp,
+            options: &options,
+            tuple: *tuple,
+            link_mss: mss_of_link(&self.ip, tuple.remote_addr),
+            orphan: false,
+            pressure: self.pressure,
+            stats: &mut self.stats.tcp,
+            trace: &mut self.trace,
+        };
+        let result = act(&mut cx, &self.cookies);
+        Some((result, options))
+    }
+
+    /// Our initial sequence number for a new connection.
+    pub(super) fn new_iss(&self, tuple: &FourTuple, now: Instant) -> Seq {
+        self.config.tcp.fixed_iss.map_or_else(|| self.isn.isn(tuple, now), Seq)
+    }
+
+    fn on_icmp(&mut self, now: Instant, report: &Report) -> Disposition {
+        match report.transport {
+            Transport::Udp => {
+                let (disposition, ready) = self.udp.on_icmp(report);
+                if let Some(id) = ready {
+                    self.mark_ready(SocketId::Udp(id));
+                }
+                disposition
+            }
+            Transport::Tcp => self.on_tcp_icmp(now, report),
+        }
+    }
+
+    /// RFC 9293 3.9.2.2: the error goes to exactly the connection whose segment it quotes.
+    fn on_tcp_icmp(&mut self, now: Instant, report: &Report) -> Disposition {
+        let unmatched = Disposition::Dropped(DropReason::IcmpUnmatched);
+        let tuple = FourTuple::new(report.local, report.remote);
+        let Some(index) = self.table.find(&tuple) else { return unmatched };
+        let error = report.kind.error();
+        let notice = IcmpNotice { error, hard: report.kind.is_hard(), seq: Seq(report.seq) };
+        let matched = self.with_connection(index, now, |connection, cx| match connection.on_icmp(notice, cx) {
+            Ok(closed) => (true, closed),
+            Err(()) => (false, None),
+        });
+        if matched != Some(true) {
+            return unmatched;
+        }
+        if let Some(socket) = self.table.get_mut(index).and_then(|slot| slot.socket.as_mut())
+            && socket.error.is_none()
+        {
+            socket.soft_error = Some(error);
+        }
+        Disposition::Delivered
+    }
+}
+
+/// How far behind the old connection's numbers those of its successor start, if the clock has not passed them.
+const ISS_GAP: u32 = 65_535 + 2;

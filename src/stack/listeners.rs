@@ -1,0 +1,155 @@
+//! Listeners: `tcp_listen`, `tcp_accept` and what they need.
+
+use super::table::Holder;
+use super::{ListenerId, SocketId, Stack, TcpId, TcpOptions};
+use crate::error::{Error, Result};
+use crate::tcp::listener::Listener;
+use crate::time::Instant;
+use std::net::SocketAddr;
+
+impl Stack {
+    /// The options that a new connection has by default.
+    pub fn default_tcp_options(&self) -> TcpOptions {
+        self.default_options.clone()
+    }
+
+    /// Listens on `local`; port 0 picks a free one, an unspecified address takes every address of ours. `backlog` is how
+    /// many established connections may wait for `accept`, at least one. `options` are those of the connections to be
+    /// accepted.
+    ///
+    /// # Errors
+    /// `AddrInUse`, `AddrNotAvailable`, `InvalidInput` from the options.
+    pub fn tcp_listen(&mut self, local: SocketAddr, backlog: usize, options: TcpOptions) -> Result<ListenerId> {
+        options.validate()?;
+        if !local.ip().is_unspecified() && !self.ip.is_local(local.ip()) {
+            return Err(Error::AddrNotAvailable);
+        }
+        let port = match local.port() {
+            0 => self.free_listener_port(local.ip())?,
+            port => port,
+        };
+        let local = SocketAddr::new(local.ip(), port);
+        if self.listener_conflict(local) {
+            return Err(Error::AddrInUse);
+        }
+        let listener = Listener::new(local, backlog.clamp(1, self.config.max_backlog), options);
+        let slots = &mut self.listeners.slots;
+        let number = slots.iter().position(|(_, l)| l.is_none()).unwrap_or_else(|| {
+            slots.push((0, None));
+            slots.len() - 1
+        });
+        slots[number].1 = Some(listener);
+        self.listeners.by_port.entry(port).or_default().push(number as u32);
+        Ok(self.listener_id(number as u32))
+    }
+
+    /// Takes the next established connection and its peer's address.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none, `BadHandle`.
+    pub fn tcp_accept(&mut self, now: Instant, id: ListenerId) -> Result<(TcpId, SocketAddr)> {
+        let index = self.listener_mut(id)?.accept_queue.pop_front().ok_or(Error::WouldBlock)?;
+        let slot = self.table.get_mut(index).ok_or(Error::WouldBlock)?;
+        slot.holder = Holder::App;
+        let peer = slot.tuple.remote();
+        self.recount(index, now);
+        Ok((self.table.id(index), peer))
+    }
+
+    /// Where a listener listens.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn listener_addr(&self, id: ListenerId) -> Result<SocketAddr> {
+        Ok(self.listener(id)?.local)
+    }
+
+    /// The options that accepted connections will have; set them through the reference.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn listener_options(&mut self, id: ListenerId) -> Result<&mut TcpOptions> {
+        Ok(&mut self.listener_mut(id)?.options)
+    }
+
+    /// Stops listening. Connections not accepted yet are reset.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn listener_close(&mut self, now: Instant, id: ListenerId) -> Result<()> {
+        let port = self.listener(id)?.local.port();
+        let (generation, slot) = &mut self.listeners.slots[id.index as usize];
+        *generation = generation.wrapping_add(1);
+        *slot = None;
+        if let Some(numbers) = self.listeners.by_port.get_mut(&port) {
+            numbers.retain(|&n| n != id.index);
+            if numbers.is_empty() {
+                self.listeners.by_port.remove(&port);
+            }
+        }
+        for index in self.table.indices() {
+            if self.table.get(index).is_some_and(|slot| slot.holder == Holder::Listener(id.index)) {
+                self.orphan(index);
+                self.abort(index, now);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn listener_id(&self, number: u32) -> ListenerId {
+        ListenerId { index: number, generation: self.listeners.slots[number as usize].0 }
+    }
+
+    pub(super) fn listener(&self, id: ListenerId) -> Result<&Listener> {
+        match self.listeners.slots.get(id.index as usize) {
+            Some((generation, Some(listener))) if *generation == id.generation => Ok(listener),
+            _ => Err(Error::BadHandle),
+        }
+    }
+
+    fn listener_mut(&mut self, id: ListenerId) -> Result<&mut Listener> {
+        self.listener(id)?;
+        self.listener_at_mut(id.index).ok_or(Error::BadHandle)
+    }
+
+    pub(super) fn listener_at(&self, number: u32) -> Option<&Listener> {
+        self.listeners.slots.get(number as usize)?.1.as_ref()
+    }
+
+    pub(super) fn listener_at_mut(&mut self, number: u32) -> Option<&mut Listener> {
+        self.listeners.slots.get_mut(number as usize)?.1.as_mut()
+    }
+
+    /// The listeners of `port`.
+    pub(super) fn listeners_at(&self, port: u16) -> impl Iterator<Item = &Listener> {
+        let numbers = self.listeners.by_port.get(&port).map_or(&[][..], Vec::as_slice);
+        numbers.iter().filter_map(|&n| self.listener_at(n))
+    }
+
+    /// The listener that a segment to `local` is for: the one bound to the address, else the one for all addresses.
+    pub(super) fn listener_for(&self, local: SocketAddr) -> Option<u32> {
+        let numbers = self.listeners.by_port.get(&local.port())?;
+        let bound_to = |matches: &dyn Fn(SocketAddr) -> bool| {
+            numbers.iter().copied().find(|&n| self.listener_at(n).is_some_and(|l| matches(l.local)))
+        };
+        bound_to(&|addr| addr == local)
+            .or_else(|| bound_to(&|addr| addr.ip().is_unspecified() && addr.is_ipv4() == local.is_ipv4()))
+    }
+
+    /// A connection that a listener opened has left SYN-RECEIVED.
+    pub(super) fn leave_syn_queue(&mut self, number: u32) {
+        if let Some(listener) = self.listener_at_mut(number) {
+            listener.syn_queue = listener.syn_queue.saturating_sub(1);
+        }
+    }
+
+    /// An established connection goes to its listener's accept queue.
+    pub(super) fn to_accept_queue(&mut self, index: u32) {
+        let Some(Holder::Listener(number)) = self.table.get(index).map(|slot| slot.holder) else { return };
+        if let Some(listener) = self.listener_at_mut(number) {
+            listener.accept_queue.push_back(index);
+            let id = self.listener_id(number);
+            self.mark_ready(SocketId::Listener(id));
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Ports: which a listener may have, and which one a connection gets (RFC 6056).
+
+use super::Stack;
+use crate::error::{Error, Result};
+use crate::tcp::tuple::FourTuple;
+use std::net::{IpAddr, SocketAddr};
+
+impl Stack {
+    /// Whether a listener on `local` would take another's connections. Connections of the port do not stand in the way,
+    /// as on Linux with SO_REUSEADDR, which std's listeners set.
+    pub(super) fn listener_conflict(&self, local: SocketAddr) -> bool {
+        self.listeners_at(local.port()).any(|other| {
+            let (a, b) = (local.ip(), other.local.ip());
+            a.is_ipv4() == b.is_ipv4() && (a == b || a.is_unspecified() || b.is_unspecified())
+        })
+    }
+
+    /// A free port for a listener on `addr`, chosen at random from the whole ephemeral range.
+    ///
+    /// # Errors
+    /// `AddrInUse` if there is none.
+    pub(super) fn free_listener_port(&mut self, addr: IpAddr) -> Result<u16> {
+        let candidates = self.random_ports();
+        candidates
+            .into_iter()
+            .find(|&port| !self.listener_conflict(SocketAddr::new(addr, port)))
+            .ok_or(Error::AddrInUse)
+    }
+
+    /// A free local port for a connection from `addr` to `remote`: unpredictable (RFC 6056 3.3.1), and not one that a
+    /// listener has. The four-tuple decides what is free, so one port serves any number of peers.
+    ///
+    /// # Errors
+    /// `AddrNotAvailable` if there is none.
+    pub(super) fn free_connection_port(&mut self, addr: IpAddr, remote: SocketAddr) -> Result<u16> {
+        let candidates = self.random_ports();
+        candidates
+            .into_iter()
+            .find(|&port| {
+                let tuple = FourTuple::new(SocketAddr::new(addr, port), remote);
+                self.listeners_at(port).next().is_none() && self.table.find(&tuple).is_none()
+            })
+            .ok_or(Error::AddrNotAvailable)
+    }
+
+    /// The ephemeral ports from a random one on, around the end.
+    fn random_ports(&mut self) -> impl IntoIterator<Item = u16> + use<> {
+        let (low, high) = (self.config.tcp.ephemeral_low, self.config.tcp.ephemeral_high);
+        let start = self.rng.between(u64::from(low), u64::from(high)) as u16;
+        (start..=high).chain(low..start)
+    }
+}

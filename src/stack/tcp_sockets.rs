@@ -1,0 +1,473 @@
+//! `tcp_*`: the calls of TCP sockets.
+
+use super::table::{Holder, Slot, SocketSide};
+use super::{Readiness, Shutdown, Stack, TcpId, TcpInfo, TcpOptions, mss_of_link};
+use crate::buf::{Slice, Slices};
+use crate::error::{Error, Result};
+use crate::tcp::connection::{CloseReason, Connection, Cx};
+use crate::tcp::state::State;
+use crate::tcp::tuple::FourTuple;
+use crate::time::Instant;
+use core::time::Duration;
+use std::net::SocketAddr;
+
+/// Under memory pressure a connection may still have this much unsent and unacknowledged, so that all go on, slowly.
+const SEND_UNDER_PRESSURE: usize = 4096;
+
+impl Stack {
+    /// Opens a connection to `remote`, from `local` if given (port 0 picks one). It becomes writable when established,
+    /// or gets an error.
+    ///
+    /// # Errors
+    /// `AddrNotAvailable`, `AddrInUse` (the 4-tuple exists), `InvalidInput` (port 0, broadcast, multicast, unspecified,
+    /// or from the options), `NetworkUnreachable` (no address of that family), `NoBufferSpace`.
+    pub fn tcp_connect(
+        &mut self,
+        now: Instant,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        options: TcpOptions,
+    ) -> Result<TcpId> {
+        options.validate()?;
+        if remote.port() == 0 {
+            return Err(Error::InvalidInput("port 0 cannot be connected to"));
+        }
+        // MUST-46.
+        if remote.ip().is_unspecified() || remote.ip().is_multicast() || self.ip.is_broadcast(remote.ip()) {
+            return Err(Error::InvalidInput("only a single host can be connected to"));
+        }
+        if self.table.len() >= self.config.max_connections {
+            return Err(Error::NoBufferSpace);
+        }
+        let tuple = self.local_end(local, remote)?;
+        let iss = self.new_iss(&tuple, now);
+        let offset = self.isn.timestamp_offset(&tuple);
+        let mut cx = Cx {
+            now,
+            config: &self.config.tcp,
+            options: &options,
+            tuple,
+            link_mss: mss_of_link(&self.ip, tuple.remote_addr),
+            orphan: false,
+            pressure: self.pressure,
+            stats: &mut self.stats.tcp,
+            trace: &mut self.trace,
+        };
+        let connection = Connection::open(iss, offset, &mut cx);
+        let index = self.table.insert(tuple, connection, Holder::App, SocketSide::new(options));
+        self.arm(index);
+        self.mark_egress(index);
+        Ok(self.table.id(index))
+    }
+
+    /// The four-tuple of a new connection: what the user did not choose is chosen here (MUST-43, MUST-44).
+    fn local_end(&mut self, local: Option<SocketAddr>, remote: SocketAddr) -> Result<FourTuple> {
+        let chosen = local.map(|l| l.ip()).filter(|ip| !ip.is_unspecified());
+        if chosen.is_some_and(|ip| !self.ip.is_local(ip)) {
+            return Err(Error::AddrNotAvailable);
+        }
+        let addr = match chosen {
+            Some(ip) => ip,
+            None => self.ip.source_for(remote.ip()).ok_or(Error::NetworkUnreachable)?,
+        };
+        if addr.is_ipv4() != remote.is_ipv4() {
+            return Err(Error::InvalidInput("the two ends must be of one address family"));
+        }
+        let port = match local.map_or(0, |l| l.port()) {
+            0 => self.free_connection_port(addr, remote)?,
+            port => port,
+        };
+        let tuple = FourTuple::new(SocketAddr::new(addr, port), remote);
+        if self.table.find(&tuple).is_some() {
+            return Err(Error::AddrInUse);
+        }
+        Ok(tuple)
+    }
+
+    /// Queues a copy of `data` and says how many bytes were taken.
+    ///
+    /// # Errors
+    /// `WouldBlock` when no room is left or the connection is not established and has written as much as its send buffer
+    /// holds, `BrokenPipe` after our shutdown or when the connection is gone, and once what ended it: `ConnectionReset`,
+    /// `TimedOut`, ...
+    pub fn tcp_send(&mut self, now: Instant, id: TcpId, data: &[u8]) -> Result<usize> {
+        let room = self.room_to_send(id)?;
+        let n = data.len().min(room);
+        self.queue(now, id, n, Payload::Copy(&data[..n]), false)
+    }
+
+    /// As [`tcp_send`](Stack::tcp_send), without a copy where `data` fills its chunk at least by half.
+    ///
+    /// # Errors
+    /// As [`tcp_send`](Stack::tcp_send).
+    pub fn tcp_push(&mut self, now: Instant, id: TcpId, mut data: Slice) -> Result<usize> {
+        let room = self.room_to_send(id)?;
+        data.truncate(room);
+        let n = data.len();
+        self.queue(now, id, n, Payload::Move(data), false)
+    }
+
+    /// As [`tcp_send`](Stack::tcp_send), and the last byte is urgent (RFC 6093; new applications should not use it,
+    /// SHLD-13).
+    ///
+    /// # Errors
+    /// As [`tcp_send`](Stack::tcp_send).
+    pub fn tcp_send_urgent(&mut self, now: Instant, id: TcpId, data: &[u8]) -> Result<usize> {
+        let room = self.room_to_send(id)?;
+        let n = data.len().min(room);
+        self.queue(now, id, n, Payload::Copy(&data[..n]), n == data.len())
+    }
+
+    /// How many bytes may be written now.
+    fn room_to_send(&mut self, id: TcpId) -> Result<usize> {
+        let pressure = self.pressure;
+        let slot = self.table.check_mut(id)?;
+        let socket = slot.socket.as_mut().ok_or(Error::BadHandle)?;
+        let queued = match &slot.connection {
+            Some(Connection::Synchronized(tcb)) if tcb.state().may_send() => tcb.snd.buffer.len(),
+            Some(Connection::SynSent(_) | Connection::SynReceived(_)) if !socket.close_wanted => socket.early.len(),
+            _ => return Err(socket.error.take().unwrap_or(Error::BrokenPipe)),
+        };
+        let limit = if pressure { SEND_UNDER_PRESSURE } else { socket.options.send_buffer };
+        let room = limit.min(socket.options.send_buffer).saturating_sub(queued);
+        if room == 0 { Err(Error::WouldBlock) } else { Ok(room) }
+    }
+
+    fn queue(&mut self, now: Instant, id: TcpId, n: usize, data: Payload<'_>, urgent: bool) -> Result<usize> {
+        if n == 0 {
+            return Ok(0);
+        }
+        let slot = self.table.check_mut(id)?;
+        match (&mut slot.connection, &mut slot.socket) {
+            (Some(Connection::Synchronized(tcb)), _) => {
+                tcb.on_write(now);
+                match data {
+                    Payload::Copy(bytes) => tcb.snd.buffer.append(bytes),
+                    Payload::Move(slice) => tcb.snd.buffer.push(slice),
+                }
+                if urgent {
+                    tcb.snd.up = Some(tcb.snd.buffer.end());
+                }
+            }
+            (_, Some(socket)) => match data {
+                Payload::Copy(bytes) => socket.early.append(bytes),
+                Payload::Move(slice) => socket.early.push(slice),
+            },
+            _ => return Err(Error::BadHandle),
+        }
+        self.touch(id.index, now);
+        Ok(n)
+    }
+
+    /// Reads into `buf`; 0 is the end of the stream. A read stops before urgent data, so that
+    /// [`tcp_at_mark`](Stack::tcp_at_mark) can tell where it ends.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there, and once what ended the connection, after all that was received in order has
+    /// been read.
+    pub fn tcp_recv(&mut self, now: Instant, id: TcpId, buf: &mut [u8]) -> Result<usize> {
+        let slices = self.tcp_pop(now, id, buf.len())?;
+        let mut at = 0;
+        for slice in &slices {
+            buf[at..at + slice.len()].copy_from_slice(slice);
+            at += slice.len();
+        }
+        Ok(at)
+    }
+
+    /// As [`tcp_recv`](Stack::tcp_recv), without a copy: up to `max` bytes as slices, none at the end of the stream.
+    ///
+    /// # Errors
+    /// As [`tcp_recv`](Stack::tcp_recv).
+    pub fn tcp_pop(&mut self, now: Instant, id: TcpId, max: usize) -> Result<Slices> {
+        let slot = self.table.check_mut(id)?;
+        if max == 0 {
+            return Ok(Slices::new());
+        }
+        let slices = match &mut slot.connection {
+            Some(Connection::Synchronized(tcb)) => tcb.rcv.read(max),
+            _ => slot.socket.as_mut().map_or_else(Slices::new, |socket| socket.rest.pop(max)),
+        };
+        if slices.is_empty() {
+            return self.nothing_to_read(id).map(|()| slices);
+        }
+        self.touch(id.index, now);
+        Ok(slices)
+    }
+
+    /// As [`tcp_recv`](Stack::tcp_recv), but the bytes stay.
+    ///
+    /// # Errors
+    /// As [`tcp_recv`](Stack::tcp_recv).
+    pub fn tcp_peek(&mut self, id: TcpId, buf: &mut [u8]) -> Result<usize> {
+        let slot = self.table.check(id)?;
+        let n = match &slot.connection {
+            Some(Connection::Synchronized(tcb)) => tcb.rcv.buffer.peek(buf),
+            _ => slot.socket.as_ref().map_or(0, |socket| socket.rest.copy_to(0, buf)),
+        };
+        if n == 0 && !buf.is_empty() {
+            return self.nothing_to_read(id).map(|()| 0);
+        }
+        Ok(n)
+    }
+
+    /// Why there is nothing to read: the end of the stream is `Ok`.
+    fn nothing_to_read(&mut self, id: TcpId) -> Result<()> {
+        let slot = self.table.check_mut(id)?;
+        let socket = slot.socket.as_mut().ok_or(Error::BadHandle)?;
+        let ended = match &slot.connection {
+            None => true,
+            Some(Connection::TimeWait(_)) => true,
+            Some(Connection::Synchronized(tcb)) => tcb.rcv.fin_received(),
+            Some(Connection::SynSent(_) | Connection::SynReceived(_)) => false,
+        };
+        match socket.error.take() {
+            Some(error) => Err(error),
+            None if ended || socket.read_shutdown => Ok(()),
+            None => Err(Error::WouldBlock),
+        }
+    }
+
+    /// Whether the next byte to read is the first after urgent data (sockatmark(3)).
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn tcp_at_mark(&self, id: TcpId) -> Result<bool> {
+        let slot = self.table.check(id)?;
+        Ok(slot.connection.as_ref().and_then(Connection::tcb).is_some_and(|tcb| tcb.rcv.at_mark()))
+    }
+
+    /// Shuts down one direction or both; the handle stays. After `Read`, what has been received can still be read, and
+    /// then the stream ends.
+    ///
+    /// # Errors
+    /// `NotConnected` if there is no connection any more.
+    pub fn tcp_shutdown(&mut self, now: Instant, id: TcpId, how: Shutdown) -> Result<()> {
+        let slot = self.table.check_mut(id)?;
+        let socket = slot.socket.as_mut().ok_or(Error::BadHandle)?;
+        let Some(connection) = &slot.connection else { return Err(Error::NotConnected) };
+        if how != Shutdown::Write {
+            socket.read_shutdown = true;
+        }
+        if how != Shutdown::Read {
+            socket.close_wanted = !connection.state().is_synchronized();
+            self.with_connection(id.index, now, |connection, cx| (connection.close(cx), None));
+        }
+        self.touch(id.index, now);
+        Ok(())
+    }
+
+    /// Gives the handle up. Unread data or linger zero resets the connection; else it ends by FIN in the background.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn tcp_close(&mut self, now: Instant, id: TcpId) -> Result<()> {
+        let slot = self.table.check_mut(id)?;
+        let socket = slot.socket.as_mut().ok_or(Error::BadHandle)?;
+        let lingers = socket.options.linger == Some(Duration::ZERO);
+        let abort = match &slot.connection {
+            None => false,
+            Some(Connection::SynSent(_)) => true,
+            Some(Connection::SynReceived(_)) => {
+                socket.close_wanted = true;
+                lingers
+            }
+            // SHLD-3: the peer must learn that not all was read.
+            Some(Connection::Synchronized(tcb)) => lingers || tcb.rcv.buffer.len() > 0,
+            Some(Connection::TimeWait(_)) => false,
+        };
+        self.orphan(id.index);
+        if abort || self.orphans > self.config.max_orphans {
+            self.abort(id.index, now);
+        } else {
+            self.close(id.index, now);
+        }
+        Ok(())
+    }
+
+    /// Gives the handle up and resets the connection.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn tcp_abort(&mut self, now: Instant, id: TcpId) -> Result<()> {
+        self.table.check(id)?;
+        self.orphan(id.index);
+        self.abort(id.index, now);
+        Ok(())
+    }
+
+    /// From now on nobody holds the connection.
+    pub(super) fn orphan(&mut self, index: u32) {
+        if let Some(slot) = self.table.get_mut(index)
+            && slot.holder != Holder::Nobody
+        {
+            slot.holder = Holder::Nobody;
+            self.orphans += 1;
+        }
+    }
+
+    /// Closes an orphan: by FIN, or at once if there is nothing left to close.
+    fn close(&mut self, index: u32, now: Instant) {
+        let Some(slot) = self.table.get_mut(index) else { return };
+        match &slot.connection {
+            None => self.forget(index),
+            Some(Connection::TimeWait(_)) => {
+                slot.socket = None;
+                self.touch(index, now);
+            }
+            Some(_) => {
+                self.with_connection(index, now, |connection, cx| {
+                    connection.close(cx);
+                    connection.orphaned(cx.now);
+                    ((), None)
+                });
+            }
+        }
+    }
+
+    /// Resets an orphan.
+    pub(super) fn abort(&mut self, index: u32, now: Instant) {
+        let Some(slot) = self.table.get(index) else { return };
+        let tuple = slot.tuple;
+        match &slot.connection {
+            None => self.forget(index),
+            Some(Connection::TimeWait(_)) => self.close(index, now),
+            Some(_) => {
+                let reset = self.with_connection(index, now, |connection, cx| {
+                    let reset = connection.abort(cx).map(|reset| (reset, cx.options.ttl, cx.options.tos));
+                    (reset, Some(CloseReason::Aborted))
+                });
+                if let Some((reset, ttl, tos)) = reset.flatten() {
+                    self.reply_segment(&tuple, &reset, ttl, tos);
+                }
+            }
+        }
+    }
+
+    /// Takes the pending error, if there is one (SO_ERROR): what ended the connection, else what a router said.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn tcp_take_error(&mut self, id: TcpId) -> Result<Option<Error>> {
+        let socket = self.table.check_mut(id)?.socket.as_mut().ok_or(Error::BadHandle)?;
+        Ok(socket.error.take().or_else(|| socket.soft_error.take()))
+    }
+
+    /// Our end.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn tcp_local_addr(&self, id: TcpId) -> Result<SocketAddr> {
+        Ok(self.table.check(id)?.tuple.local())
+    }
+
+    /// The peer's end.
+    ///
+    /// # Errors
+    /// `NotConnected` before it is established and after it is gone.
+    pub fn tcp_peer_addr(&self, id: TcpId) -> Result<SocketAddr> {
+        let slot = self.table.check(id)?;
+        let connected = slot.connection.as_ref().is_some_and(|c| c.state().is_synchronized());
+        if connected { Ok(slot.tuple.remote()) } else { Err(Error::NotConnected) }
+    }
+
+    /// The state; CLOSED once the connection is gone.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn tcp_state(&self, id: TcpId) -> Result<State> {
+        Ok(self.table.check(id)?.connection.as_ref().map_or(State::Closed, Connection::state))
+    }
+
+    /// Bytes written and not yet acknowledged by the peer, the FIN not counted.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn tcp_send_queue(&self, id: TcpId) -> Result<usize> {
+        Ok(self.tcp_info(id)?.send_queue)
+    }
+
+    /// The connection's numbers.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn tcp_info(&self, id: TcpId) -> Result<TcpInfo> {
+        Ok(self.info(self.table.check(id)?))
+    }
+
+    /// The connection's options.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn tcp_options(&self, id: TcpId) -> Result<&TcpOptions> {
+        self.table.check(id)?.socket.as_ref().map(|socket| &socket.options).ok_or(Error::BadHandle)
+    }
+
+    /// Sets the connection's options; they hold from now on.
+    ///
+    /// # Errors
+    /// `InvalidInput` if one is out of range (TTL 0, keepalive of zero, ...).
+    pub fn set_tcp_options(&mut self, now: Instant, id: TcpId, options: TcpOptions) -> Result<()> {
+        options.validate()?;
+        let slot = self.table.check_mut(id)?;
+        if let Some(tcb) = slot.connection.as_mut().and_then(Connection::tcb_mut) {
+            tcb.rcv.buffer.set_capacity(options.recv_buffer);
+        }
+        slot.socket.as_mut().ok_or(Error::BadHandle)?.options = options;
+        self.touch(id.index, now);
+        Ok(())
+    }
+
+    /// What every event ends with, where there was none but the user's.
+    fn touch(&mut self, index: u32, now: Instant) {
+        if self.with_connection(index, now, |_, _| ((), None)).is_none() {
+            self.recount(index, now);
+        }
+    }
+
+    pub(super) fn tcp_readiness(&self, slot: &Slot) -> Readiness {
+        let Some(socket) = &slot.socket else { return Readiness::NONE };
+        let mut ready = Readiness::NONE;
+        if socket.error.is_some() || socket.soft_error.is_some() {
+            ready |= Readiness::ERROR;
+        }
+        match &slot.connection {
+            Some(Connection::SynSent(_) | Connection::SynReceived(_)) => {}
+            Some(Connection::Synchronized(tcb)) => {
+                let ended = tcb.rcv.fin_received();
+                if tcb.rcv.buffer.len() > 0 || ended || socket.read_shutdown {
+                    ready |= Readiness::READABLE;
+                }
+                if ended {
+                    ready |= Readiness::READ_CLOSED;
+                }
+                if tcb.rcv.has_urgent_ahead() {
+                    ready |= Readiness::PRIORITY;
+                }
+                let closing = !tcb.state().may_send();
+                if closing || self.has_room(tcb.snd.buffer.len(), socket.options.send_buffer) {
+                    ready |= Readiness::WRITABLE;
+                }
+                if ended && closing {
+                    ready |= Readiness::HANGUP;
+                }
+            }
+            Some(Connection::TimeWait(_)) | None => {
+                ready |= Readiness::READABLE | Readiness::WRITABLE | Readiness::READ_CLOSED | Readiness::HANGUP;
+            }
+        }
+        ready
+    }
+
+    /// Whether it is worth waking a writer: a third of the buffer is free, as Linux has it.
+    fn has_room(&self, queued: usize, send_buffer: usize) -> bool {
+        let limit = if self.pressure { SEND_UNDER_PRESSURE.min(send_buffer) } else { send_buffer };
+        limit.saturating_sub(queued) * 3 >= limit
+    }
+}
+
+/// Data to be queued.
+enum Payload<'a> {
+    Copy(&'a [u8]),
+    Move(Slice),
+}

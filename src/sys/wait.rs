@@ -1,0 +1,105 @@
+//! Sleeping until a descriptor is ready, and waking a sleeper.
+
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+pub use rustix::event::{PollFd, PollFlags};
+
+/// Sleeps until one of `fds` is ready or `timeout` has passed (`None`: for as long as it takes), and says how many are
+/// ready. The resolution is a nanosecond (ppoll(2)). A signal ends the sleep early with none ready, so a caller must
+/// look at its own condition and at the clock again, as it must anyway.
+///
+/// # Errors
+/// Only what a caller got wrong: too many descriptors.
+pub fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<usize> {
+    let timeout = timeout.map(|t| Timespec {
+        tv_sec: i64::try_from(t.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(t.subsec_nanos()),
+    });
+    match rustix::event::poll(fds, timeout.as_ref()) {
+        Err(Errno::INTR) => {
+            for fd in fds {
+                fd.clear_revents();
+            }
+            Ok(0)
+        }
+        result => Ok(result?),
+    }
+}
+
+/// Wakes a thread that sleeps in [`poll`] on this descriptor: an eventfd. It stays readable until drained.
+#[derive(Debug)]
+pub struct Kick(OwnedFd);
+
+impl Kick {
+    /// A kick that nobody has given yet.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM.
+    pub fn new() -> io::Result<Kick> {
+        Ok(Kick(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+    }
+
+    /// Makes the descriptor readable.
+    pub fn kick(&self) {
+        // EAGAIN means that the counter is full, so it is readable already; nothing else can fail.
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+
+    /// Makes the descriptor silent again, and says whether it was readable.
+    pub fn drain(&self) -> bool {
+        rustix::io::read(&self.0, &mut [0u8; 8]).is_ok()
+    }
+}
+
+impl AsFd for Kick {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn readable(kick: &Kick, timeout: Duration) -> bool {
+        let mut fds = [PollFd::new(kick, PollFlags::IN)];
+        poll(&mut fds, Some(timeout)).unwrap();
+        fds[0].revents().contains(PollFlags::IN)
+    }
+
+    #[test]
+    fn a_kick_wakes_until_it_is_drained() {
+        let kick = Kick::new().unwrap();
+        assert!(!readable(&kick, Duration::ZERO));
+        kick.kick();
+        kick.kick();
+        assert!(readable(&kick, Duration::ZERO));
+        assert!(kick.drain());
+        assert!(!readable(&kick, Duration::ZERO));
+        assert!(!kick.drain());
+    }
+
+    #[test]
+    fn a_kick_from_another_thread_ends_a_sleep() {
+        let kick = Kick::new().unwrap();
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| kick.kick());
+            assert!(readable(&kick, Duration::from_secs(20)));
+        });
+        assert!(began.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_sleep_ends_by_its_timeout_below_a_millisecond() {
+        let kick = Kick::new().unwrap();
+        let began = Instant::now();
+        assert!(!readable(&kick, Duration::from_micros(300)));
+        assert!(began.elapsed() >= Duration::from_micros(300));
+    }
+}
