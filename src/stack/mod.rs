@@ -339,7 +339,7 @@ impl Stack {
             self.with_connection(index, now, |connection, cx| (connection.close(cx), None));
         }
         if was_embryonic {
-            self.to_accept_queue(index);
+            self.queue_for_accept(index);
         }
     }
 

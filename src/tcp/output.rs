@@ -9,7 +9,7 @@ use super::segment::SegmentOut;
 use super::seq::Seq;
 use crate::trace::What;
 use crate::wire::tcp::Flags;
-use crate::wire::tcp_options::TcpOptions as WireOptions;
+use crate::wire::tcp_options::{SackBlocks, TcpOptions as WireOptions};
 
 /// A stretch of the send sequence space that is about to become a segment.
 struct Stretch {
@@ -186,12 +186,9 @@ impl Tcb {
     }
 
     fn options(&self, cx: &Cx<'_>) -> WireOptions {
-        let mut options = WireOptions::default();
-        options.timestamps = self.negotiated.timestamps.map(|ts| ts.option(cx.now));
-        if self.negotiated.sack && !self.rcv.assembler.is_empty() {
-            options.sack = self.rcv.assembler.sack_blocks();
-        }
-        options
+        let timestamps = self.negotiated.timestamps.map(|ts| ts.option(cx.now));
+        let sack = if self.negotiated.sack { self.rcv.assembler.sack_blocks() } else { SackBlocks::default() };
+        WireOptions { timestamps, sack, ..WireOptions::default() }
     }
 
     fn owes_ack(&self, cx: &Cx<'_>) -> bool {

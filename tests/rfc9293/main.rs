@@ -1,0 +1,23 @@
+//! TCP against its RFCs, in virtual time: one module for each part of RFC 9293, then one for each other RFC, and the
+//! attacks. Every test names at its head the requirements it checks; `docs/conformance.md` is made from those names.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod close;
+mod congestion;
+mod events;
+mod handshake;
+mod header;
+mod hostile;
+mod interface;
+mod ip;
+mod isn;
+mod keepalive;
+mod rfc2018;
+mod rfc5961;
+mod rfc7323;
+mod rto;
+mod segmentation;
+mod urgent;
+mod window;
