@@ -43,16 +43,10 @@ impl Pair {
 
     /// Carries frames until there are none.
     fn exchange(&mut self) {
-        let mut quiet = false;
-        while !quiet {
-            quiet = true;
+        while carry(&mut self.client, &mut self.server, self.now) + carry(&mut self.server, &mut self.client, self.now)
+            > 0
+        {
             self.now += std::time::Duration::from_micros(1);
-            for (from, to) in [(&mut self.client, &mut self.server), (&mut self.server, &mut self.client)] {
-                while let Some(frame) = from.poll_transmit(self.now) {
-                    to.on_frame(self.now, RxFrame::plain(Slice::copy_of(&frame.to_vec())));
-                    quiet = false;
-                }
-            }
         }
     }
 
@@ -63,6 +57,12 @@ impl Pair {
         let (far, _) = self.server.tcp_accept(self.now, self.listener).expect("its other end");
         (near, far)
     }
+}
+
+/// Gives every frame of `from` to `to` and says how many there were.
+fn carry(from: &mut Stack, to: &mut Stack, now: Instant) -> usize {
+    let frames = std::iter::from_fn(|| from.poll_transmit(now));
+    frames.map(|frame| to.on_frame(now, RxFrame::plain(Slice::copy_of(&frame.to_vec())))).count()
 }
 
 #[divan::bench]

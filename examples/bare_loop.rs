@@ -15,7 +15,7 @@ use std::time::Duration;
 use tunstack::buf::Slice;
 use tunstack::error::{Error, Result};
 use tunstack::rng::Rng;
-use tunstack::stack::{Cidr, Config, Shutdown, SocketId, Stack, TcpId};
+use tunstack::stack::{Cidr, Config, SocketId, Stack, TcpId};
 use tunstack::time::Instant;
 use tunstack::wire::{RxFrame, TxFrame, ipv4, tcp};
 
@@ -47,7 +47,7 @@ fn run(log: &mut String) -> Result<String> {
             caller.serve(&mut client, socket, now)?;
         }
         while let Some(socket) = server.poll_ready() {
-            echo(&mut server, socket, now)?;
+            serve(&mut server, socket, now)?;
         }
 
         let to_server: Vec<TxFrame> = std::iter::from_fn(|| client.poll_transmit(now)).collect();
@@ -102,29 +102,39 @@ impl Caller {
                 Err(Error::WouldBlock | Error::NotConnected) => return Ok(()),
                 sent => sent?,
             };
-            stack.tcp_shutdown(now, self.id, Shutdown::Write)?;
             self.said = true;
         }
         let mut buf = [0; 1024];
-        loop {
+        while !self.heard.ends_with('\n') {
             match stack.tcp_recv(now, self.id, &mut buf) {
-                Ok(0) => return stack.tcp_close(now, self.id),
-                Ok(n) => self.heard.push_str(&String::from_utf8_lossy(&buf[..n])),
+                Ok(n) if n > 0 => self.heard.push_str(&String::from_utf8_lossy(&buf[..n])),
+                Ok(_) => return Err(Error::ConnectionAborted),
                 Err(Error::WouldBlock) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
+        // From here on the handle is gone, and the stack brings the connection to its end by itself.
+        stack.tcp_close(now, self.id)
     }
 }
 
 /// The server's side: what comes in goes out, and the end of one is the end of the other.
-fn echo(stack: &mut Stack, socket: SocketId, now: Instant) -> Result<()> {
-    let id = match socket {
-        // The new connection may have something to read already; it will be named on its own.
-        SocketId::Listener(listener) => return stack.tcp_accept(now, listener).map(drop),
-        SocketId::Tcp(id) => id,
-        SocketId::Udp(_) => return Ok(()),
-    };
+fn serve(stack: &mut Stack, socket: SocketId, now: Instant) -> Result<()> {
+    match socket {
+        SocketId::Listener(listener) => loop {
+            match stack.tcp_accept(now, listener) {
+                // It may have something to read already: readiness is told when it changes, and only then.
+                Ok((id, _)) => echo(stack, id, now)?,
+                Err(Error::WouldBlock) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        },
+        SocketId::Tcp(id) => echo(stack, id, now),
+        SocketId::Udp(_) => Ok(()),
+    }
+}
+
+fn echo(stack: &mut Stack, id: TcpId, now: Instant) -> Result<()> {
     let mut buf = [0; 1024];
     loop {
         match stack.tcp_recv(now, id, &mut buf) {
@@ -156,7 +166,11 @@ mod tests {
         let mut log = String::new();
         assert_eq!(super::run(&mut log).unwrap(), "hello, stack\n");
         let flags: Vec<&str> = log.lines().filter_map(|l| l.split_whitespace().nth(5)).collect();
-        assert_eq!(flags[..3], ["SYN", "SYN,ACK", "ACK"], "{log}");
+        assert_eq!(
+            flags[..3],
+            ["SYN", "SYN,ACK", "PSH,ACK"],
+            "the first data rides on the handshake's last ACK\n{log}"
+        );
         assert_eq!(flags.iter().filter(|f| f.starts_with("FIN")).count(), 2, "{log}");
         assert!(!flags.iter().any(|f| f.contains("RST")), "{log}");
     }

@@ -23,7 +23,6 @@ use crate::icmp::limit::TokenBucket;
 use crate::rng::Rng;
 use crate::stack::Config;
 use crate::time::Instant;
-
 use crate::wire::TxHeader;
 use crate::wire::ipv4::{self, Ipv4Header};
 use addresses::Addresses;
