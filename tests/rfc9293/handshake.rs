@@ -321,7 +321,7 @@ fn segments_to_a_closed_port() {
         t.send(s.seq(0));
         t.expect_nothing();
     }
-    for s in [ack(), synack(), fin(), data(b"x"), seg(0xff & !RST)] {
+    for s in [ack(), synack(), fin(), data(b"x"), seg(!RST)] {
         t.send(s.seq(0).abs_ack(4711));
         t.expect(rst().abs_seq(4711));
     }

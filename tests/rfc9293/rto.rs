@@ -44,13 +44,13 @@ fn first_measurement() {
 #[test]
 fn later_measurements() {
     let mut t = measured(ms(300));
-    let (mut srtt, mut rttvar) = (300.0, 150.0);
+    let (mut srtt, mut rttvar) = (300.0f64, 150.0);
     for r in [500.0, 100.0, 300.0, 300.0, 450.0] {
         t.write(b"x");
         t.drain();
         t.advance(ms(r as u64));
         t.send(ack());
-        rttvar = 0.75 * rttvar + 0.25 * (srtt - r as f64).abs();
+        rttvar = 0.75 * rttvar + 0.25 * (srtt - r).abs();
         srtt = 0.875 * srtt + 0.125 * r;
         let info = t.info();
         let near = |d: Duration, want: f64| (d.as_secs_f64() * 1000.0 - want).abs() < 1.5;

@@ -190,7 +190,7 @@ impl Raw {
         tcp[2..4].copy_from_slice(&self.dst.port().to_be_bytes());
         tcp[4..8].copy_from_slice(&self.seq.to_be_bytes());
         tcp[8..12].copy_from_slice(&self.ack.to_be_bytes());
-        tcp[12] = (tcp.len() / 4 << 4) as u8;
+        tcp[12] = (tcp.len() * 4) as u8; // the offset in words, in the upper half
         tcp[13] = self.flags;
         tcp[14..16].copy_from_slice(&self.wnd.to_be_bytes());
         tcp[18..20].copy_from_slice(&self.up.to_be_bytes());
