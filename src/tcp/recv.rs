@@ -50,6 +50,8 @@ pub struct Recv {
     pub edge: Seq,
     /// RCV.UP: behind the last urgent byte that the peer announced, until it has been read.
     pub up: Option<Seq>,
+    /// Whether RCV.UP has moved since the user was last told (MUST-32).
+    pub urgent_news: bool,
     /// Text in order.
     pub buffer: RecvBuffer,
     /// Text out of order.
@@ -60,6 +62,9 @@ pub struct Recv {
     pub ack: AckDue,
     /// Bytes received in order since the last ACK.
     unacked: u32,
+    /// Whether a scaled window was ever offered. Until then the peer has the SYN's, which is enough to begin with, and
+    /// the first segment that goes out anyway tells it more.
+    announced: bool,
     /// Size of the peer's full segments, as seen.
     pub segment_size: u32,
     shift: u8,
@@ -74,11 +79,13 @@ impl Recv {
             nxt: first,
             edge: first + window,
             up: None,
+            urgent_news: false,
             buffer: RecvBuffer::new(capacity),
             assembler: Assembler::default(),
             fin: None,
             ack: AckDue::No,
             unacked: 0,
+            announced: false,
             segment_size: 0,
             shift,
         }
@@ -136,6 +143,7 @@ impl Recv {
     /// The window field of a segment that goes out now; the edge moves to what it offers.
     pub fn select_window(&mut self, mss: u32, pressure: bool) -> u16 {
         self.edge = self.candidate_edge(mss, pressure);
+        self.announced = true;
         // Scaling may round the field down, by less than one unit; the edge stays and what was offered is accepted.
         u16::try_from(self.wnd() >> self.shift).unwrap_or(u16::MAX)
     }
@@ -143,7 +151,9 @@ impl Recv {
     /// Whether the window has opened by enough to tell the peer without being asked: two segments, or from nothing.
     pub fn owes_window_update(&self, mss: u32, pressure: bool) -> bool {
         let gain = self.candidate_edge(mss, pressure).since(self.edge);
-        gain > 0 && (gain >= 2 * mss || gain as usize >= self.buffer.capacity() / 2 || self.wnd() >> self.shift == 0)
+        self.announced
+            && gain > 0
+            && (gain >= 2 * mss || gain as usize >= self.buffer.capacity() / 2 || self.wnd() >> self.shift == 0)
     }
 
     /// Takes the text of an acceptable segment at `seq`, cut to the window. `room` says whether out-of-order text may
@@ -161,10 +171,13 @@ impl Recv {
             }
             return Taken::Refused;
         }
-        self.nxt += text.len() as u32;
         self.note_segment(text.len() as u32, config, now);
-        self.buffer.push(text);
-        if !self.assembler.is_empty() {
+        if self.assembler.is_empty() {
+            self.nxt += text.len() as u32;
+            self.buffer.push(text);
+        } else {
+            // By way of the assembler, so that of two copies of a byte the first one stays.
+            self.assembler.insert(self.nxt, &text, usize::MAX);
             let mut ready = self.assembler.take(self.nxt);
             self.nxt += ready.len() as u32;
             for slice in ready.pop(usize::MAX) {
