@@ -2,6 +2,8 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 
+#[cfg(feature = "cli")]
+pub mod apps;
 pub mod buf;
 #[cfg(feature = "cli")]
 pub mod daemon;
@@ -11,6 +13,9 @@ pub mod icmp;
 pub mod ip;
 pub mod net;
 pub mod rng;
+pub mod runtime;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod stack;
 pub mod stats;
 #[expect(unsafe_code, reason = "the one room that may: see its page")]

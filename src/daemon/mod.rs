@@ -1,3 +1,28 @@
-//! The command and its daemon.
+//! The command `tunstack`: `serve`, `demo` and `ss`.
+//!
+//! | file | what |
+//! |---|---|
+//! | `cli` | the command line |
+//! | `options`, `settings` | what can be said, and what it means with its defaults |
+//! | `tunnel`, `netif` | namespace, TUN and addresses; why they cannot be had, and the way out |
+//! | `serve`, `services` | the daemon |
+//! | `control`, `ss` | its control socket and the table of connections |
+//! | `demo` | one page fetched by the kernel's TCP from ours, and what happened, as a ladder |
+//! | `packets` | packets in the log |
+//! | `error`, `output` | exit codes; printing |
 
+mod cli;
+mod control;
+mod demo;
+mod error;
 pub mod netif;
+mod options;
+mod output;
+mod packets;
+mod serve;
+mod services;
+mod settings;
+mod ss;
+mod tunnel;
+
+pub use cli::main;

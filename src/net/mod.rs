@@ -1,17 +1,68 @@
-//! The sockets that applications meet, with `std::net`'s names and behaviour. Skeleton: the shape that callers may rely on.
+//! The sockets that applications meet, with `std::net`'s names and behaviour.
 //!
-//! ```text
-//! let host = Host::builder()
-//!     .address("192.0.2.2/24")       // parse error -> io::Error at start
-//!     .mtu(1500)
-//!     .config(|c: &mut stack::Config| c.memory = 1 << 20)
-//!     .capture(writer: Box<dyn Write + Send>)      // pcapng tap (feature pcap)
-//!     .start(device: impl Device + 'static)?;      // spawns the caretaker thread
-//! host.listen("192.0.2.2:80")? -> TcpListener      // ToSocketAddrs of std for literal addresses
-//! host.connect(addr)? -> TcpStream; host.connect_timeout(&SocketAddr, Duration)?; host.connect_from(local, remote)?
-//! host.bind_udp(addr)? -> UdpSocket
-//! host.stats() -> stats::Stats; host.snapshot() -> Vec<TcpInfo>; host.addresses()
-//! host.shutdown(grace: Duration): stop listeners, FIN all, wait up to grace, RST the rest, flush, join the thread
-//! Host: Clone (a handle). Host::set_default(&host): TcpStream::connect / TcpListener::bind / UdpSocket::bind use it.
+//! A [`Host`] is a running stack. Sockets are made from it, or, with the names of std alone, from a default one:
+//!
+//! ```no_run
+//! use std::io::{Read, Write};
+//! use tunstack::net::{Host, TcpListener, TcpStream};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! # let (device, other) = tunstack::device::mem::pair(1500, 64)?;
+//! let server = Host::builder().address("192.0.2.2/24").start(device)?;
+//! let listener = server.listen("192.0.2.2:80")?;
+//!
+//! # let device = other;
+//! let client = Host::builder().address("192.0.2.1/24").start(device)?;
+//! client.set_default();
+//! let mut stream = TcpStream::connect("192.0.2.2:80")?;
+//! stream.write_all(b"hello")?;
+//!
+//! let (mut peer, from) = listener.accept()?;
+//! let mut buf = [0; 5];
+//! peer.read_exact(&mut buf)?;
+//! server.shutdown(std::time::Duration::from_secs(2));
+//! # Ok(()) }
 //! ```
-//! `TcpListener`, `TcpStream`, `UdpSocket`: all methods of std's with the same signatures and `io::ErrorKind`s.
+//!
+//! Errors have the kind, errno and text that Linux's sockets give for the same event. Where there is more than std has
+//! (buffer sizes, keepalive, [`TcpStream::info`]), the names are those of the socket options.
+//!
+//! # From Python's names
+//! | Python's `socket` | here |
+//! |---|---|
+//! | `socket()`, `bind()`, `listen(n)` | [`Host::listen_with`], [`Host::bind_udp`] |
+//! | `accept()` | [`TcpListener::accept`] |
+//! | `connect()`, `create_connection(.., timeout, source_address)` | [`Host::connect`], [`Host::connect_timeout`], [`Host::connect_from`] |
+//! | `connect_ex()` | [`Host::connect_nonblocking`] and [`TcpStream::take_error`] |
+//! | `send()`, `sendall()`, `recv()` | `write`, `write_all`, `read` |
+//! | `recv(n, MSG_PEEK)` | [`TcpStream::peek`], [`UdpSocket::peek_from`] |
+//! | `sendto()`, `recvfrom()` | [`UdpSocket::send_to`], [`UdpSocket::recv_from`] |
+//! | `settimeout(t)`, `setblocking(False)` | `set_read_timeout` and `set_write_timeout`, `set_nonblocking` |
+//! | `shutdown(SHUT_WR)`, `close()` | [`TcpStream::shutdown`], dropping the last clone |
+//! | `getsockname()`, `getpeername()` | `local_addr`, `peer_addr` |
+//! | `dup()`, `makefile()` | `try_clone`, `BufReader::new(&stream)` |
+//! | `setsockopt(TCP_NODELAY)`, `(SO_LINGER)`, `(SO_KEEPALIVE)` | `set_nodelay`, `set_linger`, `set_keepalive` |
+//! | `getsockopt(SO_ERROR)`, `(TCP_INFO)` | `take_error`, [`TcpStream::info`] |
+
+mod addr;
+mod error;
+mod host;
+mod patience;
+mod tcp_listener;
+mod tcp_stream;
+mod udp;
+
+pub use addr::{ToCidr, ToSocketAddrs};
+pub use host::{Builder, Host};
+pub use std::net::Shutdown;
+pub use tcp_listener::{Incoming, TcpListener};
+pub use tcp_stream::TcpStream;
+pub use udp::UdpSocket;
+
+/// A TTL that can stand in a header.
+fn check_ttl(ttl: u32) -> std::io::Result<u8> {
+    match u8::try_from(ttl) {
+        Ok(ttl) if ttl > 0 => Ok(ttl),
+        _ => Err(error::invalid(format!("a TTL of {ttl} is not within 1 to 255"))),
+    }
+}

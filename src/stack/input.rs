@@ -5,7 +5,7 @@ use super::{SocketId, Stack, mss_of_link};
 use crate::icmp::{Report, Transport};
 use crate::ip::{Input, Packet};
 use crate::stats::{Disposition, DropReason};
-use crate::tcp::connection::{Connection, Cx, IcmpNotice};
+use crate::tcp::connection::{Connection, Cx, IcmpNotice, OnIcmp};
 use crate::tcp::listener::{OnListen, cookie};
 use crate::tcp::segment::Segment;
 use crate::tcp::seq::Seq;
@@ -206,7 +206,7 @@ impl Stack {
         let mut socket = SocketSide::new(options);
         socket.established = true;
         let index = self.table.insert(*tuple, connection, Holder::Listener(number), socket);
-        self.to_accept_queue(index);
+        self.queue_for_accept(index);
         self.on_segment(index, now, tuple, segment)
     }
 
@@ -260,8 +260,9 @@ impl Stack {
         let error = report.kind.error();
         let notice = IcmpNotice { error, hard: report.kind.is_hard(), seq: Seq(report.seq) };
         let matched = self.with_connection(index, now, |connection, cx| match connection.on_icmp(notice, cx) {
-            Ok(closed) => (true, closed),
-            Err(()) => (false, None),
+            OnIcmp::Ignored => (false, None),
+            OnIcmp::Noted => (true, None),
+            OnIcmp::Closed(reason) => (true, Some(reason)),
         });
         if matched != Some(true) {
             return unmatched;

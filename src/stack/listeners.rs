@@ -144,7 +144,7 @@ impl Stack {
     }
 
     /// An established connection goes to its listener's accept queue.
-    pub(super) fn to_accept_queue(&mut self, index: u32) {
+    pub(super) fn queue_for_accept(&mut self, index: u32) {
         let Some(Holder::Listener(number)) = self.table.get(index).map(|slot| slot.holder) else { return };
         if let Some(listener) = self.listener_at_mut(number) {
             listener.accept_queue.push_back(index);

@@ -11,6 +11,7 @@
 //!
 //! Socket calls never block: they give [`Error::WouldBlock`] and the socket's readiness changes later. `now` must never
 //! go backwards. `examples/bare_loop.rs` is a whole program.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod config;
 mod egress;
@@ -338,7 +339,7 @@ impl Stack {
             self.with_connection(index, now, |connection, cx| (connection.close(cx), None));
         }
         if was_embryonic {
-            self.to_accept_queue(index);
+            self.queue_for_accept(index);
         }
     }
 

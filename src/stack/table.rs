@@ -6,7 +6,7 @@ use crate::rng::Key;
 use crate::tcp::TcpOptions;
 use crate::tcp::connection::Connection;
 use crate::tcp::tuple::FourTuple;
-use core::hash::{BuildHasher, Hash, Hasher};
+use core::hash::BuildHasher;
 use hashbrown::HashTable;
 
 use super::{Readiness, TcpId};
@@ -99,9 +99,7 @@ impl Table {
     }
 
     fn hash(&self, tuple: &FourTuple) -> u64 {
-        let mut hasher = self.key.build_hasher();
-        tuple.hash(&mut hasher);
-        hasher.finish()
+        self.key.hash_one(tuple)
     }
 
     /// The connection named `tuple`.
@@ -139,11 +137,7 @@ impl Table {
         let hash = self.hash(&tuple);
         let (slots, key) = (&self.slots, self.key);
         self.index.insert_unique(hash, index, |&i| {
-            let mut hasher = key.build_hasher();
-            if let Some(slot) = &slots[i as usize] {
-                slot.tuple.hash(&mut hasher);
-            }
-            hasher.finish()
+            slots[i as usize].as_ref().map_or(0, |slot: &Slot| key.hash_one(slot.tuple))
         });
         index
     }

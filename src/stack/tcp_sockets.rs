@@ -273,7 +273,7 @@ impl Stack {
                 lingers
             }
             // SHLD-3: the peer must learn that not all was read.
-            Some(Connection::Synchronized(tcb)) => lingers || tcb.rcv.buffer.len() > 0,
+            Some(Connection::Synchronized(tcb)) => lingers || !tcb.rcv.buffer.is_empty(),
             Some(Connection::TimeWait(_)) => false,
         };
         self.orphan(id.index);
@@ -435,7 +435,7 @@ impl Stack {
             Some(Connection::SynSent(_) | Connection::SynReceived(_)) => {}
             Some(Connection::Synchronized(tcb)) => {
                 let ended = tcb.rcv.fin_received();
-                if tcb.rcv.buffer.len() > 0 || ended || socket.read_shutdown {
+                if !tcb.rcv.buffer.is_empty() || ended || socket.read_shutdown {
                     ready |= Readiness::READABLE;
                 }
                 if ended {

@@ -108,7 +108,7 @@ pub struct Reaction {
     /// What to count.
     pub disposition: Disposition,
     /// What to answer beside what [`Connection::next_segment`] will give: a RST.
-    pub reply: Option<SegmentOut>,
+    pub reply: Option<Box<SegmentOut>>,
     /// Set if the connection is gone.
     pub closed: Option<CloseReason>,
 }
@@ -131,7 +131,7 @@ impl Reaction {
 
     /// With this answer.
     pub fn reply(self, reply: SegmentOut) -> Self {
-        Reaction { reply: Some(reply), ..self }
+        Reaction { reply: Some(Box::new(reply)), ..self }
     }
 }
 
@@ -144,6 +144,17 @@ pub struct IcmpNotice {
     pub hard: bool,
     /// The quoted segment's sequence number.
     pub seq: Seq,
+}
+
+/// What an ICMP error led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnIcmp {
+    /// It quotes nothing that is outstanding (RFC 5927 4.1).
+    Ignored,
+    /// It is a hint for the user.
+    Noted,
+    /// It ended the attempt to connect.
+    Closed(CloseReason),
 }
 
 /// A connection in one of its shapes.
@@ -321,31 +332,30 @@ impl Connection {
         segment
     }
 
-    /// An ICMP error quotes a segment of this connection. Gives the reason if it ends the connection, or `Err` if the
-    /// quote is not of anything outstanding and must be ignored (RFC 5927 4.1).
-    pub fn on_icmp(&mut self, notice: IcmpNotice, cx: &mut Cx<'_>) -> Result<Option<CloseReason>, ()> {
+    /// An ICMP error quotes a segment of this connection.
+    pub fn on_icmp(&mut self, notice: IcmpNotice, cx: &mut Cx<'_>) -> OnIcmp {
         let state = self.state();
         match self {
             // Before the handshake a hard error ends the attempt (SHLD-26), if it quotes our SYN.
             Connection::SynSent(handshake) | Connection::SynReceived(handshake) => {
                 if notice.seq != handshake.iss() {
-                    return Err(());
+                    return OnIcmp::Ignored;
                 }
                 if !notice.hard {
-                    return Ok(None);
+                    return OnIcmp::Noted;
                 }
                 cx.transition(state, Event::Abort);
-                Ok(Some(match notice.error {
+                OnIcmp::Closed(match notice.error {
                     Error::ConnectionRefused => CloseReason::Refused,
                     error => CloseReason::Unreachable(error),
-                }))
+                })
             }
             // Hard errors are soft in synchronized states (RFC 5927 5.2).
             Connection::Synchronized(tcb) => {
                 let outstanding = notice.seq.at_or_after(tcb.snd.una) && notice.seq.before(tcb.snd.nxt);
-                if outstanding { Ok(None) } else { Err(()) }
+                if outstanding { OnIcmp::Noted } else { OnIcmp::Ignored }
             }
-            Connection::TimeWait(_) => Err(()),
+            Connection::TimeWait(_) => OnIcmp::Ignored,
         }
     }
 

@@ -187,10 +187,18 @@ impl Tcb {
     }
 
     fn options(&self, cx: &Cx<'_>) -> WireOptions {
-        let mut options = WireOptions::default();
-        options.timestamps = self.negotiated.timestamps.map(|ts| ts.option(cx.now));
-        if self.negotiated.sack && !self.rcv.assembler.is_empty() {
-            options.sack = self.rcv.assembler.sack_blocks();
+        let timestamps = self.negotiated.timestamps.map(|ts| ts.option(cx.now));
+        let mut options = WireOptions { timestamps, ..WireOptions::default() };
+        if self.negotiated.sack {
+            // As many blocks as leave room for text: on the smallest links not even a bare ACK carries them all.
+            for &block in self.rcv.assembler.sack_blocks().as_slice() {
+                let mut longer = options;
+                longer.sack.push(block);
+                if longer.encoded_len() >= usize::from(self.negotiated.mss) {
+                    break;
+                }
+                options = longer;
+            }
         }
         options
     }

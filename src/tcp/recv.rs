@@ -62,9 +62,8 @@ pub struct Recv {
     pub ack: AckDue,
     /// Bytes received in order since the last ACK.
     unacked: u32,
-    /// Whether a scaled window was ever offered. Until then the peer has the SYN's, which is enough to begin with, and
-    /// the first segment that goes out anyway tells it more.
-    announced: bool,
+    /// Whether the user has read since the last ACK.
+    read_since_ack: bool,
     /// Size of the peer's full segments, as seen.
     pub segment_size: u32,
     shift: u8,
@@ -85,7 +84,7 @@ impl Recv {
             fin: None,
             ack: AckDue::No,
             unacked: 0,
-            announced: false,
+            read_since_ack: false,
             segment_size: 0,
             shift,
         }
@@ -113,6 +112,7 @@ impl Recv {
         let to_mark = self.up.filter(|up| up.after(at)).map_or(usize::MAX, |up| up.since(at) as usize);
         let slices = self.buffer.pop(max.min(to_mark));
         self.up = self.up.filter(|up| up.at_or_after(self.read_point()));
+        self.read_since_ack = true;
         slices
     }
 
@@ -143,17 +143,17 @@ impl Recv {
     /// The window field of a segment that goes out now; the edge moves to what it offers.
     pub fn select_window(&mut self, mss: u32, pressure: bool) -> u16 {
         self.edge = self.candidate_edge(mss, pressure);
-        self.announced = true;
         // Scaling may round the field down, by less than one unit; the edge stays and what was offered is accepted.
         u16::try_from(self.wnd() >> self.shift).unwrap_or(u16::MAX)
     }
 
-    /// Whether the window has opened by enough to tell the peer without being asked: two segments, or from nothing.
+    /// Whether the window has opened by enough to tell the peer without being asked: from nothing, or because the user
+    /// has read so much that it is twice what the peer knows of.
     pub fn owes_window_update(&self, mss: u32, pressure: bool) -> bool {
-        let gain = self.candidate_edge(mss, pressure).since(self.edge);
-        self.announced
-            && gain > 0
-            && (gain >= 2 * mss || gain as usize >= self.buffer.capacity() / 2 || self.wnd() >> self.shift == 0)
+        let (now, then) = (self.wnd(), self.candidate_edge(mss, pressure).since(self.nxt));
+        let gain = then - now;
+        let worthwhile = gain >= 2 * mss || gain as usize >= self.buffer.capacity() / 2;
+        gain > 0 && (now >> self.shift == 0 || (self.read_since_ack && worthwhile && then >= 2 * now))
     }
 
     /// Takes the text of an acceptable segment at `seq`, cut to the window. `room` says whether out-of-order text may
@@ -214,6 +214,7 @@ impl Recv {
     pub fn on_ack_sent(&mut self) {
         self.ack = AckDue::No;
         self.unacked = 0;
+        self.read_since_ack = false;
     }
 
     /// Memory pinned, in bytes.

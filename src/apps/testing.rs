@@ -1,0 +1,40 @@
+//! A client connected to a service, for tests: two hosts on a link in memory.
+
+use super::service::{Limits, Service, spawn_tcp};
+use crate::device::mem;
+use crate::net::{Host, TcpStream};
+use std::io::{Read, Write};
+use std::time::Duration;
+
+/// A running service, and a client's host.
+pub(super) struct Served {
+    client: Host,
+    _server: Host,
+}
+
+/// Starts `service`.
+pub(super) fn serve(service: impl Service, limits: Limits) -> Served {
+    let (near, far) = mem::pair(1500, 1024).unwrap();
+    let server = Host::builder().address("192.0.2.2/24").start(near).unwrap();
+    let client = Host::builder().address("192.0.2.1/24").start(far).unwrap();
+    spawn_tcp("test", server.listen("192.0.2.2:80").unwrap(), limits, service).unwrap();
+    Served { client, _server: server }
+}
+
+impl Served {
+    /// A new connection to it.
+    pub(super) fn connect(&self) -> TcpStream {
+        let stream = self.client.connect("192.0.2.2:80").unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    }
+
+    /// Sends `bytes`, and gives all that comes back until the service closes.
+    pub(super) fn exchange(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut stream = self.connect();
+        stream.write_all(bytes).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        answer
+    }
+}

@@ -1,0 +1,163 @@
+//! The command line.
+
+use super::control;
+use super::demo::{self, DemoArgs};
+use super::error::{Failure, Kind};
+use super::options::Options;
+use super::output;
+use super::serve;
+use super::settings::Settings;
+use super::ss::{self, Filter};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A TCP/IP stack in user space, behind a TUN interface.
+#[derive(Parser, Debug)]
+#[command(
+    name = "tunstack",
+    version,
+    about,
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 configuration, \
+4 the system lacks something (TUN, permission, namespace), 5 what was to be shown did not hold, 128+N signal N."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Tell more; twice: every packet. RUST_LOG chooses in detail
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    verbose: u8,
+    /// Tell only errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the stack on a TUN interface and serve on it
+    #[command(visible_alias = "up")]
+    Serve(ServeArgs),
+    /// Show one page fetched by the kernel's TCP from ours, in a private network namespace
+    Demo(DemoArgs),
+    /// Show the live connections of a running daemon
+    Ss(SsArgs),
+}
+
+#[derive(Args, Debug)]
+struct ServeArgs {
+    #[command(flatten)]
+    options: Options,
+    /// The configuration file (TOML; the flags' names are its keys) [default: tunstack.toml in $XDG_CONFIG_HOME or /etc]
+    #[arg(long, value_name = "FILE", env = "TUNSTACK_CONFIG", help_heading = "Running")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+struct SsArgs {
+    /// The daemon's interface, if several run
+    #[arg(long, value_name = "NAME", env = "TUNSTACK_TUN")]
+    tun: Option<String>,
+    /// Only listening sockets
+    #[arg(short, long)]
+    listening: bool,
+    /// Listening sockets and all states
+    #[arg(short, long)]
+    all: bool,
+    /// A line of numbers below each connection
+    #[arg(short, long)]
+    info: bool,
+    /// Numbers, not names; they always are
+    #[arg(short, long)]
+    numeric: bool,
+    /// TCP; nothing else is shown yet
+    #[arg(short, long)]
+    tcp: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// Only these states: established, syn-recv, time-wait, ..., all, connected, bucket, big
+    #[arg(value_name = "STATE")]
+    states: Vec<String>,
+}
+
+/// Runs the command.
+pub fn main() -> ExitCode {
+    let cli = match Cli::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and the version are for the standard output and are no failure.
+            let text = if e.use_stderr() { output::note } else { output::line };
+            text(e.render().to_string().trim_end());
+            return if e.use_stderr() { ExitCode::from(Kind::Usage as u8) } else { ExitCode::SUCCESS };
+        }
+    };
+    start_log(cli.verbose, cli.quiet);
+    let outcome = match cli.command {
+        Command::Serve(args) => run_serve(args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Ss(args) => run_ss(&args),
+    };
+    outcome.unwrap_or_else(|failure| {
+        output::note(&format!("tunstack: {failure}"));
+        failure.exit_code()
+    })
+}
+
+fn start_log(verbose: u8, quiet: bool) {
+    let level = match (quiet, verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "tunstack=debug",
+        (false, _) => "tunstack=trace",
+    };
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).format_timestamp_micros().init();
+}
+
+fn run_serve(args: ServeArgs) -> Result<ExitCode, Failure> {
+    let options = args.options.or(Options::from_file(args.config.as_deref())?);
+    serve::run(&Settings::try_from(options)?)
+}
+
+fn run_ss(args: &SsArgs) -> Result<ExitCode, Failure> {
+    let filter = Filter::new(args.listening, args.all, &args.states)?;
+    let path = control::find(&control::directory(), args.tun.as_deref())?;
+    let rows = control::ask(&path).map_err(|e| {
+        Failure::environment(format!("{}: {e}; is the daemon running, and is it yours?", path.display()))
+    })?;
+    let rows: Vec<_> = rows.into_iter().filter(|row| filter.shows(row)).collect();
+    if args.json {
+        for row in &rows {
+            output::line(&serde_json::to_string(row).map_err(Failure::because("JSON"))?);
+        }
+    } else {
+        output::line(ss::table(&rows, args.info).trim_end());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn ports_may_be_left_out() {
+        let parse = |line: &str| Cli::try_parse_from(line.split_whitespace());
+        let Command::Serve(args) = parse("tunstack up --http --echo 7007 --hello -v").unwrap().command else {
+            panic!()
+        };
+        let options = args.options;
+        assert_eq!(
+            (options.http, options.echo, options.hello, options.discard),
+            (Some(80), Some(7007), Some(8000), None)
+        );
+        assert!(parse("tunstack serve --http eighty").is_err());
+        assert!(parse("tunstack serve --tun a --tun-fd 3").is_err());
+        assert!(parse("tunstack ss -tlni state established").is_ok());
+        assert!(parse("tunstack serve -v -q").is_err());
+    }
+}

@@ -1,0 +1,263 @@
+//! What can be said on the command line, in the environment and in the configuration file: one list for all three.
+//!
+//! The command line goes before the environment (`TUNSTACK_*`), that before the file, and that before the defaults,
+//! which are in [`settings`](super::settings).
+
+use super::error::{Failure, Kind};
+use clap::Args;
+use serde::Deserialize;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+/// The options of `serve`. In the file each has the name of its flag: `http = 8080`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub(crate) struct Options {
+    /// Name of the TUN interface [default: tun0]
+    #[arg(long, value_name = "NAME", env = "TUNSTACK_TUN", help_heading = "Interface")]
+    pub(crate) tun: Option<String>,
+    /// Take over this open descriptor of a TUN queue instead; its interface is left as it is
+    #[arg(long, value_name = "N", env = "TUNSTACK_TUN_FD", help_heading = "Interface", conflicts_with = "tun")]
+    pub(crate) tun_fd: Option<i32>,
+    /// The kernel's address with its prefix [default: the first free documentation prefix, such as 192.0.2.1/24]
+    #[arg(long, value_name = "CIDR", env = "TUNSTACK_HOST", help_heading = "Interface")]
+    pub(crate) host: Option<String>,
+    /// The stack's address; repeatable [default: the next one after the kernel's]
+    #[arg(long, value_name = "IP", env = "TUNSTACK_ADDR", value_delimiter = ',', help_heading = "Interface")]
+    pub(crate) addr: Vec<Ipv4Addr>,
+    /// The largest packet in bytes [default: 1500]
+    #[arg(long, value_name = "BYTES", env = "TUNSTACK_MTU", help_heading = "Interface")]
+    pub(crate) mtu: Option<u32>,
+    /// Packets that may wait in the kernel's queue to us [default: 10000]
+    #[arg(long, value_name = "PACKETS", env = "TUNSTACK_TXQUEUELEN", help_heading = "Interface")]
+    pub(crate) txqueuelen: Option<u32>,
+    /// Queues of the interface; only 1 is built so far [default: 1]
+    #[arg(long, value_name = "N", env = "TUNSTACK_QUEUES", help_heading = "Interface")]
+    pub(crate) queues: Option<u32>,
+    /// The network namespace to be in: self, new, or a path such as /run/netns/NAME [default: self]
+    #[arg(long, value_name = "self|new|PATH", env = "TUNSTACK_NETNS", help_heading = "Interface")]
+    pub(crate) netns: Option<String>,
+
+    /// Serve HTTP [port: 80]; this is what happens when no service is named
+    #[arg(long, value_name = "PORT", env = "TUNSTACK_HTTP", num_args = 0..=1, default_missing_value = "80", help_heading = "Services")]
+    pub(crate) http: Option<u16>,
+    /// Serve the files beneath this directory by HTTP, instead of a page about this stack
+    #[arg(long, value_name = "PATH", env = "TUNSTACK_DIR", help_heading = "Services")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Store what is PUT by HTTP in this directory; without it nothing is stored
+    #[arg(long, value_name = "PATH", env = "TUNSTACK_SPOOL", help_heading = "Services")]
+    pub(crate) spool: Option<PathBuf>,
+    /// Send back what comes, by TCP and UDP [port: 7]
+    #[arg(long, value_name = "PORT", env = "TUNSTACK_ECHO", num_args = 0..=1, default_missing_value = "7", help_heading = "Services")]
+    pub(crate) echo: Option<u16>,
+    /// Throw away what comes, by TCP and UDP [port: 9]
+    #[arg(long, value_name = "PORT", env = "TUNSTACK_DISCARD", num_args = 0..=1, default_missing_value = "9", help_heading = "Services")]
+    pub(crate) discard: Option<u16>,
+    /// Send characters without end, by TCP [port: 19]
+    #[arg(long, value_name = "PORT", env = "TUNSTACK_CHARGEN", num_args = 0..=1, default_missing_value = "19", help_heading = "Services")]
+    pub(crate) chargen: Option<u16>,
+    /// Tell the time, by TCP and UDP [port: 13]
+    #[arg(long, value_name = "PORT", env = "TUNSTACK_DAYTIME", num_args = 0..=1, default_missing_value = "13", help_heading = "Services")]
+    pub(crate) daytime: Option<u16>,
+    /// Greet whoever says a name, by TCP and UDP [port: 8000]
+    #[arg(long, value_name = "PORT", env = "TUNSTACK_HELLO", num_args = 0..=1, default_missing_value = "8000", help_heading = "Services")]
+    pub(crate) hello: Option<u16>,
+
+    /// Write all packets as pcapng, each with what it caused, to this file or, for -, to the standard output
+    #[arg(long, value_name = "FILE|-", env = "TUNSTACK_PCAP", help_heading = "Watching and spoiling")]
+    pub(crate) pcap: Option<PathBuf>,
+    /// Make the link bad both ways, such as loss=5%,delay=20ms (also duplicate, reorder, corrupt, jitter, rate, ...)
+    #[arg(long, value_name = "SPEC", env = "TUNSTACK_FAULT", help_heading = "Watching and spoiling")]
+    pub(crate) fault: Option<String>,
+    /// Make all random choices from this number, so that a run can be repeated
+    #[arg(long, value_name = "N", env = "TUNSTACK_SEED", help_heading = "Watching and spoiling")]
+    pub(crate) seed: Option<u64>,
+
+    /// Write the process id to this file once everything is up
+    #[arg(long, value_name = "FILE", env = "TUNSTACK_PID", help_heading = "Running")]
+    pub(crate) pid: Option<PathBuf>,
+    /// Write "1" to this open descriptor, and close it, once everything is up
+    #[arg(long, value_name = "N", env = "TUNSTACK_READY_FD", help_heading = "Running")]
+    pub(crate) ready_fd: Option<i32>,
+    /// How long connections get to end by themselves at the end [default: 2s]
+    #[arg(long, value_name = "TIME", env = "TUNSTACK_GRACE", help_heading = "Running")]
+    pub(crate) grace: Option<String>,
+}
+
+impl Options {
+    /// These options, and where one is not given the one of `fallback`.
+    pub(crate) fn or(self, fallback: Options) -> Options {
+        // Naming every field makes it an error to forget one.
+        let Options {
+            tun,
+            tun_fd,
+            host,
+            addr,
+            mtu,
+            txqueuelen,
+            queues,
+            netns,
+            http,
+            dir,
+            spool,
+            echo,
+            discard,
+            chargen,
+            daytime,
+            hello,
+            pcap,
+            fault,
+            seed,
+            pid,
+            ready_fd,
+            grace,
+        } = self;
+        // A descriptor and a name exclude each other, so one of them given here hides both of the fallback's.
+        let device_given = tun.is_some() || tun_fd.is_some();
+        Options {
+            tun: if device_given { tun } else { fallback.tun },
+            tun_fd: if device_given { tun_fd } else { fallback.tun_fd },
+            host: host.or(fallback.host),
+            addr: if addr.is_empty() { fallback.addr } else { addr },
+            mtu: mtu.or(fallback.mtu),
+            txqueuelen: txqueuelen.or(fallback.txqueuelen),
+            queues: queues.or(fallback.queues),
+            netns: netns.or(fallback.netns),
+            http: http.or(fallback.http),
+            dir: dir.or(fallback.dir),
+            spool: spool.or(fallback.spool),
+            echo: echo.or(fallback.echo),
+            discard: discard.or(fallback.discard),
+            chargen: chargen.or(fallback.chargen),
+            daytime: daytime.or(fallback.daytime),
+            hello: hello.or(fallback.hello),
+            pcap: pcap.or(fallback.pcap),
+            fault: fault.or(fallback.fault),
+            seed: seed.or(fallback.seed),
+            pid: pid.or(fallback.pid),
+            ready_fd: ready_fd.or(fallback.ready_fd),
+            grace: grace.or(fallback.grace),
+        }
+    }
+
+    /// Reads a configuration file's text; `name` is its name, for messages.
+    ///
+    /// # Errors
+    /// Of kind `Config`: a syntax error with its place, a value of the wrong type, or an unknown key with the nearest
+    /// known one.
+    pub(crate) fn from_toml(text: &str, name: &str) -> Result<Options, Failure> {
+        let failure = |text: String| Failure::new(Kind::Config, format!("{name}: {text}"));
+        let table: toml::Table = text.parse().map_err(|e: toml::de::Error| failure(e.to_string()))?;
+        let known = known_keys();
+        for key in table.keys() {
+            if !known.contains(key) {
+                let nearest = nearest(key, &known);
+                return Err(failure(format!("there is no setting \"{key}\"; did you mean \"{nearest}\"?")));
+            }
+        }
+        // From the text again, because only so do errors tell the line.
+        toml::from_str(text).map_err(|e| failure(e.to_string()))
+    }
+
+    /// Reads the file at `path` or, without one, the first of the usual ones that exists.
+    ///
+    /// # Errors
+    /// As [`from_toml`](Options::from_toml), and if a file that was named cannot be read.
+    pub(crate) fn from_file(path: Option<&Path>) -> Result<Options, Failure> {
+        let candidates = path.map_or_else(usual_files, |path| vec![path.to_owned()]);
+        for candidate in candidates {
+            match std::fs::read_to_string(&candidate) {
+                Ok(text) => return Options::from_toml(&text, &candidate.display().to_string()),
+                // The usual places may be another user's: a HOME kept through su, say.
+                Err(e) if path.is_none() => log::debug!("no configuration in {}: {e}", candidate.display()),
+                Err(e) => return Err(Failure::new(Kind::Config, format!("{}: {e}", candidate.display()))),
+            }
+        }
+        Ok(Options::default())
+    }
+}
+
+fn usual_files() -> Vec<PathBuf> {
+    let personal = std::env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")));
+    personal.into_iter().chain([PathBuf::from("/etc")]).map(|dir| dir.join("tunstack.toml")).collect()
+}
+
+/// The names of all options: what a file may hold is what the command line may.
+fn known_keys() -> Vec<String> {
+    let command = Options::augment_args(clap::Command::new("tunstack"));
+    command.get_arguments().filter_map(|arg| arg.get_long()).map(str::to_owned).collect()
+}
+
+/// The word of `known` that the fewest edits make of `word`.
+fn nearest<'k>(word: &str, known: &'k [String]) -> &'k str {
+    known.iter().min_by_key(|k| distance(word, k)).map_or("", String::as_str)
+}
+
+/// Levenshtein's distance, in characters.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let substitution = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = substitution.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_the_names_of_the_flags() {
+        let text =
+            "tun = \"t1\"\naddr = [\"198.51.100.7\"]\nhttp = 8080\ntxqueuelen = 5\npcap = \"x.pcapng\"\nready-fd = 3\n";
+        let options = Options::from_toml(text, "f").unwrap();
+        assert_eq!(options.tun.as_deref(), Some("t1"));
+        assert_eq!((options.http, options.txqueuelen, options.ready_fd), (Some(8080), Some(5), Some(3)));
+        assert_eq!(options.addr, [Ipv4Addr::new(198, 51, 100, 7)]);
+        // Every flag is known to serde under the same name: a value of a type that no option has is an error about the
+        // type, not silence.
+        for key in known_keys() {
+            let error = Options::from_toml(&format!("{key} = {{ x = 1 }}"), "f").unwrap_err();
+            assert!(error.text.contains("invalid type"), "{key}: {}", error.text);
+        }
+    }
+
+    #[test]
+    fn a_wrong_file_says_where_and_what_else() {
+        let error = |text: &str| Options::from_toml(text, "f.toml").unwrap_err();
+        let unknown = error("htpp = 80");
+        assert_eq!(unknown.kind, Kind::Config);
+        assert_eq!(unknown.text, "f.toml: there is no setting \"htpp\"; did you mean \"http\"?");
+        assert!(error("tun_name = 1").text.contains("\"tun"));
+        assert!(error("http = \"x\"").text.contains("line 1"));
+        assert!(error("http = ").text.contains("line 1"));
+        assert_eq!(Options::from_file(Some(Path::new("/nonexistent/x"))).unwrap_err().kind, Kind::Config);
+    }
+
+    #[test]
+    fn what_is_given_goes_before_the_file() {
+        let file = || Options::from_toml("tun = \"file\"\nhttp = 1\necho = 2\naddr = [\"192.0.2.9\"]\n", "f").unwrap();
+        let given = Options { http: Some(8), addr: vec![Ipv4Addr::new(192, 0, 2, 7)], ..Options::default() };
+        let merged = given.or(file());
+        assert_eq!((merged.http, merged.echo, merged.tun.as_deref()), (Some(8), Some(2), Some("file")));
+        assert_eq!(merged.addr, [Ipv4Addr::new(192, 0, 2, 7)]);
+        let by_descriptor = Options { tun_fd: Some(5), ..Options::default() }.or(file());
+        assert_eq!((by_descriptor.tun, by_descriptor.tun_fd), (None, Some(5)));
+    }
+
+    #[test]
+    fn edits() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", "abc"), 0);
+    }
+}

@@ -1,0 +1,221 @@
+//! The daemon: a stack on a TUN, its services, and an orderly end.
+
+use super::control::{self, Control};
+use super::error::{Failure, Kind};
+use super::output;
+use super::packets::CaptureTap;
+use super::services::{self, Directories};
+use super::settings::{Capture, Offer, Settings};
+use super::ss;
+use super::tunnel::{self, Tunnel};
+use crate::device::impair::Impaired;
+use crate::device::{Device, tuntap::TunTap};
+use crate::net::Host;
+use crate::rng::Rng;
+use crate::runtime::{PACKET_TARGET, PacketLog, clock};
+use crate::sys::namespace::Entered;
+use crate::sys::tun;
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+/// Runs the daemon until a signal or the end of its device.
+pub(crate) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
+    let directories = Directories::open(settings)?;
+    let capture = settings.pcap.as_ref().map(CaptureTap::open).transpose()?;
+    // Namespaces are entered before any thread starts: the kernel insists.
+    let entered = tunnel::enter(&settings.netns)?;
+    let tunnel = tunnel::open(settings)?;
+    let name = tunnel.device.name().to_owned();
+    let text = Greeting { name: &name, tunnel: &tunnel, entered, settings }.lines();
+    let addrs = tunnel.addrs.clone();
+
+    let seed = settings.seed.map(Rng::seed_from);
+    let mut builder = Host::builder();
+    for addr in addrs {
+        builder = builder.address(addr);
+    }
+    if let Some(seed) = seed {
+        builder = builder.seed(seed);
+    }
+    if let Some(capture) = capture {
+        builder = builder.tap(capture);
+    }
+    if log::log_enabled!(target: PACKET_TARGET, log::Level::Trace) {
+        builder = builder.tap(PacketLog);
+    }
+    // From here on signals wait for us instead of ending the process.
+    let signals = Signals::new([SIGINT, SIGTERM, SIGUSR1]).map_err(Failure::because("signals"))?;
+    let device = impaired(tunnel.device, settings, seed.unwrap_or_else(|| Rng::seed_from(rand::random())));
+    let host = builder.start_shared(device).map_err(Failure::because("the stack"))?;
+    services::start(&host, &settings.offers, directories)?;
+    let control = offer_control(&host, &name);
+    let _pid = settings.pid.as_deref().map(PidFile::write).transpose()?;
+    if let Some(number) = settings.ready_fd {
+        tell_ready(number)?;
+    }
+    let print = if settings.pcap == Some(Capture::Stdout) { output::note } else { output::line };
+    for line in text {
+        print(&line);
+    }
+    wait(host, signals, settings, control)
+}
+
+fn impaired(device: TunTap, settings: &Settings, seed: [u8; 32]) -> Arc<dyn Device> {
+    match &settings.fault {
+        Some(fault) => Arc::new(Impaired::new(device, fault.clone(), fault.clone(), seed, clock::now())),
+        None => Arc::new(device),
+    }
+}
+
+fn offer_control(host: &Host, name: &str) -> Option<Control> {
+    let of_host = host.clone();
+    match Control::offer(&control::directory(), name, move || services::rows(&of_host, usize::MAX)) {
+        Ok(control) => {
+            log::info!("control socket {}", control.path().display());
+            Some(control)
+        }
+        Err(e) => {
+            log::warn!(
+                "`tunstack ss` will not find this daemon: no control socket in {}: {e}",
+                control::directory().display()
+            );
+            None
+        }
+    }
+}
+
+/// Waits for signals and for the host's end, whichever comes.
+fn wait(host: Host, mut signals: Signals, settings: &Settings, control: Option<Control>) -> Result<ExitCode, Failure> {
+    let (ended, end) = mpsc::channel();
+    let watched = host.clone();
+    let handle = signals.handle();
+    thread::Builder::new()
+        .name("end".into())
+        .spawn(move || {
+            let _ = ended.send(watched.wait_closed());
+            handle.close();
+        })
+        .map_err(Failure::because("a thread"))?;
+
+    let mut stopping = None;
+    for signal in signals.forever() {
+        match (signal, &stopping) {
+            (SIGUSR1, _) => output::note(ss::table(&services::rows(&host, usize::MAX), true).trim_end()),
+            (_, Some(_)) => {
+                // The second request to end is the last word; only what others would stumble over is put away.
+                drop(control);
+                std::process::exit(128 + signal);
+            }
+            (_, None) => {
+                output::note(&format!(
+                    "ending: connections have {:?} to finish; once more to end at once",
+                    settings.grace
+                ));
+                let (host, grace) = (host.clone(), settings.grace);
+                let stop = thread::Builder::new().name("shutdown".into()).spawn(move || host.shutdown(grace));
+                stopping = Some(stop.map_err(Failure::because("a thread"))?);
+            }
+        }
+    }
+    if let Some(stop) = stopping {
+        let _ = stop.join();
+    }
+    match end.recv() {
+        Ok(Ok(())) => Ok(ExitCode::SUCCESS),
+        Ok(Err(e)) => Err(Failure::new(Kind::Failure, format!("the stack has ended: {e}"))),
+        Err(mpsc::RecvError) => Err(Failure::new(Kind::Failure, "the stack has ended in an unknown way")),
+    }
+}
+
+/// Tells whoever started us that everything is up, as slirp4netns does.
+fn tell_ready(number: i32) -> Result<(), Failure> {
+    let fd = tun::handed_in(number).map_err(|e| Failure::usage(format!("--ready-fd {number}: {e}")))?;
+    File::from(fd).write_all(b"1").map_err(Failure::because(format!("--ready-fd {number}")))
+}
+
+/// A file with our process id, for as long as we run.
+struct PidFile(PathBuf);
+
+impl PidFile {
+    fn write(path: &Path) -> Result<PidFile, Failure> {
+        fs::write(path, format!("{}\n", std::process::id()))
+            .map_err(|e: io::Error| Failure::environment(format!("--pid {}: {e}", path.display())))?;
+        Ok(PidFile(path.to_owned()))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// The five lines that the daemon begins with.
+struct Greeting<'a> {
+    name: &'a str,
+    tunnel: &'a Tunnel,
+    entered: Option<Entered>,
+    settings: &'a Settings,
+}
+
+impl Greeting<'_> {
+    fn lines(&self) -> [String; 5] {
+        let Greeting { name, settings, .. } = self;
+        let addr = self.tunnel.addr();
+        let addrs: Vec<String> = self.tunnel.addrs.iter().map(|cidr| cidr.addr.to_string()).collect();
+        let host = self.tunnel.host.map_or("set by somebody else".into(), |host| host.to_string());
+        let offers: Vec<String> = settings
+            .offers
+            .iter()
+            .map(|offer| {
+                let (service, port) = offer.name();
+                format!("{service} on {addr}:{port}")
+            })
+            .collect();
+        let bare =
+            if settings.bare { " (no service was named: a page about this stack; see serve --help)" } else { "" };
+        let inside = match self.entered {
+            None => String::new(),
+            Some(Entered::Network) => format!("nsenter -n -t {} ", std::process::id()),
+            Some(Entered::UserAndNetwork) => format!("nsenter --preserve-credentials -U -n -t {} ", std::process::id()),
+        };
+        let shark = match self.entered {
+            None => format!("wireshark -k -i {name}"),
+            Some(_) => format!("{inside}tcpdump -i {name}, or serve --pcap FILE"),
+        };
+        [
+            format!("{name} up: host {host}, stack {}", addrs.join(", ")),
+            format!("{}{bare}", offers.join(", ")),
+            format!("try: {inside}{}", suggestion(settings.offers[0], &addr.to_string())),
+            "this stack is not the kernel: its ports are in `tunstack ss -a`, not in `ss`".into(),
+            format!("capture: {shark}"),
+        ]
+    }
+}
+
+fn suggestion(offer: Offer, addr: &str) -> String {
+    match offer {
+        Offer::Http(80) => format!("curl http://{addr}/"),
+        Offer::Http(port) => format!("curl http://{addr}:{port}/"),
+        Offer::Chargen(port) => format!("nc {addr} {port} | head"),
+        other => format!("nc {addr} {}", other.name().1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggestions_name_the_port_where_it_matters() {
+        assert_eq!(suggestion(Offer::Http(80), "192.0.2.2"), "curl http://192.0.2.2/");
+        assert_eq!(suggestion(Offer::Http(8080), "192.0.2.2"), "curl http://192.0.2.2:8080/");
+        assert_eq!(suggestion(Offer::Echo(7), "192.0.2.2"), "nc 192.0.2.2 7");
+    }
+}

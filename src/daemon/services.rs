@@ -1,0 +1,100 @@
+//! Starts what was asked for on a running host.
+
+use super::error::Failure;
+use super::settings::{Offer, Settings};
+use super::ss::Row;
+use crate::apps::http::{Http, Root, Site};
+use crate::apps::service::{Limits, Service, spawn_tcp, spawn_udp};
+use crate::apps::{chargen, daytime, discard, echo, hello, http};
+use crate::net::Host;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::Path;
+
+/// Connections that the page about this stack shows.
+const MAX_SHOWN: usize = 500;
+
+/// Directories that HTTP serves and fills, opened before anything else so that a mistake ends the start.
+#[derive(Default)]
+pub(crate) struct Directories {
+    dir: Option<Root>,
+    spool: Option<Root>,
+}
+
+impl Directories {
+    /// Opens those that `settings` name.
+    pub(crate) fn open(settings: &Settings) -> Result<Directories, Failure> {
+        let open = |flag: &str, path: &Path| {
+            Root::open(path).map_err(|e| Failure::environment(format!("{flag} {}: {e}", path.display())))
+        };
+        Ok(Directories {
+            dir: settings.dir.as_deref().map(|path| open("--dir", path)).transpose()?,
+            spool: settings.spool.as_deref().map(|path| open("--spool", path)).transpose()?,
+        })
+    }
+}
+
+/// Starts `offers` on all addresses of `host`.
+pub(crate) fn start(host: &Host, offers: &[Offer], mut directories: Directories) -> Result<(), Failure> {
+    for offer in offers {
+        match *offer {
+            Offer::Http(port) => tcp(host, "http", port, Http::new(site(host, std::mem::take(&mut directories))))?,
+            Offer::Echo(port) => {
+                tcp(host, "echo", port, echo::Echo)?;
+                udp(host, "echo", port, echo::answer)?;
+            }
+            Offer::Discard(port) => {
+                tcp(host, "discard", port, discard::Discard)?;
+                udp(host, "discard", port, discard::answer)?;
+            }
+            Offer::Chargen(port) => tcp(host, "chargen", port, chargen::Chargen)?,
+            Offer::Daytime(port) => {
+                tcp(host, "daytime", port, daytime::Daytime)?;
+                udp(host, "daytime", port, daytime::answer)?;
+            }
+            Offer::Hello(port) => {
+                tcp(host, "hello", port, hello::Hello)?;
+                udp(host, "hello", port, hello::answer)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Files if there is a directory, else the page about this stack.
+fn site(host: &Host, directories: Directories) -> Site {
+    let about = || {
+        let host = host.clone();
+        Site::about(move || serde_json::to_vec(&rows(&host, MAX_SHOWN)).unwrap_or_default())
+    };
+    let site = if directories.dir.is_some() { Site::default() } else { about() };
+    Site { dir: directories.dir, spool: directories.spool, ..site }
+}
+
+/// At most `max` of the host's connections.
+pub(crate) fn rows(host: &Host, max: usize) -> Vec<Row> {
+    host.snapshot().iter().take(max).map(Row::from).collect()
+}
+
+pub(crate) fn tcp(host: &Host, name: &'static str, port: u16, service: impl Service) -> Result<(), Failure> {
+    let listener =
+        host.listen(everywhere(port)).map_err(|e| Failure::because(format!("{name} on TCP port {port}"))(e))?;
+    // HTTP has its own, shorter patience between requests.
+    let idle = if name == "http" { http::IDLE } else { Limits::default().idle };
+    let limits = Limits { idle, ..Limits::default() };
+    spawn_tcp(name, listener, limits, service).map(drop).map_err(Failure::because(name))
+}
+
+fn udp(
+    host: &Host,
+    name: &'static str,
+    port: u16,
+    answer: impl FnMut(&[u8]) -> Option<Vec<u8>> + Send + 'static,
+) -> Result<(), Failure> {
+    let socket =
+        host.bind_udp(everywhere(port)).map_err(|e| Failure::because(format!("{name} on UDP port {port}"))(e))?;
+    spawn_udp(name, socket, answer).map(drop).map_err(Failure::because(name))
+}
+
+fn everywhere(port: u16) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port)
+}

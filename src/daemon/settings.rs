@@ -1,0 +1,355 @@
+//! Options with their defaults filled in and their contradictions found.
+
+use super::error::Failure;
+use super::options::Options;
+use crate::apps::http;
+use crate::device::impair::Impairment;
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The smallest MTU that IPv4 allows a link (RFC 791), and the largest that a packet's length field allows.
+const MTU: std::ops::RangeInclusive<u32> = 68..=65_535;
+
+/// An address with the length of its prefix, as `ip` writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Prefixed {
+    /// The address.
+    pub(crate) addr: Ipv4Addr,
+    /// The length of the prefix, 1 to 30.
+    pub(crate) prefix: u8,
+}
+
+impl Prefixed {
+    fn mask(self) -> u32 {
+        u32::MAX << (32 - u32::from(self.prefix))
+    }
+
+    /// The network's address.
+    pub(crate) fn network(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.addr.to_bits() & self.mask())
+    }
+
+    /// Whether `addr` may be a host's in this network: neither the network's own nor the broadcast address.
+    pub(crate) fn holds(self, addr: Ipv4Addr) -> bool {
+        let bits = addr.to_bits();
+        bits & self.mask() == self.network().to_bits() && bits & !self.mask() != 0 && bits | self.mask() != u32::MAX
+    }
+
+    /// The first host of the network after `self`, or else before it, that is none of `taken`.
+    pub(crate) fn neighbour(self, taken: &[Ipv4Addr]) -> Option<Ipv4Addr> {
+        let after = (self.addr.to_bits().saturating_add(1)..).take(taken.len() + 1);
+        let before = (0..self.addr.to_bits()).rev().take(taken.len() + 1);
+        after.chain(before).map(Ipv4Addr::from_bits).find(|addr| self.holds(*addr) && !taken.contains(addr))
+    }
+}
+
+impl fmt::Display for Prefixed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.addr, self.prefix)
+    }
+}
+
+impl FromStr for Prefixed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("\"{text}\" is not an IPv4 address with its prefix, such as 192.0.2.1/24");
+        let (addr, prefix) = text.split_once('/').ok_or_else(wrong)?;
+        let prefixed =
+            Prefixed { addr: addr.parse().map_err(|_| wrong())?, prefix: prefix.parse().map_err(|_| wrong())? };
+        if !(1..=30).contains(&prefixed.prefix) {
+            return Err(format!("the prefix of {text} must have 1 to 30 bits: the network needs room for two hosts"));
+        }
+        if !prefixed.holds(prefixed.addr) {
+            return Err(format!("{text} is the address of the network or of all its hosts, not of one host"));
+        }
+        Ok(prefixed)
+    }
+}
+
+/// Where packets come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// The TUN interface of this name, made or attached to.
+    Tun(String),
+    /// An open descriptor of a TUN queue.
+    Descriptor(i32),
+}
+
+/// The network namespace to be in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Netns {
+    /// The one we are in.
+    Own,
+    /// A new one.
+    New,
+    /// The one with this path.
+    At(PathBuf),
+}
+
+/// Where a capture goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Capture {
+    /// To the standard output; what else is printed then goes to the standard error.
+    Stdout,
+    /// To a file.
+    File(PathBuf),
+}
+
+/// A service and its port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// HTTP.
+    Http(u16),
+    /// Echo, TCP and UDP.
+    Echo(u16),
+    /// Discard, TCP and UDP.
+    Discard(u16),
+    /// Characters, TCP.
+    Chargen(u16),
+    /// The time, TCP and UDP.
+    Daytime(u16),
+    /// The tutorials' greeter, TCP and UDP.
+    Hello(u16),
+}
+
+impl Offer {
+    /// Its name and port.
+    pub(crate) fn name(self) -> (&'static str, u16) {
+        match self {
+            Offer::Http(port) => ("http", port),
+            Offer::Echo(port) => ("echo", port),
+            Offer::Discard(port) => ("discard", port),
+            Offer::Chargen(port) => ("chargen", port),
+            Offer::Daytime(port) => ("daytime", port),
+            Offer::Hello(port) => ("hello", port),
+        }
+    }
+}
+
+/// All that `serve` needs to know.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Settings {
+    /// Where packets come from.
+    pub(crate) link: Link,
+    /// The kernel's address, if one was asked for.
+    pub(crate) host: Option<Prefixed>,
+    /// The stack's addresses, if any were asked for.
+    pub(crate) addrs: Vec<Ipv4Addr>,
+    /// The largest packet in bytes.
+    pub(crate) mtu: u32,
+    /// Packets that may wait in the kernel's queue to us.
+    pub(crate) txqueuelen: u32,
+    /// The network namespace to be in.
+    pub(crate) netns: Netns,
+    /// The services, at least one.
+    pub(crate) offers: Vec<Offer>,
+    /// Whether no service was asked for, so that HTTP is the default.
+    pub(crate) bare: bool,
+    /// The directory that HTTP serves.
+    pub(crate) dir: Option<PathBuf>,
+    /// The directory that HTTP stores in.
+    pub(crate) spool: Option<PathBuf>,
+    /// Where packets are written.
+    pub(crate) pcap: Option<Capture>,
+    /// How the link is spoilt.
+    pub(crate) fault: Option<Impairment>,
+    /// Where random choices come from, if they are to be repeatable.
+    pub(crate) seed: Option<u64>,
+    /// Where the process id is written.
+    pub(crate) pid: Option<PathBuf>,
+    /// Who is told that everything is up.
+    pub(crate) ready_fd: Option<i32>,
+    /// How long connections get at the end.
+    pub(crate) grace: Duration,
+}
+
+impl TryFrom<Options> for Settings {
+    type Error = Failure;
+
+    fn try_from(options: Options) -> Result<Settings, Failure> {
+        let usage = |flag: &'static str| move |e: String| Failure::usage(format!("--{flag}: {e}"));
+        if let Some(queues) = options.queues
+            && queues != 1
+        {
+            return Err(Failure::usage(format!("--queues {queues}: only 1 is built so far")));
+        }
+        let mtu = options.mtu.unwrap_or(1500);
+        if !MTU.contains(&mtu) {
+            return Err(Failure::usage(format!("--mtu {mtu}: it must be {} to {}", MTU.start(), MTU.end())));
+        }
+        let host: Option<Prefixed> = options.host.as_deref().map(str::parse).transpose().map_err(usage("host"))?;
+        for addr in &options.addr {
+            if host.is_some_and(|host| host.addr == *addr) {
+                return Err(Failure::usage(format!("--addr {addr}: this is the kernel's own address (--host)")));
+            }
+            if host.is_some_and(|host| !host.holds(*addr)) || addr.is_loopback() || addr.is_multicast() {
+                return Err(Failure::usage(format!("--addr {addr}: no host of the network can have this address")));
+            }
+        }
+        if options.tun_fd.is_some() && options.addr.is_empty() {
+            return Err(Failure::usage("--tun-fd needs --addr: whoever made the interface knows the addresses"));
+        }
+        let offers = offers(&options);
+        let bare = offers.is_empty();
+        let offers = if bare { vec![Offer::Http(http::PORT)] } else { offers };
+        if !offers.iter().any(|offer| matches!(offer, Offer::Http(_)))
+            && (options.dir.is_some() || options.spool.is_some())
+        {
+            return Err(Failure::usage("--dir and --spool are for --http"));
+        }
+        refuse_shared_ports(&offers)?;
+        Ok(Settings {
+            link: options.tun_fd.map_or_else(|| Link::Tun(options.tun.unwrap_or("tun0".into())), Link::Descriptor),
+            host,
+            addrs: options.addr,
+            mtu,
+            txqueuelen: options.txqueuelen.unwrap_or(10_000),
+            netns: match options.netns.as_deref() {
+                None | Some("self") => Netns::Own,
+                Some("new") => Netns::New,
+                Some(path) => Netns::At(path.into()),
+            },
+            offers,
+            bare,
+            dir: options.dir,
+            spool: options.spool,
+            pcap: options.pcap.map(|path| if path.as_os_str() == "-" { Capture::Stdout } else { Capture::File(path) }),
+            fault: options.fault.map(|spec| impairment(&spec)).transpose().map_err(usage("fault"))?,
+            seed: options.seed,
+            pid: options.pid,
+            ready_fd: options.ready_fd,
+            grace: options.grace.as_deref().map_or(Ok(Duration::from_secs(2)), duration).map_err(usage("grace"))?,
+        })
+    }
+}
+
+fn offers(options: &Options) -> Vec<Offer> {
+    // A directory to serve or to fill asks for the server too.
+    let http = options.http.or((options.dir.is_some() || options.spool.is_some()).then_some(http::PORT));
+    let others_asked =
+        [options.echo, options.discard, options.chargen, options.daytime, options.hello].iter().any(Option::is_some);
+    let http = if others_asked { options.http } else { http };
+    [
+        http.map(Offer::Http),
+        options.echo.map(Offer::Echo),
+        options.discard.map(Offer::Discard),
+        options.chargen.map(Offer::Chargen),
+        options.daytime.map(Offer::Daytime),
+        options.hello.map(Offer::Hello),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn refuse_shared_ports(offers: &[Offer]) -> Result<(), Failure> {
+    for (i, one) in offers.iter().enumerate() {
+        let (name, port) = one.name();
+        if port == 0 {
+            return Err(Failure::usage(format!("--{name} 0: a service needs a port that clients know")));
+        }
+        if let Some((other, _)) = offers[..i].iter().map(|o| o.name()).find(|(_, p)| *p == port) {
+            return Err(Failure::usage(format!("--{other} and --{name} both want port {port}")));
+        }
+    }
+    Ok(())
+}
+
+/// A link's faults from a text such as `loss=5%,delay=20ms`.
+pub(crate) fn impairment(spec: &str) -> Result<Impairment, String> {
+    spec.parse().map_err(|e: crate::device::impair::SpecError| e.to_string())
+}
+
+/// A time from a text such as `2s`, `20ms` or `1.5s`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let end = text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let scale = match unit {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("\"{text}\" is not a time such as 2s or 20ms")),
+    };
+    let seconds = number
+        .trim()
+        .parse::<f64>()
+        .map(|n| n * scale)
+        .map_err(|_| format!("\"{text}\" is not a time such as 2s or 20ms"))?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| format!("\"{text}\" is not a time that can be waited for"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(options: Options) -> Result<Settings, String> {
+        Settings::try_from(options).map_err(|failure| failure.text)
+    }
+
+    #[test]
+    fn defaults() {
+        let bare = settings(Options::default()).unwrap();
+        assert_eq!(bare.link, Link::Tun("tun0".into()));
+        assert_eq!((bare.mtu, bare.txqueuelen, bare.grace), (1500, 10_000, Duration::from_secs(2)));
+        assert_eq!((bare.offers, bare.bare), (vec![Offer::Http(80)], true));
+        let echo = settings(Options { echo: Some(7), ..Options::default() }).unwrap();
+        assert_eq!((echo.offers, echo.bare), (vec![Offer::Echo(7)], false));
+        let dir = settings(Options { dir: Some("/".into()), ..Options::default() }).unwrap();
+        assert_eq!((dir.offers, dir.bare), (vec![Offer::Http(80)], false));
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let addr = |text: &str| text.parse().unwrap();
+        for (options, text) in [
+            (Options { queues: Some(2), ..Options::default() }, "--queues 2"),
+            (Options { mtu: Some(67), ..Options::default() }, "--mtu 67"),
+            (Options { host: Some("192.0.2.1".into()), ..Options::default() }, "such as 192.0.2.1/24"),
+            (Options { host: Some("192.0.2.0/24".into()), ..Options::default() }, "not of one host"),
+            (Options { host: Some("192.0.2.1/31".into()), ..Options::default() }, "1 to 30 bits"),
+            (
+                Options { host: Some("192.0.2.1/24".into()), addr: vec![addr("192.0.2.1")], ..Options::default() },
+                "kernel's own",
+            ),
+            (
+                Options { host: Some("192.0.2.1/24".into()), addr: vec![addr("198.51.100.2")], ..Options::default() },
+                "no host of the network",
+            ),
+            (Options { tun_fd: Some(3), ..Options::default() }, "--tun-fd needs --addr"),
+            (Options { echo: Some(7), hello: Some(7), ..Options::default() }, "--echo and --hello both want port 7"),
+            (Options { http: Some(0), ..Options::default() }, "--http 0"),
+            (Options { echo: Some(7), dir: Some("/".into()), ..Options::default() }, "are for --http"),
+            (Options { fault: Some("loss=200%".into()), ..Options::default() }, "--fault: "),
+            (Options { grace: Some("soon".into()), ..Options::default() }, "--grace: "),
+        ] {
+            let error = settings(options).unwrap_err();
+            assert!(error.contains(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn neighbours() {
+        let host: Prefixed = "192.0.2.1/24".parse().unwrap();
+        assert_eq!(host.neighbour(&[]), Some(Ipv4Addr::new(192, 0, 2, 2)));
+        assert_eq!(host.neighbour(&[Ipv4Addr::new(192, 0, 2, 2)]), Some(Ipv4Addr::new(192, 0, 2, 3)));
+        let last: Prefixed = "10.0.0.2/30".parse().unwrap();
+        assert_eq!(last.neighbour(&[]), Some(Ipv4Addr::new(10, 0, 0, 1)));
+        assert_eq!(last.neighbour(&[Ipv4Addr::new(10, 0, 0, 1)]), None);
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("20ms"), Ok(Duration::from_millis(20)));
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("2min"), Ok(Duration::from_secs(120)));
+        for wrong in ["", "5", "s", "-1s", "1e999s", "5 parsecs", "nans"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Live connections, as ss(8) shows the kernel's: which to show, and how.
+
+use super::error::Failure;
+use crate::stack::TcpInfo;
+use crate::tcp::state::State;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+/// One connection or listener, as it crosses the control socket. Sizes are in bytes, times in microseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Row {
+    /// The state in the RFC's spelling.
+    pub(crate) state: String,
+    /// Our end.
+    pub(crate) local: SocketAddr,
+    /// The peer's end; unspecified for a listener.
+    pub(crate) remote: SocketAddr,
+    /// Received bytes not read; for a listener, connections to be accepted.
+    pub(crate) recv_queue: usize,
+    /// Bytes not acknowledged; for a listener, its backlog.
+    pub(crate) send_queue: usize,
+    /// Effective send MSS.
+    pub(crate) mss: usize,
+    /// Congestion window.
+    pub(crate) cwnd: u32,
+    /// Slow-start threshold; none before the first loss.
+    pub(crate) ssthresh: Option<u32>,
+    /// Bytes in flight.
+    pub(crate) in_flight: u32,
+    /// The peer's window.
+    pub(crate) snd_wnd: u32,
+    /// Our window.
+    pub(crate) rcv_wnd: u32,
+    /// Smoothed round-trip time.
+    pub(crate) srtt_us: Option<u64>,
+    /// Its variation.
+    pub(crate) rttvar_us: u64,
+    /// Retransmission time-out.
+    pub(crate) rto_us: u64,
+    /// Segments sent again.
+    pub(crate) retransmits: u64,
+    /// Time-outs in a row, now.
+    pub(crate) backoff: u32,
+    /// Bytes acknowledged by the peer.
+    pub(crate) bytes_acked: u64,
+    /// Bytes received in order.
+    pub(crate) bytes_received: u64,
+    /// Memory pinned by its buffers.
+    pub(crate) memory: usize,
+    /// Window scales, for sending and receiving.
+    pub(crate) window_scale: Option<(u8, u8)>,
+    /// Whether time stamps are in use.
+    pub(crate) timestamps: bool,
+    /// Whether SACK is in use.
+    pub(crate) sack: bool,
+    /// Whether the application has closed it.
+    pub(crate) orphan: bool,
+}
+
+impl From<&TcpInfo> for Row {
+    fn from(info: &TcpInfo) -> Row {
+        let micros = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
+        Row {
+            state: info.state.to_string(),
+            local: info.local,
+            remote: info.remote,
+            recv_queue: info.recv_queue,
+            send_queue: info.send_queue,
+            mss: info.mss,
+            cwnd: info.cwnd,
+            ssthresh: (info.ssthresh != u32::MAX).then_some(info.ssthresh),
+            in_flight: info.in_flight,
+            snd_wnd: info.snd_wnd,
+            rcv_wnd: info.rcv_wnd,
+            srtt_us: info.srtt.map(micros),
+            rttvar_us: micros(info.rttvar),
+            rto_us: micros(info.rto),
+            retransmits: info.retransmits,
+            backoff: info.backoff,
+            bytes_acked: info.bytes_acked,
+            bytes_received: info.bytes_received,
+            memory: info.memory,
+            window_scale: info.window_scale,
+            timestamps: info.timestamps,
+            sack: info.sack,
+            orphan: info.orphan,
+        }
+    }
+}
+
+/// The states with ss's names for them, in filters and in the table.
+const STATES: [(State, &str, &str); 11] = [
+    (State::Established, "established", "ESTAB"),
+    (State::SynSent, "syn-sent", "SYN-SENT"),
+    (State::SynReceived, "syn-recv", "SYN-RECV"),
+    (State::FinWait1, "fin-wait-1", "FIN-WAIT-1"),
+    (State::FinWait2, "fin-wait-2", "FIN-WAIT-2"),
+    (State::TimeWait, "time-wait", "TIME-WAIT"),
+    (State::Closed, "closed", "UNCONN"),
+    (State::CloseWait, "close-wait", "CLOSE-WAIT"),
+    (State::LastAck, "last-ack", "LAST-ACK"),
+    (State::Listen, "listening", "LISTEN"),
+    (State::Closing, "closing", "CLOSING"),
+];
+
+/// Which states to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Filter(Vec<State>);
+
+impl Filter {
+    /// The filter that ss(8) makes of `-l`, `-a` and its state words: `state` may stand before each; `all`,
+    /// `connected`, `synchronized`, `bucket` and `big` stand for several.
+    ///
+    /// # Errors
+    /// Of kind `Usage`, for a word that names no state.
+    pub(crate) fn new(listening: bool, all: bool, words: &[String]) -> Result<Filter, Failure> {
+        let mut states = Vec::new();
+        for word in words.iter().filter(|word| *word != "state") {
+            let word = word.to_ascii_lowercase();
+            states.extend(STATES.iter().filter(|entry| matches(&word, entry)).map(|entry| entry.0));
+            if !STATES.iter().any(|entry| matches(&word, entry)) {
+                let known: Vec<&str> = STATES.iter().map(|entry| entry.1).collect();
+                return Err(Failure::usage(format!(
+                    "no state is called \"{word}\"; there are {}, all, connected, synchronized, bucket and big",
+                    known.join(", ")
+                )));
+            }
+        }
+        if !states.is_empty() {
+            return Ok(Filter(states));
+        }
+        let hidden: &[State] = match (all, listening) {
+            (true, _) => &[],
+            (false, true) => return Ok(Filter(vec![State::Listen])),
+            (false, false) => &[State::Listen, State::Closed, State::TimeWait, State::SynReceived],
+        };
+        Ok(Filter(STATES.iter().map(|entry| entry.0).filter(|state| !hidden.contains(state)).collect()))
+    }
+
+    /// Whether to show `row`.
+    pub(crate) fn shows(&self, row: &Row) -> bool {
+        self.0.iter().any(|state| state.to_string() == row.state)
+    }
+}
+
+fn matches(word: &str, &(state, name, short): &(State, &str, &str)) -> bool {
+    let bucket = matches!(state, State::TimeWait | State::SynReceived);
+    let connected = !matches!(state, State::Listen | State::Closed);
+    match word {
+        "all" => true,
+        "connected" => connected,
+        "synchronized" => connected && state != State::SynSent,
+        "bucket" => bucket,
+        "big" => !bucket,
+        _ => word == name || word.eq_ignore_ascii_case(short) || word.eq_ignore_ascii_case(&state.to_string()),
+    }
+}
+
+/// The table, with a line of numbers below each connection if `info`.
+pub(crate) fn table(rows: &[Row], info: bool) -> String {
+    let ends: Vec<(String, String)> = rows.iter().map(|row| (end(row.local), end(row.remote))).collect();
+    let width = |of: fn(&(String, String)) -> &String, head: &str| {
+        ends.iter().map(|e| of(e).len()).chain([head.len()]).max().unwrap_or(0)
+    };
+    let (local, remote) = ("Local Address:Port", "Peer Address:Port");
+    let (local_width, remote_width) = (width(|e| &e.0, local), width(|e| &e.1, remote));
+    let mut out =
+        format!("{:<11} {:>7} {:>7} {local:>local_width$} {remote:>remote_width$}\n", "State", "Recv-Q", "Send-Q");
+    for (row, (local, remote)) in rows.iter().zip(&ends) {
+        let _ = writeln!(
+            out,
+            "{:<11} {:>7} {:>7} {local:>local_width$} {remote:>remote_width$}",
+            short(&row.state),
+            row.recv_queue,
+            row.send_queue,
+        );
+        if info && row.state != State::Listen.to_string() {
+            let _ = writeln!(out, "\t {}", numbers(row));
+        }
+    }
+    out
+}
+
+fn short(state: &str) -> &str {
+    STATES.iter().find(|entry| entry.0.to_string() == state).map_or(state, |entry| entry.2)
+}
+
+/// An address and port in ss's way: `*` for a port that stands for all.
+fn end(addr: SocketAddr) -> String {
+    let port = if addr.port() == 0 { "*".into() } else { addr.port().to_string() };
+    match addr {
+        SocketAddr::V4(v4) if *v4.ip() == Ipv4Addr::UNSPECIFIED => format!("0.0.0.0:{port}"),
+        SocketAddr::V6(v6) if *v6.ip() == Ipv6Addr::UNSPECIFIED => format!("[::]:{port}"),
+        SocketAddr::V4(v4) => format!("{}:{port}", v4.ip()),
+        SocketAddr::V6(v6) => format!("[{}]:{port}", v6.ip()),
+    }
+}
+
+/// What `ss -i` tells of a connection, in its words; windows in segments as there.
+fn numbers(row: &Row) -> String {
+    let millis = |us: u64| us as f64 / 1000.0;
+    let segments = |bytes: u32| bytes as usize / row.mss.max(1);
+    let mut out = String::new();
+    if row.timestamps {
+        out.push_str("ts ");
+    }
+    if row.sack {
+        out.push_str("sack ");
+    }
+    if let Some((send, receive)) = row.window_scale {
+        let _ = write!(out, "wscale:{send},{receive} ");
+    }
+    let _ = write!(out, "rto:{}", millis(row.rto_us));
+    if row.backoff > 0 {
+        let _ = write!(out, " backoff:{}", row.backoff);
+    }
+    if let Some(srtt) = row.srtt_us {
+        let _ = write!(out, " rtt:{}/{}", millis(srtt), millis(row.rttvar_us));
+    }
+    let _ = write!(out, " mss:{} cwnd:{}", row.mss, segments(row.cwnd));
+    if let Some(ssthresh) = row.ssthresh {
+        let _ = write!(out, " ssthresh:{}", segments(ssthresh));
+    }
+    let _ = write!(
+        out,
+        " bytes_acked:{} bytes_received:{} unacked:{} retrans:{} snd_wnd:{} rcv_wnd:{} mem:{}",
+        row.bytes_acked, row.bytes_received, row.in_flight, row.retransmits, row.snd_wnd, row.rcv_wnd, row.memory
+    );
+    if row.orphan {
+        out.push_str(" orphan");
+    }
+    out
+}
+
+#[cfg(test)]
+pub(super) fn sample(state: State) -> Row {
+    Row::from(&TcpInfo {
+        state,
+        local: "192.0.2.2:80".parse().expect("an address"),
+        remote: "192.0.2.1:53530".parse().expect("an address"),
+        recv_queue: 0,
+        send_queue: 2896,
+        mss: 1448,
+        cwnd: 14480,
+        ssthresh: u32::MAX,
+        in_flight: 2896,
+        snd_wnd: 64_256,
+        rcv_wnd: 65_535,
+        srtt: Some(Duration::from_micros(3500)),
+        rttvar: Duration::from_micros(1250),
+        rto: Duration::from_millis(204),
+        retransmits: 2,
+        backoff: 0,
+        bytes_acked: 1000,
+        bytes_received: 78,
+        memory: 4096,
+        window_scale: Some((7, 3)),
+        timestamps: true,
+        sack: true,
+        orphan: false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_ss_s() {
+        let mut listener = sample(State::Listen);
+        listener.local = "0.0.0.0:80".parse().unwrap();
+        listener.remote = "0.0.0.0:0".parse().unwrap();
+        (listener.recv_queue, listener.send_queue) = (0, 128);
+        let expected = "\
+State        Recv-Q  Send-Q Local Address:Port Peer Address:Port
+LISTEN            0     128         0.0.0.0:80         0.0.0.0:*
+ESTAB             0    2896       192.0.2.2:80   192.0.2.1:53530
+\t ts sack wscale:7,3 rto:204 rtt:3.5/1.25 mss:1448 cwnd:10 bytes_acked:1000 bytes_received:78 unacked:2896 retrans:2 snd_wnd:64256 rcv_wnd:65535 mem:4096
+";
+        assert_eq!(table(&[listener, sample(State::Established)], true), expected);
+        assert_eq!(table(&[sample(State::Established)], false).lines().count(), 2);
+    }
+
+    #[test]
+    fn filters() {
+        let shown = |listening, all, words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|w| w.to_string()).collect();
+            let filter = Filter::new(listening, all, &words).unwrap();
+            STATES.iter().filter(|entry| filter.shows(&sample(entry.0))).map(|entry| entry.1).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(true, false, &[]), ["listening"]);
+        assert_eq!(shown(false, true, &[]).len(), 11);
+        assert_eq!(shown(false, false, &[]).len(), 7);
+        assert_eq!(shown(false, false, &["state", "established"]), ["established"]);
+        assert_eq!(shown(false, false, &["ESTAB", "syn-sent"]), ["established", "syn-sent"]);
+        assert_eq!(shown(false, false, &["bucket"]), ["syn-recv", "time-wait"]);
+        assert_eq!(shown(false, false, &["synchronized"]).len(), 8);
+        assert!(Filter::new(false, false, &["establisht".into()]).unwrap_err().text.contains("establisht"));
+    }
+
+    #[test]
+    fn rows_survive_the_socket() {
+        let row = sample(State::FinWait2);
+        let line = serde_json::to_string(&row).unwrap();
+        assert_eq!(serde_json::from_str::<Row>(&line).unwrap(), row);
+        assert!(line.contains("\"ssthresh\":null"), "{line}");
+    }
+}

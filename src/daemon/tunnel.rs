@@ -1,0 +1,260 @@
+//! The link to the kernel: a namespace to be in, a TUN in it, and addresses on both of its ends. And where one of them
+//! cannot be had: why, and the way out.
+
+use super::error::Failure;
+use super::netif::{self, DOCUMENTATION, NetifError, Netlink, Outcome};
+use super::settings::{Link, Netns, Prefixed, Settings};
+use crate::device::tuntap::TunTap;
+use crate::stack::Cidr;
+use crate::sys::namespace::{self, Entered, Identity, NamespaceError};
+use crate::sys::tun::{self, TunError};
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Processes that are looked at to find who holds an interface.
+const MAX_PROCESSES: usize = 100_000;
+
+/// A link that is up.
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    /// Our end of it.
+    pub(crate) device: TunTap,
+    /// The kernel's address, if it is known.
+    pub(crate) host: Option<Prefixed>,
+    /// The stack's addresses.
+    pub(crate) addrs: Vec<Cidr>,
+}
+
+impl Tunnel {
+    /// The stack's first address.
+    pub(crate) fn addr(&self) -> IpAddr {
+        self.addrs[0].addr
+    }
+}
+
+/// Enters the namespace that `netns` names. Call it before any thread starts.
+pub(crate) fn enter(netns: &Netns) -> Result<Option<Entered>, Failure> {
+    match netns {
+        Netns::Own => Ok(None),
+        Netns::At(path) => namespace::join(path).map(|()| None).map_err(|e| namespace_failure(&e)),
+        Netns::New => enter_private(Identity::Same).map(Some),
+    }
+}
+
+/// Enters a new network namespace as `identity`, and sets its loopback interface up. Call it before any thread starts.
+pub(crate) fn enter_private(identity: Identity) -> Result<Entered, Failure> {
+    let entered = namespace::enter_private(identity).map_err(|e| namespace_failure(&e))?;
+    Netlink::open().and_then(|mut netlink| netlink.loopback_up()).map_err(|e| netif_failure("lo", &e))?;
+    Ok(entered)
+}
+
+/// Opens the link that `settings` ask for and sets its kernel's end up.
+pub(crate) fn open(settings: &Settings) -> Result<Tunnel, Failure> {
+    match &settings.link {
+        Link::Tun(name) => open_named(name, settings),
+        Link::Descriptor(number) => {
+            let device = tun::handed_in(*number)
+                .and_then(|fd| TunTap::from_fd(fd, settings.mtu as usize))
+                .map_err(|e| tun_failure(&e))?;
+            let prefix = settings.host.map_or(24, |host| host.prefix);
+            Ok(Tunnel { device, host: settings.host, addrs: with_prefix(&settings.addrs, prefix) })
+        }
+    }
+}
+
+fn open_named(name: &str, settings: &Settings) -> Result<Tunnel, Failure> {
+    let mut netlink = Netlink::open().map_err(|e| netif_failure(name, &e))?;
+    let host = match existing(&mut netlink, name) {
+        // It was set up by somebody else, so that we may do without the right to.
+        Some(found) => settings.host.unwrap_or(found),
+        None => choose(&mut netlink, name, settings)?,
+    };
+    let addrs = if settings.addrs.is_empty() {
+        let addr =
+            host.neighbour(&[]).ok_or_else(|| Failure::usage(format!("{host} has no room for a second host")))?;
+        vec![addr]
+    } else {
+        settings.addrs.clone()
+    };
+    let device = TunTap::open(name, settings.mtu as usize).map_err(|e| tun_failure(&e))?;
+    let wanted = netif::Settings {
+        addresses: vec![Cidr::new(host.addr.into(), host.prefix)],
+        mtu: settings.mtu,
+        txqueuelen: settings.txqueuelen,
+    };
+    match netlink.configure(device.name(), &wanted).map_err(|e| netif_failure(device.name(), &e))? {
+        Outcome::Configured(_) => {}
+        Outcome::LeftAlone(link, _) if link.mtu < settings.mtu => {
+            return Err(Failure::environment(format!(
+                "{name} was set up by somebody else with an MTU of {0}, less than our {1}; say --mtu {0}",
+                link.mtu, settings.mtu
+            )));
+        }
+        Outcome::LeftAlone(link, _) => log::info!("{} was up with an address: left as it is", link.name),
+    }
+    Ok(Tunnel { device, host: Some(host), addrs: with_prefix(&addrs, host.prefix) })
+}
+
+fn with_prefix(addrs: &[Ipv4Addr], prefix: u8) -> Vec<Cidr> {
+    addrs.iter().map(|addr| Cidr::new((*addr).into(), prefix)).collect()
+}
+
+/// The kernel's address on `name`, if that interface exists, is up and has one.
+fn existing(netlink: &mut Netlink, name: &str) -> Option<Prefixed> {
+    let link = netlink.link(name).ok().filter(|link| link.up)?;
+    netlink.addresses(link.index).ok()?.into_iter().find_map(|cidr| match cidr.addr {
+        IpAddr::V4(addr) => Some(Prefixed { addr, prefix: cidr.prefix }),
+        IpAddr::V6(_) => None,
+    })
+}
+
+/// The kernel's address: the one asked for, or one beside the stack's, or one of the first free documentation prefix.
+fn choose(netlink: &mut Netlink, name: &str, settings: &Settings) -> Result<Prefixed, Failure> {
+    let mut routes = netlink.routes().map_err(|e| netif_failure(name, &e))?;
+    routes.retain(|route| route.link.as_deref() != Some(name));
+    let beside = |addr: &Ipv4Addr| {
+        let lowest = Prefixed { addr: Ipv4Addr::from_bits(addr.to_bits() & !0xff), prefix: 24 };
+        lowest.neighbour(&settings.addrs).map(|addr| Prefixed { addr, prefix: 24 })
+    };
+    let Some(host) = settings.host.or_else(|| settings.addrs.first().and_then(beside)) else {
+        let free = netif::first_free_prefix(&routes, &DOCUMENTATION).ok_or_else(|| {
+            Failure::environment(
+                "all three documentation prefixes are routed already; choose --host, such as 10.77.0.1/24",
+            )
+        })?;
+        return match free.addr {
+            IpAddr::V4(addr) => Ok(Prefixed { addr, prefix: free.prefix }),
+            IpAddr::V6(_) => Err(Failure::environment("choose --host, such as 10.77.0.1/24")),
+        };
+    };
+    let prefix = Cidr::new(host.network().into(), host.prefix);
+    match netif::conflict(&routes, prefix) {
+        None => Ok(host),
+        Some(route) => {
+            let by = route.link.as_deref().unwrap_or("another route");
+            let what = if route.destination == prefix {
+                String::new()
+            } else {
+                format!(" (as {}/{})", route.destination.addr, route.destination.prefix)
+            };
+            Err(Failure::environment(format!(
+                "{}/{} is already reached by {by}{what}; choose --host",
+                host.network(),
+                host.prefix
+            )))
+        }
+    }
+}
+
+/// Why there is no TUN, and what to do.
+pub(crate) fn tun_failure(error: &TunError) -> Failure {
+    let way_out = match error {
+        TunError::NoNode => {
+            "  load the module:      sudo modprobe tun\n  \
+               in a container:       start it with --device /dev/net/tun --cap-add NET_ADMIN\n  \
+               without any TUN:      tunstack demo --virtual"
+        }
+        TunError::NodePermission => {
+            "  open it to all, as udev does:  sudo chmod 0666 /dev/net/tun  (by itself this gives no right to any interface)\n  \
+               or run as root:                sudo tunstack serve\n  \
+               without any TUN:               tunstack demo --virtual"
+        }
+        TunError::NoPermission { .. } => {
+            "  to see it work:            tunstack demo  (in a namespace of its own, no rights needed)\n  \
+               as root:                   sudo tunstack serve\n  \
+               with the one right:        sudo setcap cap_net_admin=ep $(command -v tunstack)\n                             \
+               (without effect on a nosuid mount or under no_new_privs)"
+        }
+        TunError::Busy { name } => {
+            let holders = holders(name);
+            let by = if holders.is_empty() { String::new() } else { format!(" (by {})", holders.join(", ")) };
+            return Failure::environment(format!("{error}{by}\n  choose another name:  --tun NAME"));
+        }
+        TunError::QueueMismatch { .. } => {
+            "  if it is yours, make it anew as a plain TUN:  ip link del NAME; ip tuntap add dev NAME mode tun\n  \
+               or choose another name:                       --tun NAME"
+        }
+        TunError::BadName { .. } => return Failure::usage(format!("--tun: {error}")),
+        TunError::BadDescriptor(_) => {
+            return Failure::usage(format!("--tun-fd: {error}; open it with IFF_TUN | IFF_NO_PI"));
+        }
+        _ => return Failure::environment(error.to_string()),
+    };
+    Failure::environment(format!("{error} ({})\n{way_out}", error.operation()))
+}
+
+/// Why there is no namespace, and what to do.
+pub(crate) fn namespace_failure(error: &NamespaceError) -> Failure {
+    let is = |path: &str, value: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == value);
+    let way_out = if is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
+        "AppArmor keeps ordinary users from making namespaces (kernel.apparmor_restrict_unprivileged_userns = 1); \
+         run as root, or allow it: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+    } else if is("/proc/sys/user/max_user_namespaces", "0") {
+        "user namespaces are switched off (user.max_user_namespaces = 0); run as root"
+    } else if is("/proc/sys/kernel/unprivileged_userns_clone", "0") {
+        "user namespaces are for root only (kernel.unprivileged_userns_clone = 0); run as root"
+    } else if error.operation.starts_with("open") {
+        "is the path that of a network namespace, such as /run/netns/NAME?"
+    } else {
+        "in a container: seccomp or the container's rules forbid it"
+    };
+    Failure::environment(format!("{error}\n  {way_out}"))
+}
+
+/// Why the interface could not be set up, and what to do.
+pub(crate) fn netif_failure(name: &str, error: &NetifError) -> Failure {
+    let way_out = match error.errno() {
+        Some(libc::EPERM) => {
+            "\n  this needs CAP_NET_ADMIN; or let root set the interface up beforehand (address, MTU, up): it is then left as it is"
+        }
+        Some(libc::EEXIST) => "\n  another interface has the address already; choose --host",
+        Some(libc::ENODEV) => "\n  the interface has vanished; did somebody delete it?",
+        _ => "",
+    };
+    Failure::environment(format!("{name}: {error}{way_out}"))
+}
+
+/// The processes that hold a queue of the TUN `name`, as far as we may see.
+fn holders(name: &str) -> Vec<String> {
+    let line = format!("iff:\t{name}\n");
+    let holds = |pid: &str| {
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
+        descriptors.take(MAX_PROCESSES).any(|fd| fs::read_to_string(fd.path()).is_ok_and(|text| text.contains(&line)))
+    };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten().take(MAX_PROCESSES);
+    processes
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|pid| pid.bytes().all(|b| b.is_ascii_digit()) && holds(pid))
+        .map(|pid| {
+            let program = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            format!("process {pid}, {}", program.trim())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_says_what_to_do() {
+        let name = || "tun9".to_owned();
+        for (error, expected) in [
+            (TunError::NoNode, "modprobe tun"),
+            (TunError::NodePermission, "chmod 0666 /dev/net/tun"),
+            (TunError::NoPermission { name: name() }, "setcap cap_net_admin=ep"),
+            (TunError::Busy { name: name() }, "--tun NAME"),
+            (TunError::QueueMismatch { name: name() }, "ip tuntap add"),
+            (TunError::BadName { name: "a/b".into() }, "--tun: "),
+            (TunError::BadDescriptor("is not open"), "--tun-fd: "),
+        ] {
+            let failure = tun_failure(&error);
+            assert!(failure.text.contains(expected), "{}", failure.text);
+            assert!(failure.text.contains(&error.to_string()));
+        }
+        let refused = NetifError { operation: "set the MTU", error: std::io::Error::from_raw_os_error(libc::EPERM) };
+        assert!(netif_failure("tun9", &refused).text.contains("CAP_NET_ADMIN"));
+        let maps = NamespaceError { operation: "unshare", error: std::io::ErrorKind::PermissionDenied.into() };
+        assert!(namespace_failure(&maps).text.starts_with("unshare: "));
+    }
+}

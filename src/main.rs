@@ -1,0 +1,5 @@
+//! The command `tunstack`; all of it is in [`tunstack::daemon`].
+
+fn main() -> std::process::ExitCode {
+    tunstack::daemon::main()
+}

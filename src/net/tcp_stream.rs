@@ -1,0 +1,615 @@
+//! `TcpStream`, with std's names and behaviour.
+
+use super::Host;
+use super::addr::ToSocketAddrs;
+use super::patience::{Blocking, Timeout};
+use crate::buf::{CHUNK_CAPACITY, Chunk, Slice};
+use crate::error::{self, Error};
+use crate::runtime::{Patience, clock};
+use crate::stack::{Keepalive, Readiness, SocketId, TcpId, TcpInfo, TcpOptions};
+use crate::tcp::state::State;
+use core::fmt;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Up to this many bytes are copied under the stack's lock, which is cheaper than to move a chunk.
+const SMALL: usize = 4096;
+
+/// Bytes that are copied into one chunk.
+const LARGE: usize = 64 * 1024;
+
+/// A TCP connection, as `std::net::TcpStream`.
+///
+/// Reading and writing take `&self`, and any number of threads may do both. The connection is closed when it and its
+/// clones are dropped: with unread data or a linger of zero by RST, else by FIN behind what was written, in the
+/// background.
+///
+/// Calls on a connection that has failed give the error once and then what std gives: end of stream, or `BrokenPipe`.
+/// If the host is shut down meanwhile they fail with `ConnectionAborted`, if its device is gone with `NetworkDown`;
+/// what was received can still be read.
+pub struct TcpStream(Arc<Inner>);
+
+struct Inner {
+    host: Host,
+    id: TcpId,
+    blocking: Blocking,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let shard = self.host.shard();
+        if !std::thread::panicking()
+            && let Ok(Some(linger)) = shard.look(|stack| Ok(stack.tcp_options(self.id)?.linger))
+            && !linger.is_zero()
+        {
+            self.linger(linger);
+        }
+        shard.act_finally(|core, now| {
+            core.disown(SocketId::Tcp(self.id));
+            // An error means that the host's shutdown has closed it.
+            let _ = core.stack.tcp_close(now, self.id);
+        });
+    }
+}
+
+impl Inner {
+    /// Sends FIN and waits until the peer has acknowledged it and everything before it, at most for `linger`.
+    fn linger(&self, linger: Duration) {
+        let until = clock::now() + linger;
+        let shard = self.host.shard();
+        let closing = shard.act(|core, now| {
+            if core.stack.tcp_info(self.id)?.recv_queue > 0 {
+                return Err(Error::ConnectionReset); // closing with unread data resets: there is nothing to wait for
+            }
+            core.stack.tcp_shutdown(now, self.id, crate::stack::Shutdown::Write)
+        });
+        if closing.is_ok() {
+            shard.wait_for(until, |stack| match stack.tcp_state(self.id) {
+                Ok(State::FinWait1 | State::Closing | State::LastAck) => false,
+                Ok(_) => stack.tcp_send_queue(self.id).is_ok_and(|n| n == 0),
+                Err(_) => true,
+            });
+        }
+    }
+
+    fn socket(&self) -> SocketId {
+        SocketId::Tcp(self.id)
+    }
+}
+
+impl TcpStream {
+    /// Connects from the default host: see [`Host::set_default`] and [`Host::connect`].
+    ///
+    /// # Errors
+    /// `NetworkDown` if there is no default host, and as [`Host::connect`].
+    pub fn connect(addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
+        Host::get_default()?.connect(addr)
+    }
+
+    /// Connects from the default host, within `timeout`.
+    ///
+    /// # Errors
+    /// As [`connect`](TcpStream::connect); `TimedOut`; `InvalidInput` if `timeout` is zero.
+    pub fn connect_timeout(addr: &SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+        Host::get_default()?.connect_timeout(addr, timeout)
+    }
+
+    pub(super) fn new(host: &Host, id: TcpId) -> TcpStream {
+        TcpStream(Arc::new(Inner { host: host.clone(), id, blocking: Blocking::default() }))
+    }
+
+    /// Sends a SYN.
+    pub(super) fn begin(host: &Host, local: Option<SocketAddr>, remote: SocketAddr) -> error::Result<TcpStream> {
+        let id = host.shard().act(|core, now| {
+            core.check_open()?;
+            let options = core.stack.default_tcp_options();
+            let id = core.stack.tcp_connect(now, local, remote, options)?;
+            core.adopt(SocketId::Tcp(id));
+            Ok(id)
+        })?;
+        Ok(TcpStream::new(host, id))
+    }
+
+    /// Sends a SYN and waits for the answer.
+    pub(super) fn open(
+        host: &Host,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        timeout: Option<Duration>,
+    ) -> error::Result<TcpStream> {
+        let patience = timeout.map_or(Patience::Forever, |timeout| Patience::Until(clock::now() + timeout));
+        let stream = TcpStream::begin(host, local, remote)?;
+        let id = stream.0.id;
+        let connected = host.shard().wait(SocketId::Tcp(id), Readiness::WRITABLE, patience, |core, _| {
+            if let Some(error) = core.stack.tcp_take_error(id)? {
+                return Err(error);
+            }
+            match core.stack.tcp_state(id)? {
+                State::SynSent | State::SynReceived => Err(Error::WouldBlock),
+                State::Closed => Err(Error::ConnectionAborted),
+                _ => Ok(()),
+            }
+        });
+        match connected {
+            Ok(()) => Ok(stream),
+            Err(Error::WouldBlock) => Err(Error::TimedOut),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits for `interest` and does `act`.
+    fn wait<T>(
+        &self,
+        interest: Readiness,
+        patience: Patience,
+        mut act: impl FnMut(&mut crate::stack::Stack, crate::time::Instant, TcpId) -> error::Result<T>,
+    ) -> error::Result<T> {
+        let id = self.0.id;
+        self.0.host.shard().wait(self.0.socket(), interest, patience, |core, now| act(&mut core.stack, now, id))
+    }
+
+    fn reading(&self) -> Patience {
+        self.0.blocking.patience(&self.0.blocking.read)
+    }
+
+    fn writing(&self) -> Patience {
+        self.0.blocking.patience(&self.0.blocking.write)
+    }
+
+    /// Reads without taking: the same bytes will be read again.
+    ///
+    /// # Errors
+    /// As reading.
+    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        Ok(self.wait(Readiness::READABLE, self.reading(), |stack, _, id| stack.tcp_peek(id, buf))?)
+    }
+
+    fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        if buf.len() <= SMALL {
+            let act = |stack: &mut crate::stack::Stack, now, id| stack.tcp_recv(now, id, buf);
+            return Ok(self.wait(Readiness::READABLE, self.reading(), act)?);
+        }
+        self.recv_large(buf.len(), &mut [IoSliceMut::new(buf)])
+    }
+
+    /// Takes the received chunks under the lock and copies them outside it.
+    fn recv_large(&self, max: usize, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let slices = self.wait(Readiness::READABLE, self.reading(), |stack, now, id| stack.tcp_pop(now, id, max))?;
+        Ok(scatter(&slices, bufs))
+    }
+
+    /// Sends all of `buf`, or, if it cannot wait so long, what could be taken.
+    fn send(&self, buf: &[u8]) -> io::Result<usize> {
+        let patience = self.writing();
+        let mut done = 0;
+        for part in buf.chunks(LARGE) {
+            let (taken, result) = self.send_part(part, patience);
+            done += taken;
+            match result {
+                Ok(()) => {}
+                Err(error) if done == 0 => return Err(error.into()),
+                // What was taken counts; the next call meets the error.
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
+
+    fn send_part(&self, part: &[u8], patience: Patience) -> (usize, error::Result<()>) {
+        let mut done = 0;
+        let mut chunk: Option<Slice> = None;
+        while done < part.len() {
+            let sent = if part.len() <= SMALL {
+                let rest = &part[done..];
+                self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_send(now, id, rest))
+            } else {
+                let rest = chunk.get_or_insert_with(|| self.chunk_of(part));
+                let sent =
+                    self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_push(now, id, rest.clone()));
+                rest.advance(*sent.as_ref().unwrap_or(&0));
+                sent
+            };
+            match sent {
+                Ok(n) => done += n,
+                Err(error) => return (done, Err(error)),
+            }
+        }
+        (done, Ok(()))
+    }
+
+    /// A copy of `data`, made without any lock.
+    fn chunk_of(&self, data: &[u8]) -> Slice {
+        if data.len() * 2 < CHUNK_CAPACITY {
+            return Chunk::copy_of(data).freeze();
+        }
+        let mut chunk = self.0.host.shard().pool().take();
+        chunk.append(data);
+        chunk.freeze()
+    }
+
+    /// Sends `data` with the last byte marked urgent (RFC 6093: new applications should not use it), and says how many
+    /// bytes were taken.
+    ///
+    /// # Errors
+    /// As writing.
+    pub fn send_urgent(&self, data: &[u8]) -> io::Result<usize> {
+        Ok(self.wait(Readiness::WRITABLE, self.writing(), |stack, now, id| stack.tcp_send_urgent(now, id, data))?)
+    }
+
+    /// Whether the next byte to be read is the first after urgent data, as sockatmark(3).
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn at_mark(&self) -> io::Result<bool> {
+        Ok(self.0.host.shard().look(|stack| stack.tcp_at_mark(self.0.id))?)
+    }
+
+    /// Shuts down reading, writing or both, for all clones; calls that wait in other threads return.
+    ///
+    /// # Errors
+    /// `NotConnected` if there is no connection any more.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        let how = match how {
+            Shutdown::Read => crate::stack::Shutdown::Read,
+            Shutdown::Write => crate::stack::Shutdown::Write,
+            Shutdown::Both => crate::stack::Shutdown::Both,
+        };
+        Ok(self.0.host.shard().act(|core, now| {
+            core.wake_all_on(self.0.socket());
+            core.stack.tcp_shutdown(now, self.0.id, how)
+        })?)
+    }
+
+    /// Another handle on the same connection. All share the settings.
+    ///
+    /// # Errors
+    /// None; the signature is std's.
+    pub fn try_clone(&self) -> io::Result<TcpStream> {
+        Ok(TcpStream(self.0.clone()))
+    }
+
+    /// The peer's address.
+    ///
+    /// # Errors
+    /// `NotConnected` if the connection is not established yet or has ended by an error.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.0.host.shard().look(|stack| stack.tcp_peer_addr(self.0.id))?)
+    }
+
+    /// Our address.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.0.host.shard().look(|stack| stack.tcp_local_addr(self.0.id))?)
+    }
+
+    /// How long reading waits, `None` being for ever; beyond it fails with `WouldBlock`, as on Linux. Calls that are
+    /// waiting already are not changed.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is zero.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.blocking.read.set(timeout)
+    }
+
+    /// How long writing waits, `None` being for ever; beyond it fails with `WouldBlock`, or gives the number of bytes
+    /// taken until then.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is zero.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.blocking.write.set(timeout)
+    }
+
+    /// How long reading waits.
+    ///
+    /// # Errors
+    /// None; the signature is std's.
+    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(Timeout::get(&self.0.blocking.read))
+    }
+
+    /// How long writing waits.
+    ///
+    /// # Errors
+    /// None; the signature is std's.
+    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(Timeout::get(&self.0.blocking.write))
+    }
+
+    /// Whether calls fail with `WouldBlock` instead of waiting. Clones share it.
+    ///
+    /// # Errors
+    /// None; the signature is std's.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.0.blocking.set_nonblocking(nonblocking);
+        Ok(())
+    }
+
+    /// Takes the pending error (SO_ERROR).
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        Ok(self.0.host.shard().look(|stack| stack.tcp_take_error(self.0.id))?.map(io::Error::from))
+    }
+
+    // ---- options ----
+
+    fn option<T>(&self, get: impl FnOnce(&TcpOptions) -> T) -> io::Result<T> {
+        Ok(self.0.host.shard().look(|stack| Ok(get(stack.tcp_options(self.0.id)?)))?)
+    }
+
+    fn set_option(&self, set: impl FnOnce(&mut TcpOptions)) -> io::Result<()> {
+        Ok(self.0.host.shard().act(|core, now| {
+            let mut options = core.stack.tcp_options(self.0.id)?.clone();
+            set(&mut options);
+            core.stack.set_tcp_options(now, self.0.id, options)
+        })?)
+    }
+
+    /// Sends small segments at once (TCP_NODELAY) instead of waiting for an ACK first (Nagle's algorithm).
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.set_option(|options| options.nodelay = nodelay)
+    }
+
+    /// Whether small segments are sent at once.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn nodelay(&self) -> io::Result<bool> {
+        self.option(|options| options.nodelay)
+    }
+
+    /// Sets the TTL of the connection's packets, 1 to 255.
+    ///
+    /// # Errors
+    /// `InvalidInput`, or if the host has ended.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        let ttl = super::check_ttl(ttl)?;
+        self.set_option(|options| options.ttl = ttl)
+    }
+
+    /// The TTL of the connection's packets.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.option(|options| options.ttl.into())
+    }
+
+    /// What dropping the stream does with data that the peer has not acknowledged: `None` delivers it in the
+    /// background, zero resets the connection, and a longer time waits as long for it, in the drop, before it goes on
+    /// in the background.
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        self.set_option(|options| options.linger = linger)
+    }
+
+    /// What was set by [`set_linger`](TcpStream::set_linger).
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        self.option(|options| options.linger)
+    }
+
+    /// Probes a silent peer (SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT), or does not.
+    ///
+    /// # Errors
+    /// `InvalidInput` if a time is zero, or if the host has ended.
+    pub fn set_keepalive(&self, keepalive: Option<Keepalive>) -> io::Result<()> {
+        self.set_option(|options| options.keepalive = keepalive)
+    }
+
+    /// How a silent peer is probed, if it is.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn keepalive(&self) -> io::Result<Option<Keepalive>> {
+        self.option(|options| options.keepalive)
+    }
+
+    /// How long data may stay unacknowledged before the connection is given up (TCP_USER_TIMEOUT); `None` leaves it to
+    /// the number of retransmissions.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is zero, or if the host has ended.
+    pub fn set_user_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.set_option(|options| options.user_timeout = timeout)
+    }
+
+    /// How long data may stay unacknowledged.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn user_timeout(&self) -> io::Result<Option<Duration>> {
+        self.option(|options| options.user_timeout)
+    }
+
+    /// Sets the size of the receive buffer in bytes (SO_RCVBUF): the most that the window offers.
+    ///
+    /// # Errors
+    /// `InvalidInput`, or if the host has ended.
+    pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
+        self.set_option(|options| options.recv_buffer = bytes)
+    }
+
+    /// The size of the receive buffer in bytes.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn recv_buffer_size(&self) -> io::Result<usize> {
+        self.option(|options| options.recv_buffer)
+    }
+
+    /// Sets the size of the send buffer in bytes (SO_SNDBUF).
+    ///
+    /// # Errors
+    /// `InvalidInput`, or if the host has ended.
+    pub fn set_send_buffer_size(&self, bytes: usize) -> io::Result<()> {
+        self.set_option(|options| options.send_buffer = bytes)
+    }
+
+    /// The size of the send buffer in bytes.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn send_buffer_size(&self) -> io::Result<usize> {
+        self.option(|options| options.send_buffer)
+    }
+
+    // ---- sight ----
+
+    /// The connection's numbers (TCP_INFO).
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn info(&self) -> io::Result<TcpInfo> {
+        Ok(self.0.host.shard().look(|stack| stack.tcp_info(self.0.id))?)
+    }
+
+    /// What it is ready for, as poll(2) would tell.
+    pub fn readiness(&self) -> Readiness {
+        self.0.host.readiness(self.0.socket())
+    }
+
+    /// The host it belongs to.
+    pub fn host(&self) -> &Host {
+        &self.0.host
+    }
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TcpStream")
+            .field("addr", &self.local_addr().ok())
+            .field("peer", &self.peer_addr().ok())
+            .finish()
+    }
+}
+
+impl Read for &TcpStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.recv(buf)
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        match bufs.iter().map(|buf| buf.len()).sum() {
+            0 => Ok(0),
+            max => self.recv_large(max, bufs),
+        }
+    }
+}
+
+impl Write for &TcpStream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.send(buf)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let total: usize = bufs.iter().map(|buf| buf.len()).sum();
+        if total <= LARGE {
+            // One call on the stack, so that small pieces travel in one segment.
+            let mut all = Vec::with_capacity(total);
+            bufs.iter().for_each(|buf| all.extend_from_slice(buf));
+            return self.send(&all);
+        }
+        let mut done = 0;
+        for buf in bufs {
+            match self.send(buf) {
+                Ok(n) if n == buf.len() => done += n,
+                Ok(n) => return Ok(done + n),
+                Err(_) if done > 0 => return Ok(done),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    /// Nothing is held back.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for TcpStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buf)
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&*self).read_vectored(bufs)
+    }
+}
+
+impl Write for TcpStream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&*self).write(buf)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self).write_vectored(bufs)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (&*self).flush()
+    }
+}
+
+/// Copies `slices`, one after the other, into `bufs`, which have room for them.
+fn scatter(slices: &[Slice], bufs: &mut [IoSliceMut<'_>]) -> usize {
+    let mut done = 0;
+    let mut rest = slices.iter().map(|slice| &**slice);
+    let mut from: &[u8] = &[];
+    for buf in bufs {
+        let mut at = 0;
+        while at < buf.len() {
+            if from.is_empty() {
+                match rest.next() {
+                    Some(next) => from = next,
+                    None => return done,
+                }
+            }
+            let n = from.len().min(buf.len() - at);
+            buf[at..at + n].copy_from_slice(&from[..n]);
+            from = &from[n..];
+            at += n;
+            done += n;
+        }
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scatter_cuts_at_every_border() {
+        let data: Vec<u8> = (0..60).collect();
+        for cut in 0..60 {
+            for first in 0..60 {
+                let slices = [Slice::copy_of(&data[..cut]), Slice::copy_of(&data[cut..])];
+                let (mut a, mut b) = (vec![0; first], vec![0; 70 - first]);
+                let n = scatter(&slices, &mut [IoSliceMut::new(&mut a), IoSliceMut::new(&mut b)]);
+                a.extend(b);
+                assert_eq!((n, &a[..60]), (60, &data[..]));
+            }
+        }
+    }
+}

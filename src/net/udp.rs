@@ -1,0 +1,261 @@
+//! `UdpSocket`, with std's names and behaviour.
+
+use super::Host;
+use super::addr::{ToSocketAddrs, each};
+use super::error::invalid;
+use super::patience::{Blocking, Timeout};
+use crate::error::{self, Error};
+use crate::runtime::Patience;
+use crate::stack::{Readiness, SocketId, UdpId};
+use core::fmt;
+use rustix::io::Errno;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A UDP socket, as `std::net::UdpSocket` (multicast is not built yet). It is closed when it and its clones are dropped.
+pub struct UdpSocket(Arc<Inner>);
+
+struct Inner {
+    host: Host,
+    id: UdpId,
+    blocking: Blocking,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.host.shard().act_finally(|core, _| {
+            core.disown(SocketId::Udp(self.id));
+            // An error means that the host's shutdown has closed it.
+            let _ = core.stack.udp_close(self.id);
+        });
+    }
+}
+
+impl UdpSocket {
+    /// A socket of the default host: see [`Host::set_default`] and [`Host::bind_udp`].
+    ///
+    /// # Errors
+    /// `NetworkDown` if there is no default host, and as [`Host::bind_udp`].
+    pub fn bind(addr: impl ToSocketAddrs) -> io::Result<UdpSocket> {
+        Host::get_default()?.bind_udp(addr)
+    }
+
+    pub(super) fn open(host: &Host, addr: SocketAddr) -> error::Result<UdpSocket> {
+        let id = host.shard().act(|core, _| {
+            core.check_open()?;
+            let id = core.stack.udp_bind(addr)?;
+            core.adopt(SocketId::Udp(id));
+            Ok(id)
+        })?;
+        Ok(UdpSocket(Arc::new(Inner { host: host.clone(), id, blocking: Blocking::default() })))
+    }
+
+    /// Sends one datagram to the first of `addr`, and gives its length.
+    ///
+    /// # Errors
+    /// `WouldBlock` (non-blocking, or after the write time-out), EMSGSIZE if it is too long, `PermissionDenied` for
+    /// broadcast that was not allowed, `NetworkUnreachable`, `InvalidInput`, and once a pending error of an earlier
+    /// datagram: `ConnectionRefused`, `HostUnreachable`.
+    pub fn send_to(&self, buf: &[u8], addr: impl ToSocketAddrs) -> io::Result<usize> {
+        match addr.to_socket_addrs()?.next() {
+            Some(to) => Ok(self.send_datagram(buf, Some(to))?),
+            None => Err(invalid("no addresses to send data to")),
+        }
+    }
+
+    /// Sends one datagram to the connected peer.
+    ///
+    /// # Errors
+    /// As [`send_to`](UdpSocket::send_to); EDESTADDRREQ if the socket is not connected.
+    pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
+        self.send_datagram(buf, None).map_err(|error| match error {
+            Error::NotConnected => Errno::DESTADDRREQ.into(),
+            error => error.into(),
+        })
+    }
+
+    fn send_datagram(&self, buf: &[u8], to: Option<SocketAddr>) -> error::Result<usize> {
+        let Inner { host, id, blocking } = &*self.0;
+        let patience = blocking.patience(&blocking.write);
+        host.shard()
+            .wait(SocketId::Udp(*id), Readiness::WRITABLE, patience, |core, now| core.stack.udp_send(now, *id, buf, to))
+    }
+
+    /// Waits for a datagram and gives its length and source. What does not fit into `buf` is lost.
+    ///
+    /// # Errors
+    /// `WouldBlock` (non-blocking, or after the read time-out), and once a pending error: `ConnectionRefused`,
+    /// `HostUnreachable`.
+    pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        Ok(self.receive(buf, false)?)
+    }
+
+    /// As [`recv_from`](UdpSocket::recv_from), but the datagram stays.
+    ///
+    /// # Errors
+    /// As [`recv_from`](UdpSocket::recv_from).
+    pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        Ok(self.receive(buf, true)?)
+    }
+
+    /// As [`recv_from`](UdpSocket::recv_from), without the source.
+    ///
+    /// # Errors
+    /// As [`recv_from`](UdpSocket::recv_from).
+    pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(self.receive(buf, false)?.0)
+    }
+
+    /// As [`peek_from`](UdpSocket::peek_from), without the source.
+    ///
+    /// # Errors
+    /// As [`recv_from`](UdpSocket::recv_from).
+    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(self.receive(buf, true)?.0)
+    }
+
+    fn receive(&self, buf: &mut [u8], peek: bool) -> error::Result<(usize, SocketAddr)> {
+        let Inner { host, id, blocking } = &*self.0;
+        let patience: Patience = blocking.patience(&blocking.read);
+        host.shard()
+            .wait(SocketId::Udp(*id), Readiness::READABLE, patience, |core, _| core.stack.udp_recv(*id, buf, peek))
+    }
+
+    /// Sets the peer to the first of `addr` that can be one: only its datagrams are received from now on.
+    ///
+    /// # Errors
+    /// `NetworkUnreachable`, `InvalidInput`, and those of [`ToSocketAddrs`].
+    pub fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<()> {
+        each(addr, |addr| self.0.host.shard().act(|core, _| core.stack.udp_connect(self.0.id, addr)))
+    }
+
+    /// The connected peer.
+    ///
+    /// # Errors
+    /// `NotConnected`.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.0.host.shard().look(|stack| stack.udp_peer_addr(self.0.id))?)
+    }
+
+    /// Our address.
+    ///
+    /// # Errors
+    /// If the stack has panicked.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.0.host.shard().look(|stack| stack.udp_local_addr(self.0.id))?)
+    }
+
+    /// Another handle on the same socket. All share the settings.
+    ///
+    /// # Errors
+    /// None; the signature is std's.
+    pub fn try_clone(&self) -> io::Result<UdpSocket> {
+        Ok(UdpSocket(self.0.clone()))
+    }
+
+    /// How long receiving waits, `None` being for ever; beyond it fails with `WouldBlock`, as on Linux.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is zero.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.blocking.read.set(timeout)
+    }
+
+    /// How long sending waits for room, `None` being for ever.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is zero.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.blocking.write.set(timeout)
+    }
+
+    /// How long receiving waits.
+    ///
+    /// # Errors
+    /// None; the signature is std's.
+    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(Timeout::get(&self.0.blocking.read))
+    }
+
+    /// How long sending waits.
+    ///
+    /// # Errors
+    /// None; the signature is std's.
+    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(Timeout::get(&self.0.blocking.write))
+    }
+
+    /// Whether calls fail with `WouldBlock` instead of waiting. Clones share it.
+    ///
+    /// # Errors
+    /// None; the signature is std's.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.0.blocking.set_nonblocking(nonblocking);
+        Ok(())
+    }
+
+    /// Allows sending to broadcast addresses (SO_BROADCAST), or does not.
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn set_broadcast(&self, broadcast: bool) -> io::Result<()> {
+        Ok(self.0.host.shard().act(|core, _| {
+            core.stack.udp_options(self.0.id)?.broadcast = broadcast;
+            Ok(())
+        })?)
+    }
+
+    /// Whether sending to broadcast addresses is allowed.
+    ///
+    /// # Errors
+    /// If the stack has panicked.
+    pub fn broadcast(&self) -> io::Result<bool> {
+        Ok(self.0.host.shard().look(|stack| Ok(stack.udp_options(self.0.id)?.broadcast))?)
+    }
+
+    /// Sets the TTL of the datagrams, 1 to 255.
+    ///
+    /// # Errors
+    /// `InvalidInput`, or if the host has ended.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        let ttl = super::check_ttl(ttl)?;
+        Ok(self.0.host.shard().act(|core, _| {
+            core.stack.udp_options(self.0.id)?.ttl = ttl;
+            Ok(())
+        })?)
+    }
+
+    /// The TTL of the datagrams.
+    ///
+    /// # Errors
+    /// If the stack has panicked.
+    pub fn ttl(&self) -> io::Result<u32> {
+        Ok(self.0.host.shard().look(|stack| Ok(stack.udp_options(self.0.id)?.ttl.into()))?)
+    }
+
+    /// Takes the pending error (SO_ERROR).
+    ///
+    /// # Errors
+    /// If the stack has panicked.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        Ok(self.0.host.shard().look(|stack| stack.udp_take_error(self.0.id))?.map(io::Error::from))
+    }
+
+    /// What it is ready for, as poll(2) would tell.
+    pub fn readiness(&self) -> Readiness {
+        self.0.host.readiness(SocketId::Udp(self.0.id))
+    }
+
+    /// The host it belongs to.
+    pub fn host(&self) -> &Host {
+        &self.0.host
+    }
+}
+
+impl fmt::Debug for UdpSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UdpSocket").field("addr", &self.local_addr().ok()).finish()
+    }
+}

@@ -1,0 +1,354 @@
+//! One end of the simulated link: our stack behind a small trait, so that another stack can take its place.
+
+use super::coverage::{Cover, Coverage};
+use crate::buf::{Chunk, Slice};
+use crate::error::{Error, Result};
+use crate::rng::Rng;
+use crate::stack::{Config, ListenerId, Shutdown, SocketId, Stack, TcpId, TcpOptions};
+use crate::stats::DropReason;
+use crate::tcp::state::State;
+use crate::time::Instant;
+use crate::wire::RxFrame;
+use core::time::Duration;
+use std::net::SocketAddr;
+
+/// Which connection of a run: an index into its flows.
+pub type Flow = usize;
+
+/// What became ready on a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// This flow's socket.
+    Flow(Flow),
+    /// The listener: a connection may wait to be accepted.
+    Listener,
+}
+
+/// A machine with a TCP/IP stack and non-blocking sockets, driven in virtual time. Its errors are those of
+/// [`Stack`], whose calls these are.
+pub trait Host {
+    /// Takes a packet off the link.
+    fn receive(&mut self, now: Instant, packet: Slice);
+    /// Does what is due.
+    fn on_deadline(&mut self, now: Instant);
+    /// When that is to happen next.
+    fn deadline(&mut self, now: Instant) -> Option<Instant>;
+    /// The next packet to be sent.
+    fn transmit(&mut self, now: Instant) -> Option<Slice>;
+    /// The next thing whose readiness may have changed.
+    fn poll_ready(&mut self, now: Instant) -> Option<Ready>;
+
+    /// Starts listening.
+    fn listen(&mut self, now: Instant, local: SocketAddr, backlog: usize, options: &TcpOptions) -> Result<()>;
+    /// Stops listening.
+    fn close_listener(&mut self, now: Instant);
+    /// Takes the next connection; it belongs to the flow that `flow_of` names for the peer's address.
+    fn accept(&mut self, now: Instant, flow_of: &dyn Fn(SocketAddr) -> Option<Flow>) -> Result<Flow>;
+    /// Opens a flow's connection.
+    fn connect(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        local: SocketAddr,
+        remote: SocketAddr,
+        options: &TcpOptions,
+    ) -> Result<()>;
+    /// Writes.
+    fn send(&mut self, now: Instant, flow: Flow, data: &[u8]) -> Result<usize>;
+    /// Reads.
+    fn recv(&mut self, now: Instant, flow: Flow, buf: &mut [u8]) -> Result<usize>;
+    /// Shuts down one direction or both.
+    fn shutdown(&mut self, now: Instant, flow: Flow, how: Shutdown) -> Result<()>;
+    /// Gives the socket up.
+    fn close(&mut self, now: Instant, flow: Flow);
+    /// Gives the socket up and resets the connection.
+    fn abort(&mut self, now: Instant, flow: Flow);
+    /// The state of a flow's connection as its socket shows it.
+    fn state(&self, flow: Flow) -> State;
+    /// Whether data waits to be read.
+    fn unread(&mut self, flow: Flow) -> bool;
+
+    /// Whether this is our stack: only then is its end judged.
+    fn judged(&self) -> bool;
+    /// Checks what must hold after every event.
+    ///
+    /// # Errors
+    /// What does not hold.
+    fn check(&mut self, now: Instant, coverage: &mut Coverage) -> core::result::Result<(), String>;
+    /// Connections of any kind in the stack's tables, listeners not counted.
+    fn connections(&self) -> usize;
+    /// Checks what must hold when all sockets have been closed and all timers have run out.
+    ///
+    /// # Errors
+    /// What does not hold.
+    fn check_empty(&mut self, coverage: &mut Coverage) -> core::result::Result<(), String>;
+    /// One line for each connection, for reports.
+    fn describe(&self) -> String;
+}
+
+/// Our stack.
+pub struct OurHost {
+    stack: Stack,
+    listener: Option<ListenerId>,
+    flows: Vec<Option<TcpId>>,
+    /// The last state that the trace gave for each pair of ports, to see that no transition is left out.
+    last: Vec<((u16, u16), State)>,
+    checks: u64,
+}
+
+impl OurHost {
+    /// A host with `flows` flows.
+    ///
+    /// # Panics
+    /// If the stack refuses the configuration: the simulator made it.
+    pub fn new(config: Config, seed: u64, now: Instant, flows: usize) -> Self {
+        let stack = Stack::new(config, Rng::seed_from(seed), now).expect("a configuration made by the simulator");
+        OurHost { stack, listener: None, flows: vec![None; flows], last: Vec::new(), checks: 0 }
+    }
+
+    /// The stack.
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    fn id(&self, flow: Flow) -> Result<TcpId> {
+        self.flows[flow].ok_or(Error::BadHandle)
+    }
+
+    /// INV-8: every transition is one of the RFC's, and each begins where the one before it ended.
+    fn check_trace(&mut self, coverage: &mut Coverage) -> core::result::Result<(), String> {
+        use crate::trace::What;
+        let trace = self.stack.trace();
+        if trace.lost() > 0 {
+            return Err("the trace ring overflowed between two events".into());
+        }
+        for event in trace.take() {
+            let What::Transition { from, event: by, to } = event.what else { continue };
+            if !coverage.transition(from, by, to) {
+                return Err(format!("INV-8: no such transition: {from} -> {to} by {by}"));
+            }
+            let key = (event.local.port(), event.remote.port());
+            let slot = self.last.iter().position(|(k, _)| *k == key).unwrap_or_else(|| {
+                self.last.push((key, State::Closed));
+                self.last.len() - 1
+            });
+            let last = core::mem::replace(&mut self.last[slot].1, to);
+            // A passive connection begins in LISTEN, which is its listener's state.
+            let born = from == State::Listen && last == State::Closed;
+            if last != from && !born {
+                return Err(format!("INV-8: a transition from {from}, but the last one went to {last}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// INV-1: whatever is outstanding has a timer, and it is not further away than the largest RTO.
+    fn check_deadline(&mut self, now: Instant) -> core::result::Result<(), String> {
+        let deadline = self.stack.deadline();
+        let latest = now + self.stack.config().tcp.max_rto + Duration::from_millis(1);
+        let late = deadline.is_none_or(|d| d > latest);
+        if late {
+            for (flow, id) in self.flows.iter().enumerate() {
+                let Some(id) = *id else { continue };
+                let state = self.stack.tcp_state(id).map_err(|e| format!("state of flow {flow}: {e}"))?;
+                let queued = self.stack.tcp_send_queue(id).unwrap_or(0);
+                if awaits_ack(state) || queued > 0 {
+                    return Err(format!(
+                        "INV-1: flow {flow} in {state} with {queued} bytes queued, deadline {deadline:?}"
+                    ));
+                }
+            }
+        }
+        // Connections without a handle are only in the snapshot, which is too dear for every event.
+        if self.checks.is_multiple_of(64) {
+            for info in self.stack.tcp_snapshot() {
+                let waits = awaits_ack(info.state) || info.in_flight > 0 || info.state == State::TimeWait;
+                if waits && deadline.is_none() {
+                    return Err(format!("INV-1: a connection in {} and no deadline", info.state));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether something of ours, SYN or FIN, waits for an acknowledgment in this state whatever else does.
+const fn awaits_ack(state: State) -> bool {
+    matches!(state, State::SynSent | State::SynReceived | State::FinWait1 | State::Closing | State::LastAck)
+}
+
+impl Host for OurHost {
+    fn receive(&mut self, now: Instant, packet: Slice) {
+        self.stack.on_frame(now, RxFrame::plain(packet));
+    }
+
+    fn on_deadline(&mut self, now: Instant) {
+        self.stack.on_deadline(now);
+    }
+
+    fn deadline(&mut self, _now: Instant) -> Option<Instant> {
+        self.stack.deadline()
+    }
+
+    fn transmit(&mut self, now: Instant) -> Option<Slice> {
+        let frame = self.stack.poll_transmit(now)?;
+        let mut chunk = Chunk::with_capacity(frame.len());
+        let len = frame.write_to(chunk.space());
+        chunk.set_len(len);
+        Some(chunk.freeze())
+    }
+
+    fn poll_ready(&mut self, _now: Instant) -> Option<Ready> {
+        loop {
+            match self.stack.poll_ready()? {
+                SocketId::Listener(_) => return Some(Ready::Listener),
+                // A handle given up a moment ago may still be reported.
+                SocketId::Tcp(id) => {
+                    if let Some(flow) = self.flows.iter().position(|f| *f == Some(id)) {
+                        return Some(Ready::Flow(flow));
+                    }
+                }
+                SocketId::Udp(_) => {}
+            }
+        }
+    }
+
+    fn listen(&mut self, _now: Instant, local: SocketAddr, backlog: usize, options: &TcpOptions) -> Result<()> {
+        self.listener = Some(self.stack.tcp_listen(local, backlog, options.clone())?);
+        Ok(())
+    }
+
+    fn close_listener(&mut self, now: Instant) {
+        if let Some(id) = self.listener.take() {
+            self.stack.listener_close(now, id).expect("the listener is ours and open");
+        }
+    }
+
+    fn accept(&mut self, now: Instant, flow_of: &dyn Fn(SocketAddr) -> Option<Flow>) -> Result<Flow> {
+        let listener = self.listener.ok_or(Error::WouldBlock)?;
+        let (id, peer) = self.stack.tcp_accept(now, listener)?;
+        let flow = flow_of(peer).ok_or(Error::InvalidInput("a connection from nobody was accepted"))?;
+        if self.flows[flow].is_some() {
+            return Err(Error::InvalidInput("a flow was accepted twice"));
+        }
+        self.flows[flow] = Some(id);
+        Ok(flow)
+    }
+
+    fn connect(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        local: SocketAddr,
+        remote: SocketAddr,
+        options: &TcpOptions,
+    ) -> Result<()> {
+        self.flows[flow] = Some(self.stack.tcp_connect(now, Some(local), remote, options.clone())?);
+        Ok(())
+    }
+
+    fn send(&mut self, now: Instant, flow: Flow, data: &[u8]) -> Result<usize> {
+        let id = self.id(flow)?;
+        // Both ways of writing are used, by the length, which is random.
+        if data.len().is_multiple_of(3) {
+            self.stack.tcp_push(now, id, Slice::copy_of(data))
+        } else {
+            self.stack.tcp_send(now, id, data)
+        }
+    }
+
+    fn recv(&mut self, now: Instant, flow: Flow, buf: &mut [u8]) -> Result<usize> {
+        let id = self.id(flow)?;
+        if !buf.len().is_multiple_of(3) {
+            return self.stack.tcp_recv(now, id, buf);
+        }
+        let mut at = 0;
+        for slice in self.stack.tcp_pop(now, id, buf.len())? {
+            buf[at..at + slice.len()].copy_from_slice(&slice);
+            at += slice.len();
+        }
+        Ok(at)
+    }
+
+    fn shutdown(&mut self, now: Instant, flow: Flow, how: Shutdown) -> Result<()> {
+        self.stack.tcp_shutdown(now, self.id(flow)?, how)
+    }
+
+    fn close(&mut self, now: Instant, flow: Flow) {
+        if let Some(id) = self.flows[flow].take() {
+            self.stack.tcp_close(now, id).expect("the handle is ours and open");
+        }
+    }
+
+    fn abort(&mut self, now: Instant, flow: Flow) {
+        if let Some(id) = self.flows[flow].take() {
+            self.stack.tcp_abort(now, id).expect("the handle is ours and open");
+        }
+    }
+
+    fn state(&self, flow: Flow) -> State {
+        self.id(flow).and_then(|id| self.stack.tcp_state(id)).unwrap_or(State::Closed)
+    }
+
+    fn unread(&mut self, flow: Flow) -> bool {
+        self.id(flow).and_then(|id| self.stack.tcp_peek(id, &mut [0])).is_ok_and(|n| n > 0)
+    }
+
+    fn judged(&self) -> bool {
+        true
+    }
+
+    fn check(&mut self, now: Instant, coverage: &mut Coverage) -> core::result::Result<(), String> {
+        self.checks += 1;
+        let stats = self.stack.stats();
+        let accounted = stats.delivered + stats.answered + stats.dropped_total();
+        if stats.frames_in != accounted {
+            return Err(format!("INV-7: {} frames in, {accounted} accounted for", stats.frames_in));
+        }
+        let (memory, cap) = (self.stack.memory(), self.stack.config().memory);
+        if memory > cap {
+            return Err(format!("INV-6: {memory} bytes of buffers, {cap} allowed"));
+        }
+        self.check_trace(coverage)?;
+        self.check_deadline(now)
+    }
+
+    fn connections(&self) -> usize {
+        self.stack.tcp_snapshot().iter().filter(|info| info.state != State::Listen).count()
+    }
+
+    fn check_empty(&mut self, coverage: &mut Coverage) -> core::result::Result<(), String> {
+        let stats = self.stack.stats();
+        let tcp = &stats.tcp;
+        for (cover, n) in [
+            (Cover::Rto, tcp.rto),
+            (Cover::FastRetransmit, tcp.fast_retransmits),
+            (Cover::WindowProbe, tcp.window_probes),
+            (Cover::Keepalive, tcp.keepalive_probes),
+            (Cover::ChallengeAck, tcp.challenge_acks),
+            (Cover::CookieSent, tcp.cookies_sent),
+            (Cover::CookieAccepted, tcp.cookies_accepted),
+            (Cover::OutOfOrder, tcp.out_of_order),
+            (Cover::Predicted, tcp.predicted),
+            (Cover::DataAfterClose, stats.dropped(DropReason::TcpDataAfterClose)),
+        ] {
+            coverage.add(cover, n);
+        }
+        let left = self.stack.tcp_snapshot();
+        if !left.is_empty() {
+            return Err(format!("INV-10: connections left at the end:\n{}", self.describe()));
+        }
+        if self.stack.memory() != 0 {
+            return Err(format!("INV-10: {} bytes of buffers left at the end", self.stack.memory()));
+        }
+        if let Some(deadline) = self.stack.deadline() {
+            return Err(format!("INV-10: a deadline left at the end: {deadline:?}"));
+        }
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        let lines = self.stack.tcp_snapshot();
+        lines.iter().map(|info| format!("{info:?}")).collect::<Vec<_>>().join("\n")
+    }
+}

@@ -1,0 +1,46 @@
+//! Deterministic simulation: two stacks, a bad link between them, applications on them, and virtual time, all decided by
+//! one number.
+//!
+//! [`run`] makes a [`Scenario`] from a seed, drives it to its end, and checks after every event what must always hold.
+//! The same seed gives the same packets at the same times, and therefore the same [`Report::hash`].
+//!
+//! Messages name the invariant that was broken:
+//!
+//! | | |
+//! |---|---|
+//! | INV-1 | whatever is outstanding has a deadline, at most the largest RTO away |
+//! | INV-2, INV-3 | what was read is what was written, and all that was acknowledged can be read, however the connection ends; the end of the stream comes after the last byte |
+//! | INV-4 | nothing is sent beyond the peer's window but a probe of one byte, and the right edge of our window never moves left |
+//! | INV-5 | not more bare ACKs than segments received and window updates |
+//! | INV-6 | memory within its budget |
+//! | INV-7 | every received frame is counted once |
+//! | INV-8 | transitions are the RFC's; packets parse, their checksums are right, they fit the MTU |
+//! | INV-9 | a seed decides everything |
+//! | INV-10 | after all sockets are closed and 2 MSL have passed nothing is left |
+//! | INV-11 | silence when nobody wants anything |
+//!
+//! A [`World`] may have another stack on one side: anything that is a [`Host`]. Then only our own side is judged.
+//!
+//! ```
+//! let report = tunstack::sim::run(1);
+//! assert_eq!(report.violation, None);
+//! assert_eq!(report.hash, tunstack::sim::run(1).hash);
+//! ```
+
+mod app;
+mod coverage;
+mod host;
+mod link;
+mod oracle;
+mod packet;
+mod scenario;
+mod stream;
+mod world;
+
+pub use app::{AppPlan, Finish, Pauses};
+pub use coverage::{Cover, Coverage};
+pub use host::{Flow, Host, OurHost, Ready};
+pub use packet::{Packet, Tcp, parse};
+pub use scenario::{ADDRESSES, FlowPlan, HostPlan, Opening, Scenario, SocketPlan};
+pub use stream::{Stream, TraceHash};
+pub use world::{Log, Report, Violation, World, run};
