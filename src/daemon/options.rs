@@ -168,7 +168,8 @@ impl Options {
         for candidate in candidates {
             match std::fs::read_to_string(&candidate) {
                 Ok(text) => return Options::from_toml(&text, &candidate.display().to_string()),
-                Err(e) if path.is_none() && e.kind() == std::io::ErrorKind::NotFound => {}
+                // The usual places may be another user's: a HOME kept through su, say.
+                Err(e) if path.is_none() => log::debug!("no configuration in {}: {e}", candidate.display()),
                 Err(e) => return Err(Failure::new(Kind::Config, format!("{}: {e}", candidate.display()))),
             }
         }

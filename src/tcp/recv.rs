@@ -60,6 +60,8 @@ pub struct Recv {
     pub ack: AckDue,
     /// Bytes received in order since the last ACK.
     unacked: u32,
+    /// Whether the user has read since the last ACK.
+    read_since_ack: bool,
     /// Size of the peer's full segments, as seen.
     pub segment_size: u32,
     shift: u8,
@@ -79,6 +81,7 @@ impl Recv {
             fin: None,
             ack: AckDue::No,
             unacked: 0,
+            read_since_ack: false,
             segment_size: 0,
             shift,
         }
@@ -106,6 +109,7 @@ impl Recv {
         let to_mark = self.up.filter(|up| up.after(at)).map_or(usize::MAX, |up| up.since(at) as usize);
         let slices = self.buffer.pop(max.min(to_mark));
         self.up = self.up.filter(|up| up.at_or_after(self.read_point()));
+        self.read_since_ack = true;
         slices
     }
 
@@ -140,10 +144,13 @@ impl Recv {
         u16::try_from(self.wnd() >> self.shift).unwrap_or(u16::MAX)
     }
 
-    /// Whether the window has opened by enough to tell the peer without being asked: two segments, or from nothing.
+    /// Whether the window has opened by enough to tell the peer without being asked: from nothing, or because the user
+    /// has read so much that it is twice what the peer knows of.
     pub fn owes_window_update(&self, mss: u32, pressure: bool) -> bool {
-        let gain = self.candidate_edge(mss, pressure).since(self.edge);
-        gain > 0 && (gain >= 2 * mss || gain as usize >= self.buffer.capacity() / 2 || self.wnd() >> self.shift == 0)
+        let (now, then) = (self.wnd(), self.candidate_edge(mss, pressure).since(self.nxt));
+        let gain = then - now;
+        let worthwhile = gain >= 2 * mss || gain as usize >= self.buffer.capacity() / 2;
+        gain > 0 && (now >> self.shift == 0 || (self.read_since_ack && worthwhile && then >= 2 * now))
     }
 
     /// Takes the text of an acceptable segment at `seq`, cut to the window. `room` says whether out-of-order text may
@@ -201,6 +208,7 @@ impl Recv {
     pub fn on_ack_sent(&mut self) {
         self.ack = AckDue::No;
         self.unacked = 0;
+        self.read_since_ack = false;
     }
 
     /// Memory pinned, in bytes.

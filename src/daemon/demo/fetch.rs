@@ -14,7 +14,9 @@ pub(crate) fn get<S: Read + Write>(stream: &mut S, paths: &[&str]) -> io::Result
     let mut bodies = Vec::new();
     for (i, path) in paths.iter().enumerate() {
         let connection = if i + 1 == paths.len() { "close" } else { "keep-alive" };
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: tunstack\r\nConnection: {connection}\r\n\r\n")?;
+        // In one piece: `write!` on the stream itself would make a segment of each of its parts.
+        let request = format!("GET {path} HTTP/1.1\r\nHost: tunstack\r\nConnection: {connection}\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
         let (head, length) = loop {
             if let Some(head) = head(&received)? {
                 break head;

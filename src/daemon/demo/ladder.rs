@@ -1,4 +1,7 @@
 //! The ladder of a connection: each segment as a line between the two ends, with their states on the sides.
+//!
+//! Lines stand in the order in which segments leave. The states are those in which the one end sent the segment and the
+//! other received it, so where segments cross on the way a state may seem to go back: it is that of an older segment.
 
 use super::peer::Peer;
 use super::recorder::{Place, Segment, Sighting};
@@ -149,10 +152,10 @@ impl Ladder {
     fn shown(&self) -> Vec<bool> {
         let len = self.rungs.len();
         let mut remarkable = REMARKABLE;
-        let mut states = None;
+        let mut seen: (Vec<State>, Vec<State>) = Default::default();
         let mut shown = Vec::with_capacity(len);
         for (i, rung) in self.rungs.iter().enumerate() {
-            let moved = states.replace(rung.states).is_some_and(|before| before != rung.states);
+            let moved = is_new(&mut seen.0, rung.states.0) | is_new(&mut seen.1, rung.states.1);
             let at_an_end = i < ENDS || i + ENDS >= len;
             let chosen = rung.remarkable() && remarkable > 0;
             if chosen && !at_an_end {
@@ -174,6 +177,15 @@ impl Ladder {
         let syn = self.rungs.iter().find(|rung| rung.ours == ours && rung.segment.header.flags.syn());
         syn.map(|rung| Seq(rung.segment.header.seq))
     }
+}
+
+/// Whether `state` is not among `seen` yet, to which it is added.
+fn is_new(seen: &mut Vec<State>, state: State) -> bool {
+    let new = !seen.contains(&state);
+    if new {
+        seen.push(state);
+    }
+    new
 }
 
 fn elide(out: &mut String, hidden: &mut Vec<&Rung>) {

@@ -164,6 +164,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
             )));
         }
         Err(why) => {
+            // The first line says why; the rest is for whoever needs a TUN.
+            let why = why.lines().next().unwrap_or_default();
             output::line(&format!(
                 "virtual ({why}): two of our own stacks on a link in memory; the kernel's TCP takes no part"
             ));
