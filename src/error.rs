@@ -2,6 +2,7 @@
 //!
 //! The names are those of `std::io::ErrorKind` and, where std has none, of the errno. `net` turns each into the
 //! `io::Error` that the kernel's socket would have given for the same event.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use core::fmt;
 

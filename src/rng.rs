@@ -1,4 +1,5 @@
 //! Randomness, passed in as a seed: the same seed gives the same numbers.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use core::hash::BuildHasher;
 use rand::rngs::StdRng;

@@ -1,5 +1,6 @@
 //! Counters. Every frame that enters the stack ends in exactly one [`Disposition`], and [`Stats::count`] is the one
 //! place that counts it, so that frames in == delivered + answered + dropped always holds.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 /// What became of one received frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

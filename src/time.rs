@@ -2,6 +2,7 @@
 //!
 //! The core never reads a clock. `runtime::clock` makes [`Instant`]s from the monotonic clock, the simulator makes
 //! them from nothing, and everything between takes them as arguments.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use core::fmt;
 use core::ops::{Add, AddAssign, Sub};

@@ -1,4 +1,5 @@
 //! What happened inside, in order: a bounded ring of events that captures, ladders and plots are made from.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use crate::tcp::state::{Event, State};
 use crate::time::Instant;

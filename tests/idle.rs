@@ -1,12 +1,11 @@
 //! A host with nothing to do sleeps. Alone in its program, because it counts the wake-ups of threads by their name.
 
-mod common;
-
-use common::*;
 use std::fs;
 use std::io::{Read, Write};
 use std::thread;
 use std::time::Duration;
+use tunstack::device::mem;
+use tunstack::net::Host;
 
 /// How often all caretakers together have gone to sleep.
 fn sleeps() -> u64 {
@@ -25,16 +24,18 @@ fn sleeps() -> u64 {
 
 #[test]
 fn there_is_no_tick() {
-    within(60, || {
-        let (client, server) = hosts();
-        let (mut near, mut far) = connection(&client, &server);
-        near.write_all(b"x").unwrap();
-        far.read_exact(&mut [0]).unwrap();
-        thread::sleep(Duration::from_millis(1500)); // until the last timer has run
-        let before = sleeps();
-        assert!(before > 0, "the threads were found");
-        thread::sleep(Duration::from_millis(500));
-        let woken = sleeps() - before;
-        assert!(woken <= 2, "{woken} wake-ups in half a second of silence");
-    });
+    let (a, b) = mem::pair(1500, 64).unwrap();
+    let client = Host::builder().address("192.0.2.1/24").start(a).unwrap();
+    let server = Host::builder().address("192.0.2.2/24").start(b).unwrap();
+    let listener = server.listen("192.0.2.2:80").unwrap();
+    let mut near = client.connect("192.0.2.2:80").unwrap();
+    let (mut far, _) = listener.accept().unwrap();
+    near.write_all(b"x").unwrap();
+    far.read_exact(&mut [0]).unwrap();
+    thread::sleep(Duration::from_millis(1500)); // until the last timer has run
+    let before = sleeps();
+    assert!(before > 0, "the threads were found");
+    thread::sleep(Duration::from_millis(500));
+    let woken = sleeps() - before;
+    assert!(woken <= 2, "{woken} wake-ups in half a second of silence");
 }

@@ -6,6 +6,7 @@
 //!
 //! Small payloads are copied into a packed tail chunk (*copybreak*), so that the memory pinned by a queue is at most
 //! about twice its payload; see `docs/decisions/0002-chunks.md`.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod chunk;
 mod pool;

@@ -1,4 +1,8 @@
 //! The pool of full-size chunks: last in, first out, so that warm memory is used again, and bounded.
+#![expect(
+    clippy::disallowed_types,
+    reason = "application threads take and return chunks outside the stack's lock, so the pool has its own"
+)]
 
 use super::chunk::{Buffer, CHUNK_CAPACITY, Chunk};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,6 +1,7 @@
 //! ICMP's errors (RFC 792, 1122 3.2.2): what they mean to a socket, whom they concern, and how many may be sent.
 //!
 //! Echo and the sending of errors are in [`ip`](crate::ip), which knows the addresses.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod limit;
 

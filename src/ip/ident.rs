@@ -32,7 +32,7 @@ impl Ident {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
+    use std::collections::BTreeSet;
 
     fn ids(seed: u64) -> Vec<u16> {
         let mut ident = Ident::new(&mut Rng::new(Rng::seed_from(seed)));
@@ -43,8 +43,8 @@ mod tests {
     #[test]
     fn every_number_once_and_in_no_order() {
         let ids = ids(1);
-        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 65_536);
-        let steps: HashSet<u16> = ids.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 65_536);
+        let steps: BTreeSet<u16> = ids.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
         // 65,535 steps drawn at random would show 63 % of all values, some 41,000.
         assert!(steps.len() > 20_000, "only {} different steps", steps.len());
     }

@@ -8,6 +8,7 @@
 //! | `ident` | identification |
 //!
 //! IPv4 for now. The interfaces speak of [`IpAddr`], so that IPv6 changes none of them.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod addresses;
 mod ident;

@@ -137,7 +137,7 @@ fn the_header_says_what_the_transport_asked_for() {
 fn packets_that_may_be_fragmented_repeat_no_id() {
     let mut ip = layer(|_| {}).unwrap();
     let mut header = TxHeader::new();
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = std::collections::BTreeSet::new();
     for n in 0..60_000 {
         let (src, dst) = (US.into(), PEER.into());
         ip.output(&Outgoing { src, dst, protocol: UDP, ttl: 64, tos: 0, dont_fragment: n % 3 == 0 }, 0, &mut header);

@@ -196,7 +196,7 @@ mod tests {
             addrs((ip4, 80)),
             addrs((IpAddr::V4(ip4), 80)),
             addrs(v4),
-            addrs(&v4),
+            addrs(v4),
         ] {
             assert_eq!(given.unwrap(), [v4]);
         }

@@ -232,6 +232,8 @@ impl fmt::Debug for Host {
     }
 }
 
+type Setting = Box<dyn FnOnce(&mut Config)>;
+
 /// Makes a [`Host`].
 ///
 /// ```no_run
@@ -247,7 +249,7 @@ pub struct Builder {
     failure: Option<io::Error>,
     mtu: Option<usize>,
     seed: Option<[u8; 32]>,
-    settings: Vec<Box<dyn FnOnce(&mut Config)>>,
+    settings: Vec<Setting>,
     taps: Vec<Box<dyn Tap>>,
 }
 

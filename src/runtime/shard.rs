@@ -423,14 +423,15 @@ impl Shard {
     pub(super) fn end(&self, ending: Ending) {
         // What the lists and taps hold is whole even if the stack has panicked.
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
-        if core.ending.is_none() {
-            match &ending {
-                Ending::Shutdown => log::debug!("the host is shut down"),
-                Ending::Device(error) => log::error!("the device is gone: {error}"),
-                Ending::Panic => log::error!("the stack has panicked"),
-            }
-            core.ending = Some(ending);
+        if core.ending.is_some() {
+            return;
         }
+        match &ending {
+            Ending::Shutdown => log::debug!("the host is shut down"),
+            Ending::Device(error) => log::error!("the device is gone: {error}"),
+            Ending::Panic => log::error!("the stack has panicked"),
+        }
+        core.ending = Some(ending);
         let mut wakeups = std::mem::take(&mut core.wakeups);
         core.waits.collect_all(&mut wakeups);
         drop(core);

@@ -57,8 +57,13 @@ struct End {
     window_updates: u64,
     /// Transmissions of what is at `una` since `una` moved.
     attempts: u32,
+    /// The most that `attempts` ever was: of the SYN, and of anything else.
+    most_attempts: [u32; 2],
     /// RST segments that arrived.
     resets_in: u64,
+    /// Those of them that were exactly where the next byte was expected; the others are only challenged (RFC 5961 3),
+    /// and the challenge may be lost or withheld.
+    exact_resets_in: u64,
     resets_out: u64,
 }
 
@@ -184,19 +189,19 @@ impl Oracle {
         &self.flows[flow]
     }
 
-    /// Whether an application on host `at` may wait for ever: the RST that would have told it was lost (a RST is never
-    /// sent again), or the other host gave up and said nothing.
+    /// Whether an application on host `at` may wait for ever: the RST that would have told it was lost or was not exact
+    /// (a RST is never sent again), or the other host gave up and said nothing.
     pub(super) fn may_be_left_alone(&self, flow: Flow, at: usize) -> bool {
         let [me, peer] = [at, 1 - at].map(|i| &self.flows[flow].ends[i]);
         let patience = self.hosts[1 - at].patience;
-        let gave_up = peer.attempts >= if peer.una == 0 { patience.handshake } else { patience.orphan };
-        gave_up || peer.resets_out > me.resets_in
+        let gave_up = peer.most_attempts[0] >= patience.handshake || peer.most_attempts[1] >= patience.orphan;
+        gave_up || peer.resets_out > me.exact_resets_in
     }
 
     /// Whether host `at` may have given the flow up because its peer did not answer.
     pub(super) fn may_time_out(&self, flow: Flow, at: usize) -> bool {
         let (end, patience) = (&self.flows[flow].ends[at], self.hosts[at].patience);
-        end.attempts >= if end.una == 0 { patience.handshake } else { patience.established }
+        end.most_attempts[0] >= patience.handshake || end.most_attempts[1] >= patience.established
     }
 }
 
@@ -288,6 +293,8 @@ impl Watch {
         }
         if seq == me.una && !tcp.is_empty() {
             me.attempts += 1;
+            let most = &mut me.most_attempts[usize::from(me.una > 0)];
+            *most = me.attempts.max(*most);
         }
         let end = text_end + u64::from(tcp.fin());
         let keepalive = seq < me.nxt && tcp.is_empty() && seq + 1 == me.nxt;
@@ -344,6 +351,8 @@ impl Watch {
         let me = &mut self.ends[at];
         if tcp.rst() {
             me.resets_in += 1;
+            let expected = peer_isn.map(|isn| isn.wrapping_add(me.ack_out as u32));
+            me.exact_resets_in += u64::from(expected == Some(tcp.seq));
             return;
         }
         me.segments_in += 1;

@@ -11,6 +11,7 @@
 //!
 //! Socket calls never block: they give [`Error::WouldBlock`] and the socket's readiness changes later. `now` must never
 //! go backwards. `examples/bare_loop.rs` is a whole program.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod config;
 mod egress;

@@ -25,6 +25,7 @@
 //!
 //! Words: *flight* is what was sent and not acknowledged; *pipe* is what of it is believed to be in the network; *edge* is
 //! the first number beyond a window; *text* is a segment's data, as RFC 9293 says.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod assembler;
 pub mod cc;

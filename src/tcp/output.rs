@@ -9,7 +9,7 @@ use super::segment::SegmentOut;
 use super::seq::Seq;
 use crate::trace::What;
 use crate::wire::tcp::Flags;
-use crate::wire::tcp_options::{SackBlocks, TcpOptions as WireOptions};
+use crate::wire::tcp_options::TcpOptions as WireOptions;
 
 /// A stretch of the send sequence space that is about to become a segment.
 struct Stretch {
@@ -187,8 +187,19 @@ impl Tcb {
 
     fn options(&self, cx: &Cx<'_>) -> WireOptions {
         let timestamps = self.negotiated.timestamps.map(|ts| ts.option(cx.now));
-        let sack = if self.negotiated.sack { self.rcv.assembler.sack_blocks() } else { SackBlocks::default() };
-        WireOptions { timestamps, sack, ..WireOptions::default() }
+        let mut options = WireOptions { timestamps, ..WireOptions::default() };
+        if self.negotiated.sack {
+            // As many blocks as leave room for text: on the smallest links not even a bare ACK carries them all.
+            for &block in self.rcv.assembler.sack_blocks().as_slice() {
+                let mut longer = options;
+                longer.sack.push(block);
+                if longer.encoded_len() >= usize::from(self.negotiated.mss) {
+                    break;
+                }
+                options = longer;
+            }
+        }
+        options
     }
 
     fn owes_ack(&self, cx: &Cx<'_>) -> bool {

@@ -82,9 +82,14 @@ impl Send {
     }
 
     /// Takes the window field of a valid segment, unless an older segment brings it (RFC 9293 3.10.7.4). Says whether
-    /// it was taken.
+    /// it was taken. SND.UNA has been advanced by the segment already.
+    ///
+    /// A peer's acknowledgments never go back, so the segment with the later one was sent later, whatever its number:
+    /// it may be a retransmission. Its window must be taken, because SND.WND counts from SND.UNA, which it moved; and an
+    /// older acknowledgment's must not be, though its number is new, because it counts from an older SND.UNA. Both would
+    /// put the right edge beyond what the peer offered.
     pub fn update_window(&mut self, seq: Seq, ack: Seq, wnd: u32) -> bool {
-        let newer = self.wl1.before(seq) || (self.wl1 == seq && self.wl2.at_or_before(ack));
+        let newer = ack.at_or_after(self.una) && (self.wl2.before(ack) || self.wl1.at_or_before(seq));
         if newer {
             self.set_window(seq, ack, wnd);
         }
@@ -97,5 +102,28 @@ impl Send {
         self.max_wnd = self.max_wnd.max(wnd);
         self.wl1 = seq;
         self.wl2 = ack;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reordered_segments_do_not_move_the_right_edge_beyond_the_offer() {
+        let mut snd = Send::new(Seq(0), 1000);
+        snd.set_window(Seq(500), Seq(1), 4096);
+        // The peer's text came first; then a retransmission of older text, sent later, acknowledges more.
+        assert!(snd.update_window(Seq(600), Seq(1), 4096));
+        snd.una = Seq(1001);
+        assert!(snd.update_window(Seq(500), Seq(1001), 3096));
+        assert_eq!(snd.right_edge(), Seq(4097));
+        // New text that was sent before that acknowledgment and arrives after it.
+        assert!(!snd.update_window(Seq(700), Seq(1), 4096));
+        assert_eq!(snd.right_edge(), Seq(4097));
+        // The same acknowledgment again: only the later number counts.
+        assert!(!snd.update_window(Seq(400), Seq(1001), 9999));
+        assert!(snd.update_window(Seq(700), Seq(1001), 5000));
+        assert_eq!(snd.right_edge(), Seq(6001));
     }
 }

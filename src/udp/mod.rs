@@ -8,6 +8,7 @@
 //!
 //! Binding has std's semantics: no address is shared, and a wildcard has its port alone. So the most specific socket
 //! for a datagram is found by at most two lookups, and a connected one then hears its peer only.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod ports;
 mod socket;

@@ -103,7 +103,7 @@ fn wildcard(addr: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
+    use std::collections::BTreeSet;
 
     fn ports(low: u16, high: u16) -> Ports {
         Ports::new(low, high, Rng::new(Rng::seed_from(3))).unwrap()
@@ -157,7 +157,7 @@ mod tests {
             .collect();
         assert!(drawn.iter().all(|&port| port >= 1024));
         assert!(drawn.iter().any(|&port| port < 1200) && drawn.iter().any(|&port| port > 65_300));
-        let steps: HashSet<u16> = drawn.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
+        let steps: BTreeSet<u16> = drawn.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
         // As many as draws from 64,512 values would show; steps of a counter would be a few.
         assert!(steps.len() > 32_768, "only {} different steps", steps.len());
     }
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn the_last_free_port_is_found_and_then_there_is_none() {
         let mut ports = ports(5000, 5999);
-        let taken: HashSet<u16> = (0..1000).map(|n| ports.bind(at("0.0.0.0:0"), n).unwrap().port()).collect();
+        let taken: BTreeSet<u16> = (0..1000).map(|n| ports.bind(at("0.0.0.0:0"), n).unwrap().port()).collect();
         assert_eq!(taken.len(), 1000);
         assert_eq!(ports.bind(at("0.0.0.0:0"), 1), Err(Error::AddrNotAvailable));
         assert_eq!(ports.bind(at("10.0.0.1:0"), 1), Err(Error::AddrNotAvailable));

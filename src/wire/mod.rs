@@ -3,6 +3,7 @@
 //! Parsing goes through etherparse's header slices (16-26 ns a packet) and gives our own plain structs; what
 //! etherparse does not do (TCP options without stopping at unknown ones, partial checksums, emitting into a given
 //! buffer) is here.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod checksum;
 pub mod frame;

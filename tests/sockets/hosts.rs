@@ -1,8 +1,6 @@
 //! Hosts: how they begin, how they end, and what bad devices do to them.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};

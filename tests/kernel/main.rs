@@ -1,0 +1,35 @@
+//! The kernel at the other end: `tunstack serve` on a real TUN, in a network namespace made for each test, with curl,
+//! ab, nc, ping, Python and the standard library's sockets as its clients.
+//!
+//! A test that cannot run here is reported as ignored, with its reason. `TUNSTACK_REQUIRE_TUN=1` and
+//! `TUNSTACK_REQUIRE_TOOLS=1` turn that into a failure.
+
+mod apps;
+mod capture;
+mod demo;
+mod faults;
+mod harness;
+mod http;
+mod sockets;
+
+use harness::{Test, inside};
+use libtest_mimic::{Arguments, Trial};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let tests: Vec<&'static Test> =
+        [http::TESTS, sockets::TESTS, faults::TESTS, apps::TESTS, demo::TESTS, capture::TESTS]
+            .concat()
+            .leak()
+            .iter()
+            .collect();
+    let mut args = std::env::args().skip(1);
+    if args.next().as_deref() == Some(harness::INSIDE) {
+        let name = args.next().unwrap_or_default();
+        let test = tests.iter().copied().chain(harness::PROBES).find(|t| t.name == name);
+        inside(test.unwrap_or_else(|| panic!("no test is called {name:?}")));
+        return ExitCode::SUCCESS;
+    }
+    let trials = tests.into_iter().map(|test| Trial::ignorable_test(test.name, move || harness::run(test))).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
