@@ -354,7 +354,9 @@ impl Stack {
         let was_time_wait = matches!(slot.connection, Some(Connection::TimeWait(_)));
         let connection = slot.connection.take();
         if let Some(socket) = &mut slot.socket {
-            socket.error = socket.error.or(reason.error());
+            // What a router said tells more than that nobody answered.
+            let soft = socket.soft_error.take().filter(|_| reason == CloseReason::TimedOut);
+            socket.error = socket.error.or(soft).or(reason.error());
             socket.early.clear();
             if let Some(Connection::Synchronized(tcb)) = connection {
                 socket.rest = tcb.rcv.buffer.into_queue();
