@@ -75,7 +75,8 @@ impl Tcb {
             return discard(DropReason::TcpBadReset);
         }
         if !segment.is_empty() && segment.end().at_or_before(nxt) {
-            // The peer did not hear our ACK, so this one is not throttled.
+            // The peer did not hear our ACK, so this one is not throttled. It lives, though (MUST-26).
+            self.keepalive.on_heard(cx.now);
             self.rcv.ack = AckDue::Now;
             return discard(DropReason::TcpDuplicate);
         }
