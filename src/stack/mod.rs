@@ -126,6 +126,8 @@ pub struct Stack {
     memory: usize,
     /// Whether memory is short: no window grows, nothing out of order is kept, little is taken to be sent.
     pressure: bool,
+    /// Whether it is used up: a connection whose user has something to read takes no more.
+    full: bool,
 }
 
 /// The listeners, by number and by port.
@@ -178,6 +180,7 @@ impl Stack {
             orphans: 0,
             memory: 0,
             pressure: false,
+            full: false,
             rng,
             config,
         })
@@ -296,6 +299,7 @@ impl Stack {
             link_mss,
             orphan: slot.holder == Holder::Nobody,
             pressure: self.pressure,
+            full: self.full,
             stats: &mut self.stats.tcp,
             trace: &mut self.trace,
         };
@@ -350,7 +354,9 @@ impl Stack {
         let was_time_wait = matches!(slot.connection, Some(Connection::TimeWait(_)));
         let connection = slot.connection.take();
         if let Some(socket) = &mut slot.socket {
-            socket.error = socket.error.or(reason.error());
+            // What a router said tells more than that nobody answered.
+            let soft = socket.soft_error.take().filter(|_| reason == CloseReason::TimedOut);
+            socket.error = socket.error.or(soft).or(reason.error());
             socket.early.clear();
             if let Some(Connection::Synchronized(tcb)) = connection {
                 socket.rest = tcb.rcv.buffer.into_queue();
@@ -458,12 +464,14 @@ impl Stack {
         self.update_pressure(now);
     }
 
-    /// Memory is short above the budget, and again ample below seven eighths of it: then every connection looks anew at
-    /// what it may offer and take.
+    /// Memory is short above seven eighths of the budget, and again ample below three quarters: then every connection
+    /// looks anew at what it may offer and take. Windows that were offered before can fill more than all of it; at the
+    /// budget's end text is dropped, as if it were lost, wherever the user has some to read.
     fn update_pressure(&mut self, now: Instant) {
+        self.full = self.memory >= self.config.memory;
         if !self.pressure {
-            self.pressure = self.memory > self.config.memory;
-        } else if self.memory <= self.config.memory / 8 * 7 {
+            self.pressure = self.memory > self.config.memory / 8 * 7;
+        } else if self.memory <= self.config.memory / 4 * 3 {
             self.pressure = false;
             for index in self.table.indices() {
                 self.with_connection(index, now, |_, _| ((), None));

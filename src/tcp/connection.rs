@@ -44,6 +44,8 @@ pub struct Cx<'a> {
     pub orphan: bool,
     /// Whether the stack is short of memory: no new promises.
     pub pressure: bool,
+    /// Whether its memory is used up: promises made are kept later.
+    pub full: bool,
     /// The counters.
     pub stats: &'a mut TcpStats,
     /// The trace.

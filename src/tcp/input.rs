@@ -260,6 +260,9 @@ impl Tcb {
             let reaction = Reaction::dropped(DropReason::TcpDataAfterClose).reply(self.reset(cx));
             return ControlFlow::Break(Reaction { closed: Some(CloseReason::Aborted), ..reaction });
         }
+        if self.is_full(cx) {
+            return discard(DropReason::TcpReassemblyFull);
+        }
         let before = self.rcv.nxt;
         let taken = self.rcv.insert(segment.seq, &segment.text, cx.config, cx.now, !cx.pressure);
         self.totals.bytes_received += u64::from(self.rcv.nxt.since(before));
@@ -270,6 +273,12 @@ impl Tcb {
             Taken::Refused => return discard(DropReason::TcpReassemblyFull),
         }
         ControlFlow::Continue(())
+    }
+
+    /// Whether text is to be dropped as if it had been lost: the stack's memory is used up, and the user has something
+    /// to read. Where there is nothing one segment is always taken, so that no connection starves.
+    pub(super) fn is_full(&self, cx: &Cx<'_>) -> bool {
+        cx.full && !self.rcv.buffer.is_empty()
     }
 
     /// Eighth, check the FIN bit. A FIN that came before its time is remembered and taken when the text before it is
