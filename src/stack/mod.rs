@@ -448,7 +448,10 @@ impl Stack {
         let Some(slot) = self.table.get_mut(index) else { return };
         let before = core::mem::replace(&mut slot.charged, charged);
         let was_ready = core::mem::replace(&mut slot.was_ready, ready);
-        if slot.holder == Holder::App && ready.adds_to(was_ready) && !core::mem::replace(&mut slot.in_ready, true) {
+        let tcb = slot.connection.as_mut().and_then(Connection::tcb_mut);
+        let urgent_news = tcb.is_some_and(|tcb| core::mem::take(&mut tcb.rcv.urgent_news));
+        let news = ready.adds_to(was_ready) || urgent_news;
+        if slot.holder == Holder::App && news && !core::mem::replace(&mut slot.in_ready, true) {
             self.ready.push_back(SocketId::Tcp(id));
         }
         self.memory = self.memory - before + charged;

@@ -390,6 +390,8 @@ impl Connection {
         match self {
             Connection::SynSent(_) | Connection::TimeWait(_) => None,
             Connection::SynReceived(handshake) => Some(handshake.reset()),
+            // Both sides have closed: there is nothing to be told.
+            Connection::Synchronized(_) if matches!(state, State::Closing | State::LastAck) => None,
             Connection::Synchronized(tcb) => Some(tcb.reset(cx)),
         }
     }

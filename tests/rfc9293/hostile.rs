@@ -202,7 +202,8 @@ fn memory_is_bounded() {
         for k in 0..60 {
             t.send(full(1000).seq(1 + 1000 * k));
             t.drain();
-            assert!(t.stack.memory() <= limit, "{} bytes", t.stack.memory());
+            // Each connection may always hold one segment, so that none starves.
+            assert!(t.stack.memory() <= limit + 40 * 2048, "{} bytes", t.stack.memory());
         }
     }
     assert!(t.stack.memory() > limit / 4, "the test fills it");
