@@ -9,8 +9,8 @@
 //! 4. take what changed with [`poll_ready`](Stack::poll_ready) and serve those sockets;
 //! 5. sleep until a frame arrives or the deadline passes.
 //!
-//! Socket calls never block: they give [`Error::WouldBlock`] and the socket's readiness changes later. `now` must never
-//! go backwards. `examples/bare_loop.rs` is a whole program.
+//! Socket calls never block: they give [`Error::WouldBlock`](crate::error::Error::WouldBlock) and the socket's readiness
+//! changes later. `now` must never go backwards. `examples/bare_loop.rs` is a whole program.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod config;
