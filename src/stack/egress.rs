@@ -53,11 +53,8 @@ impl Stack {
 
     /// The next segment of the connections that may have one, in turn.
     fn next_segment(&mut self, now: Instant) -> Option<TxFrame> {
-        while let Some(&index) = self.egress.front() {
-            self.egress.pop_front();
-            if let Some(slot) = self.table.get_mut(index) {
-                slot.in_egress = false;
-            }
+        while let Some(index) = self.egress.pop_front() {
+            self.table.leave(index, super::Queue::Egress);
             // A connection that gave a segment may have more: with_connection puts it at the queue's end again.
             let segment = self.pull(index, now);
             if segment.is_some() {
@@ -79,6 +76,7 @@ impl Stack {
             link_mss: mss_of_link(&self.ip, tuple.remote_addr),
             orphan: slot.holder == super::Holder::Nobody,
             pressure: self.pressure,
+            full: self.full,
             stats: &mut self.stats.tcp,
             trace: &mut self.trace,
         };

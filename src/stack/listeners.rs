@@ -1,7 +1,7 @@
 //! Listeners: `tcp_listen`, `tcp_accept` and what they need.
 
 use super::table::Holder;
-use super::{ListenerId, SocketId, Stack, TcpId, TcpOptions};
+use super::{ListenerId, Readiness, SocketId, Stack, TcpId, TcpOptions};
 use crate::error::{Error, Result};
 use crate::tcp::listener::Listener;
 use crate::time::Instant;
@@ -51,6 +51,8 @@ impl Stack {
         let index = self.listener_mut(id)?.accept_queue.pop_front().ok_or(Error::WouldBlock)?;
         let slot = self.table.get_mut(index).ok_or(Error::WouldBlock)?;
         slot.holder = Holder::App;
+        // Nobody was told what it became ready for until now.
+        slot.was_ready = Readiness::NONE;
         let peer = slot.tuple.remote();
         self.recount(index, now);
         Ok((self.table.id(index), peer))
@@ -140,6 +142,14 @@ impl Stack {
     pub(super) fn leave_syn_queue(&mut self, number: u32) {
         if let Some(listener) = self.listener_at_mut(number) {
             listener.syn_queue = listener.syn_queue.saturating_sub(1);
+        }
+    }
+
+    /// A connection that a listener opened is established: it changes from one queue to the other.
+    pub(super) fn established_for_listener(&mut self, index: u32) {
+        if let Some(Holder::Listener(number)) = self.table.get(index).map(|slot| slot.holder) {
+            self.leave_syn_queue(number);
+            self.queue_for_accept(index);
         }
     }
 

@@ -9,8 +9,8 @@
 //! 4. take what changed with [`poll_ready`](Stack::poll_ready) and serve those sockets;
 //! 5. sleep until a frame arrives or the deadline passes.
 //!
-//! Socket calls never block: they give [`Error::WouldBlock`] and the socket's readiness changes later. `now` must never
-//! go backwards. `examples/bare_loop.rs` is a whole program.
+//! Socket calls never block: they give [`Error::WouldBlock`](crate::error::Error::WouldBlock) and the socket's readiness
+//! changes later. `now` must never go backwards. `examples/bare_loop.rs` is a whole program.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod config;
@@ -45,7 +45,7 @@ use crate::wire::TxFrame;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use table::{Holder, Slot, Table};
+use table::{Holder, Queue, Slot, Table};
 use wheel::Wheel;
 
 macro_rules! handle {
@@ -126,6 +126,8 @@ pub struct Stack {
     memory: usize,
     /// Whether memory is short: no window grows, nothing out of order is kept, little is taken to be sent.
     pressure: bool,
+    /// Whether it is used up: a connection whose user has something to read takes no more.
+    full: bool,
 }
 
 /// The listeners, by number and by port.
@@ -178,6 +180,7 @@ impl Stack {
             orphans: 0,
             memory: 0,
             pressure: false,
+            full: false,
             rng,
             config,
         })
@@ -203,16 +206,11 @@ impl Stack {
     /// often it changed.
     pub fn poll_ready(&mut self) -> Option<SocketId> {
         while let Some(id) = self.ready.pop_front() {
-            match id {
-                SocketId::Tcp(tcp) => {
-                    if self.table.is_current(tcp)
-                        && let Some(slot) = self.table.get_mut(tcp.index)
-                    {
-                        slot.in_ready = false;
-                        return Some(id);
-                    }
-                }
-                SocketId::Listener(_) | SocketId::Udp(_) => return Some(id),
+            let SocketId::Tcp(TcpId { index, .. }) = id else { return Some(id) };
+            self.table.leave(index, Queue::Ready);
+            // The place may have changed hands since; then the question is what its new holder is told.
+            if self.table.get(index).is_some_and(|slot| slot.holder == Holder::App) {
+                return Some(SocketId::Tcp(self.table.id(index)));
             }
         }
         None
@@ -296,6 +294,7 @@ impl Stack {
             link_mss,
             orphan: slot.holder == Holder::Nobody,
             pressure: self.pressure,
+            full: self.full,
             stats: &mut self.stats.tcp,
             trace: &mut self.trace,
         };
@@ -312,7 +311,7 @@ impl Stack {
             self.entered_time_wait(index, now);
         }
         match closed {
-            Some(reason) => self.closed(index, reason, was_embryonic),
+            Some(reason) => self.closed(index, now, reason, was_embryonic),
             None => {
                 if synchronized && !was_synchronized {
                     self.established(index, now, was_embryonic);
@@ -339,18 +338,20 @@ impl Stack {
             self.with_connection(index, now, |connection, cx| (connection.close(cx), None));
         }
         if was_embryonic {
-            self.queue_for_accept(index);
+            self.established_for_listener(index);
         }
     }
 
     /// A connection is gone. Its slot stays for as long as an application or an accept queue holds it.
-    fn closed(&mut self, index: u32, reason: CloseReason, was_embryonic: bool) {
+    fn closed(&mut self, index: u32, now: Instant, reason: CloseReason, was_embryonic: bool) {
         let Some(slot) = self.table.get_mut(index) else { return };
         log::debug!("{}: closed ({reason:?})", slot.tuple);
         let was_time_wait = matches!(slot.connection, Some(Connection::TimeWait(_)));
         let connection = slot.connection.take();
         if let Some(socket) = &mut slot.socket {
-            socket.error = socket.error.or(reason.error());
+            // What a router said tells more than that nobody answered.
+            let soft = socket.soft_error.take().filter(|_| reason == CloseReason::TimedOut);
+            socket.error = socket.error.or(soft).or(reason.error());
             socket.early.clear();
             if let Some(Connection::Synchronized(tcb)) = connection {
                 socket.rest = tcb.rcv.buffer.into_queue();
@@ -368,19 +369,20 @@ impl Stack {
             Holder::Listener(listener) => {
                 if was_embryonic {
                     self.leave_syn_queue(listener);
-                    self.forget(index);
+                    self.forget(index, now);
                 }
             }
-            Holder::Nobody => self.forget(index),
+            Holder::Nobody => self.forget(index, now),
         }
     }
 
     /// Frees a slot that nobody holds.
-    fn forget(&mut self, index: u32) {
+    fn forget(&mut self, index: u32, now: Instant) {
         if let Some(slot) = self.table.get(index) {
             self.memory -= slot.charged;
-            self.orphans -= usize::from(slot.holder == Holder::Nobody);
+            self.orphans -= usize::from(slot.counted_orphan);
             self.table.remove(index);
+            self.update_pressure(now);
         }
     }
 
@@ -393,8 +395,11 @@ impl Stack {
         }
         self.time_wait_count += 1;
         self.time_waits.push_back(self.table.id(index));
-        while self.time_waits.front().is_some_and(|&id| !self.is_time_wait(id)) {
-            self.time_waits.pop_front();
+        // Those that ended by themselves are cleared out when they are the greater part.
+        if self.time_waits.len() > 2 * self.time_wait_count + 16 {
+            let mut records = core::mem::take(&mut self.time_waits);
+            records.retain(|&id| self.is_time_wait(id));
+            self.time_waits = records;
         }
         while self.time_wait_count > self.config.max_time_wait
             && let Some(oldest) = self.time_waits.pop_front()
@@ -406,8 +411,7 @@ impl Stack {
     }
 
     fn is_time_wait(&self, id: TcpId) -> bool {
-        self.table.is_current(id)
-            && self.table.get(id.index).is_some_and(|s| matches!(s.connection, Some(Connection::TimeWait(_))))
+        self.table.current(id).is_some_and(|s| matches!(s.connection, Some(Connection::TimeWait(_))))
     }
 
     /// Ends a TIME-WAIT before its time.
@@ -431,36 +435,41 @@ impl Stack {
     }
 
     fn mark_egress(&mut self, index: u32) {
-        if let Some(slot) = self.table.get_mut(index)
-            && !core::mem::replace(&mut slot.in_egress, true)
-        {
+        if self.table.get(index).is_some() && self.table.enter(index, Queue::Egress) {
             self.egress.push_back(index);
         }
     }
 
-    /// Charges the connection's memory, and tells its holder if it became ready for something.
+    /// Charges the connection's memory, counts it if it is an orphan, and tells its holder if it became ready for
+    /// something.
     fn recount(&mut self, index: u32, now: Instant) {
         let Some(slot) = self.table.get(index) else { return };
         let beside = slot.socket.as_ref().map_or(0, |s| s.early.pinned() + s.rest.pinned());
         let charged = slot.connection.as_ref().map_or(0, Connection::memory) + beside;
-        let ready = self.tcp_readiness(slot);
-        let id = self.table.id(index);
+        let (ready, orphan) = (self.tcp_readiness(slot), slot.is_orphan());
         let Some(slot) = self.table.get_mut(index) else { return };
         let before = core::mem::replace(&mut slot.charged, charged);
+        let was_orphan = core::mem::replace(&mut slot.counted_orphan, orphan);
         let was_ready = core::mem::replace(&mut slot.was_ready, ready);
-        if slot.holder == Holder::App && ready.adds_to(was_ready) && !core::mem::replace(&mut slot.in_ready, true) {
-            self.ready.push_back(SocketId::Tcp(id));
+        let tcb = slot.connection.as_mut().and_then(Connection::tcb_mut);
+        let urgent_news = tcb.is_some_and(|tcb| core::mem::take(&mut tcb.rcv.urgent_news));
+        let news = slot.holder == Holder::App && (ready.adds_to(was_ready) || urgent_news);
+        if news && self.table.enter(index, Queue::Ready) {
+            self.ready.push_back(SocketId::Tcp(self.table.id(index)));
         }
+        self.orphans = self.orphans - usize::from(was_orphan) + usize::from(orphan);
         self.memory = self.memory - before + charged;
         self.update_pressure(now);
     }
 
-    /// Memory is short above the budget, and again ample below seven eighths of it: then every connection looks anew at
-    /// what it may offer and take.
+    /// Memory is short above seven eighths of the budget, and again ample below three quarters: then every connection
+    /// looks anew at what it may offer and take. Windows that were offered before can fill more than all of it; at the
+    /// budget's end text is dropped, as if it were lost, wherever the user has some to read.
     fn update_pressure(&mut self, now: Instant) {
+        self.full = self.memory >= self.config.memory;
         if !self.pressure {
-            self.pressure = self.memory > self.config.memory;
-        } else if self.memory <= self.config.memory / 8 * 7 {
+            self.pressure = self.memory > self.config.memory / 8 * 7;
+        } else if self.memory <= self.config.memory / 4 * 3 {
             self.pressure = false;
             for index in self.table.indices() {
                 self.with_connection(index, now, |_, _| ((), None));

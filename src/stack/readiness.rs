@@ -38,6 +38,12 @@ impl Readiness {
         self.0 & !before.0 != 0
     }
 
+    /// This set without the bits of `other`.
+    #[must_use]
+    pub const fn without(self, other: Readiness) -> Readiness {
+        Readiness(self.0 & !other.0)
+    }
+
     /// Whether no bit is set.
     pub const fn is_empty(self) -> bool {
         self.0 == 0

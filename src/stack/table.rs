@@ -26,20 +26,44 @@ pub(super) enum Holder {
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) tuple: FourTuple,
-    generation: u32,
     /// None once it is closed.
     pub(super) connection: Option<Connection>,
     pub(super) holder: Holder,
     /// The socket's side; given up in TIME-WAIT without an application, so that only the record stays.
     pub(super) socket: Option<Box<SocketSide>>,
-    /// Whether it stands in the egress queue.
-    pub(super) in_egress: bool,
-    /// Whether it stands in the queue of sockets that became ready.
-    pub(super) in_ready: bool,
-    /// What it was ready for when last looked at.
+    /// What its holder knows it to be ready for.
     pub(super) was_ready: Readiness,
     /// Memory charged to the budget for it.
     pub(super) charged: usize,
+    /// Whether it is counted among the orphans.
+    pub(super) counted_orphan: bool,
+}
+
+impl Slot {
+    /// Whether nobody holds it while it is still being shut down. A TIME-WAIT record is no orphan: it costs nothing.
+    pub(super) fn is_orphan(&self) -> bool {
+        self.holder == Holder::Nobody && !matches!(self.connection, None | Some(Connection::TimeWait(_)))
+    }
+}
+
+/// A numbered place for a connection. What stands here outlives it.
+#[derive(Debug, Default)]
+struct Place {
+    slot: Option<Slot>,
+    /// How many connections have been here: a handle of an earlier one is not good for a later one.
+    generation: u32,
+    /// Whether the number stands in the egress queue, and in that of what became ready: once at most, so that the queues
+    /// are no longer than the table, whoever comes and goes.
+    queued: [bool; 2],
+}
+
+/// The queues of numbers that a connection stands in once at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Queue {
+    /// What may have something to send.
+    Egress,
+    /// What may have become ready.
+    Ready,
 }
 
 /// What a socket keeps beside its connection, and after it.
@@ -80,8 +104,7 @@ impl SocketSide {
 /// The slots and the index over them.
 #[derive(Debug)]
 pub(super) struct Table {
-    slots: Vec<Option<Slot>>,
-    generations: Vec<u32>,
+    places: Vec<Place>,
     free: Vec<u32>,
     index: HashTable<u32>,
     key: Key,
@@ -90,7 +113,7 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(key: Key) -> Self {
-        Table { slots: Vec::new(), generations: Vec::new(), free: Vec::new(), index: HashTable::new(), key, len: 0 }
+        Table { places: Vec::new(), free: Vec::new(), index: HashTable::new(), key, len: 0 }
     }
 
     /// Slots in use.
@@ -117,27 +140,23 @@ impl Table {
         socket: Box<SocketSide>,
     ) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.generations.push(0);
-            self.slots.len() as u32 - 1
+            self.places.push(Place::default());
+            self.places.len() as u32 - 1
         });
-        let generation = self.generations[index as usize];
-        self.slots[index as usize] = Some(Slot {
+        self.places[index as usize].slot = Some(Slot {
             tuple,
-            generation,
             connection: Some(connection),
             holder,
             socket: Some(socket),
-            in_egress: false,
-            in_ready: false,
             was_ready: Readiness::NONE,
             charged: 0,
+            counted_orphan: false,
         });
         self.len += 1;
         let hash = self.hash(&tuple);
-        let (slots, key) = (&self.slots, self.key);
+        let (places, key) = (&self.places, self.key);
         self.index.insert_unique(hash, index, |&i| {
-            slots[i as usize].as_ref().map_or(0, |slot: &Slot| key.hash_one(slot.tuple))
+            places[i as usize].slot.as_ref().map_or(0, |slot: &Slot| key.hash_one(slot.tuple))
         });
         index
     }
@@ -153,25 +172,35 @@ impl Table {
 
     /// Frees a slot whose connection is unnamed.
     pub(super) fn remove(&mut self, index: u32) {
-        if self.slots[index as usize].take().is_some() {
-            let generation = &mut self.generations[index as usize];
-            *generation = generation.wrapping_add(1);
+        let place = &mut self.places[index as usize];
+        if place.slot.take().is_some() {
+            place.generation = place.generation.wrapping_add(1);
             self.free.push(index);
             self.len -= 1;
         }
     }
 
+    /// Notes that `index` stands in `queue`, and says whether it did not before.
+    pub(super) fn enter(&mut self, index: u32, queue: Queue) -> bool {
+        !core::mem::replace(&mut self.places[index as usize].queued[queue as usize], true)
+    }
+
+    /// Notes that `index` has left `queue`.
+    pub(super) fn leave(&mut self, index: u32, queue: Queue) {
+        self.places[index as usize].queued[queue as usize] = false;
+    }
+
     pub(super) fn get(&self, index: u32) -> Option<&Slot> {
-        self.slots.get(index as usize)?.as_ref()
+        self.places.get(index as usize)?.slot.as_ref()
     }
 
     pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Slot> {
-        self.slots.get_mut(index as usize)?.as_mut()
+        self.places.get_mut(index as usize)?.slot.as_mut()
     }
 
     /// The handle of a slot in use.
     pub(super) fn id(&self, index: u32) -> TcpId {
-        TcpId { index, generation: self.generations[index as usize] }
+        TcpId { index, generation: self.places[index as usize].generation }
     }
 
     /// The slot that an application's handle names.
@@ -179,9 +208,7 @@ impl Table {
     /// # Errors
     /// `BadHandle` if it is closed.
     pub(super) fn check(&self, id: TcpId) -> Result<&Slot> {
-        self.get(id.index)
-            .filter(|slot| slot.generation == id.generation && slot.holder == Holder::App)
-            .ok_or(Error::BadHandle)
+        self.current(id).filter(|slot| slot.holder == Holder::App).ok_or(Error::BadHandle)
     }
 
     /// As [`check`](Table::check).
@@ -190,13 +217,13 @@ impl Table {
         self.get_mut(id.index).ok_or(Error::BadHandle)
     }
 
-    /// Whether the slot still is what it was when `id` was made, whoever holds it.
-    pub(super) fn is_current(&self, id: TcpId) -> bool {
-        self.get(id.index).is_some_and(|slot| slot.generation == id.generation)
+    /// The slot, if it still is what it was when `id` was made, whoever holds it.
+    pub(super) fn current(&self, id: TcpId) -> Option<&Slot> {
+        self.places.get(id.index as usize).filter(|place| place.generation == id.generation)?.slot.as_ref()
     }
 
     /// The numbers of all slots in use.
     pub(super) fn indices(&self) -> Vec<u32> {
-        (0..self.slots.len() as u32).filter(|&i| self.slots[i as usize].is_some()).collect()
+        (0..self.places.len() as u32).filter(|&i| self.get(i).is_some()).collect()
     }
 }

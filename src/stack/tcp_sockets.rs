@@ -50,6 +50,7 @@ impl Stack {
             link_mss: mss_of_link(&self.ip, tuple.remote_addr),
             orphan: false,
             pressure: self.pressure,
+            full: self.full,
             stats: &mut self.stats.tcp,
             trace: &mut self.trace,
         };
@@ -130,7 +131,12 @@ impl Stack {
         };
         let limit = if pressure { SEND_UNDER_PRESSURE } else { socket.options.send_buffer };
         let room = limit.min(socket.options.send_buffer).saturating_sub(queued);
-        if room == 0 { Err(Error::WouldBlock) } else { Ok(room) }
+        if room > 0 {
+            return Ok(room);
+        }
+        // Whoever is told to wait is told when there is room, even if that had never been noticed to be gone.
+        slot.was_ready = slot.was_ready.without(Readiness::WRITABLE);
+        Err(Error::WouldBlock)
     }
 
     fn queue(&mut self, now: Instant, id: TcpId, n: usize, data: Payload<'_>, urgent: bool) -> Result<usize> {
@@ -276,8 +282,9 @@ impl Stack {
             Some(Connection::Synchronized(tcb)) => lingers || !tcb.rcv.buffer.is_empty(),
             Some(Connection::TimeWait(_)) => false,
         };
+        let abort = abort || self.orphans >= self.config.max_orphans;
         self.orphan(id.index);
-        if abort || self.orphans > self.config.max_orphans {
+        if abort {
             self.abort(id.index, now);
         } else {
             self.close(id.index, now);
@@ -296,13 +303,22 @@ impl Stack {
         Ok(())
     }
 
+    /// Resets up to `max` connections that are being shut down after their handles were given up, and says how many.
+    /// For the end of the host: repeat it, pulling frames in between, until it gives zero.
+    pub fn tcp_abort_orphans(&mut self, now: Instant, max: usize) -> usize {
+        let orphan = |slot: &Slot| {
+            slot.holder == Holder::Nobody && !matches!(slot.connection, None | Some(Connection::TimeWait(_)))
+        };
+        let all = self.table.indices().into_iter();
+        let some: Vec<u32> = all.filter(|&i| self.table.get(i).is_some_and(orphan)).take(max).collect();
+        some.iter().for_each(|&index| self.abort(index, now));
+        some.len()
+    }
+
     /// From now on nobody holds the connection.
     pub(super) fn orphan(&mut self, index: u32) {
-        if let Some(slot) = self.table.get_mut(index)
-            && slot.holder != Holder::Nobody
-        {
+        if let Some(slot) = self.table.get_mut(index) {
             slot.holder = Holder::Nobody;
-            self.orphans += 1;
         }
     }
 
@@ -310,7 +326,7 @@ impl Stack {
     fn close(&mut self, index: u32, now: Instant) {
         let Some(slot) = self.table.get_mut(index) else { return };
         match &slot.connection {
-            None => self.forget(index),
+            None => self.forget(index, now),
             Some(Connection::TimeWait(_)) => {
                 slot.socket = None;
                 self.touch(index, now);
@@ -330,7 +346,7 @@ impl Stack {
         let Some(slot) = self.table.get(index) else { return };
         let tuple = slot.tuple;
         match &slot.connection {
-            None => self.forget(index),
+            None => self.forget(index, now),
             Some(Connection::TimeWait(_)) => self.close(index, now),
             Some(_) => {
                 let reset = self.with_connection(index, now, |connection, cx| {

@@ -49,6 +49,7 @@ impl Tcb {
             && segment.text.len() as u32 <= self.rcv.wnd()
             && self.rcv.assembler.is_empty()
             && self.rcv.fin.is_none()
+            && !self.is_full(cx)
             && !cx.orphan
     }
 }

@@ -112,7 +112,8 @@ impl Tcb {
     /// Nagle's algorithm (RFC 9293 3.7.4) and sender silly window avoidance (3.8.6.2.1).
     fn worth_sending(&self, stretch: &Stretch, cx: &Cx<'_>) -> bool {
         let is_last = stretch.start + stretch.text == self.snd.buffer.end();
-        stretch.text >= self.full_segment(cx)
+        // A full segment is one that has no room for more, be it that SACK blocks take some.
+        stretch.text >= self.max_text(cx)
             || stretch.fin
             || (is_last && (cx.options.nodelay || self.snd.flight() == 0))
             || (is_last && self.snd.up.is_some())
@@ -144,15 +145,10 @@ impl Tcb {
         u32::from(self.negotiated.mss) - self.options(cx).encoded_len() as u32
     }
 
-    /// Text of a full segment now: SACK blocks make it shorter than SND.MSS.
-    pub(super) fn full_segment(&self, cx: &Cx<'_>) -> u32 {
-        self.snd.mss.min(self.max_text(cx))
-    }
-
     /// Bytes believed to be in the network. A duplicate ACK takes away what a segment now brings in, no more: else, where
     /// segments are short, each would let several others go and they would multiply.
     fn pipe(&self, cx: &Cx<'_>) -> u32 {
-        self.recovery.pipe(self.snd.una, self.snd.nxt, self.full_segment(cx))
+        self.recovery.pipe(self.snd.una, self.snd.nxt, self.max_text(cx))
     }
 
     fn emit(&mut self, stretch: &Stretch, cx: &mut Cx<'_>) -> SegmentOut {

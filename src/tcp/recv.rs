@@ -50,6 +50,8 @@ pub struct Recv {
     pub edge: Seq,
     /// RCV.UP: behind the last urgent byte that the peer announced, until it has been read.
     pub up: Option<Seq>,
+    /// Whether RCV.UP has moved since the user was last told (MUST-32).
+    pub urgent_news: bool,
     /// Text in order.
     pub buffer: RecvBuffer,
     /// Text out of order.
@@ -76,6 +78,7 @@ impl Recv {
             nxt: first,
             edge: first + window,
             up: None,
+            urgent_news: false,
             buffer: RecvBuffer::new(capacity),
             assembler: Assembler::default(),
             fin: None,
@@ -168,10 +171,13 @@ impl Recv {
             }
             return Taken::Refused;
         }
-        self.nxt += text.len() as u32;
         self.note_segment(text.len() as u32, config, now);
-        self.buffer.push(text);
-        if !self.assembler.is_empty() {
+        if self.assembler.is_empty() {
+            self.nxt += text.len() as u32;
+            self.buffer.push(text);
+        } else {
+            // By way of the assembler, so that of two copies of a byte the first one stays.
+            self.assembler.insert(self.nxt, &text, usize::MAX);
             let mut ready = self.assembler.take(self.nxt);
             self.nxt += ready.len() as u32;
             for slice in ready.pop(usize::MAX) {

@@ -1,0 +1,69 @@
+//! The memory budget is used up: nothing stalls for good, and all goes on when there is memory again.
+
+use crate::support::*;
+use tunstack::error::Error;
+use tunstack::stack::{Config, SocketId};
+
+/// A stack of 64 KiB, one connection that has something queued, and one that holds more than all memory.
+fn under_pressure() -> (Tester, usize, tunstack::stack::TcpId, usize, tunstack::stack::TcpId) {
+    let mut t = Tester::with(|c: &mut Config| c.memory = 64 * 1024).without_timer_check();
+    t.listen(80);
+    let honest = t.new_flow(3000, 80);
+    let a = t.establish();
+    let hog = t.new_flow(3001, 80);
+    let b = t.establish();
+    t.switch(honest);
+    t.use_conn(a);
+    t.write(&pattern(0..10_000));
+    t.switch(hog);
+    t.use_conn(b);
+    t.write(&pattern(0..60_000));
+    (t, honest, a, hog, b)
+}
+
+/// A writer that was told to wait because memory was short is told when it is ample again.
+#[test]
+fn a_writer_is_woken_when_memory_is_ample_again() {
+    let (mut t, honest, a, hog, b) = under_pressure();
+    t.switch(honest);
+    t.use_conn(a);
+    assert_eq!(t.try_write(b"more"), Err(Error::WouldBlock), "memory is short");
+    while t.stack.poll_ready().is_some() {}
+    t.switch(hog);
+    t.use_conn(b);
+    t.abort();
+    let mut ready = core::iter::from_fn(|| t.stack.poll_ready());
+    assert!(ready.any(|id| id == SocketId::Tcp(a)), "the writer is woken");
+    t.use_conn(a);
+    assert_eq!(t.try_write(b"more"), Ok(4));
+}
+
+/// The budget is looked at when a connection vanishes, too.
+#[test]
+fn pressure_ends_with_the_connection_that_caused_it() {
+    let (mut t, honest, a, _, _) = under_pressure();
+    t.abort();
+    t.switch(honest);
+    t.use_conn(a);
+    assert_eq!(t.try_write(&pattern(10_000..20_000)), Ok(10_000));
+}
+
+/// However long memory stays short, a connection whose application reads goes on receiving.
+#[test]
+fn a_reader_goes_on_under_permanent_pressure() {
+    let (mut t, honest, a, _, _) = under_pressure();
+    t.switch(honest);
+    t.use_conn(a);
+    t.drain();
+    let mut at = 0usize;
+    for _ in 0..200 {
+        let n = 1000;
+        t.send(full(n).seq(1 + at as i64).ack(1));
+        let answered = t.drain();
+        let got = t.read_all();
+        assert_eq!(got, pattern(at..at + n), "at {at}, {answered:?}");
+        at += n;
+        t.advance(ms(50));
+        t.drain();
+    }
+}
