@@ -392,8 +392,12 @@ impl Connection {
         match self {
             Connection::SynSent(_) | Connection::TimeWait(_) => None,
             Connection::SynReceived(handshake) => Some(handshake.reset()),
-            // Both sides have closed: there is nothing to be told.
-            Connection::Synchronized(_) if matches!(state, State::Closing | State::LastAck) => None,
+            // Both sides have closed: there is nothing to be told, unless what the peer sent is lost unread (SHLD-3).
+            Connection::Synchronized(tcb)
+                if matches!(state, State::Closing | State::LastAck) && tcb.rcv.buffer.is_empty() =>
+            {
+                None
+            }
             Connection::Synchronized(tcb) => Some(tcb.reset(cx)),
         }
     }
