@@ -124,7 +124,7 @@ pub struct Stack {
     orphans: usize,
     /// Bytes charged for all connections.
     memory: usize,
-    /// Whether memory is short: no window grows, nothing out of order is kept, little is taken to be sent.
+    /// Whether memory is short: each connection has but a small share, and nothing out of order is kept.
     pressure: bool,
 }
 
@@ -453,12 +453,13 @@ impl Stack {
         self.update_pressure(now);
     }
 
-    /// Memory is short above the budget, and again ample below seven eighths of it: then every connection looks anew at
-    /// what it may offer and take.
+    /// Memory is short above seven eighths of the budget, so that the rest is there for everyone's share, and again ample
+    /// below three quarters: then every connection looks anew at what it may offer and take.
     fn update_pressure(&mut self, now: Instant) {
+        let eighth = self.config.memory / 8;
         if !self.pressure {
-            self.pressure = self.memory > self.config.memory;
-        } else if self.memory <= self.config.memory / 8 * 7 {
+            self.pressure = self.memory > eighth * 7;
+        } else if self.memory <= eighth * 6 {
             self.pressure = false;
             for index in self.table.indices() {
                 self.with_connection(index, now, |_, _| ((), None));

@@ -27,7 +27,7 @@ impl Tcb {
         if segment.text.is_empty() {
             self.on_new_ack(segment, cx);
         } else {
-            self.rcv.insert(segment.seq, &segment.text, cx.config, cx.now, true);
+            self.rcv.insert(segment.seq, &segment.text, cx.config, cx.now, false);
             self.totals.bytes_received += segment.text.len() as u64;
         }
         self.snd.update_window(segment.seq, segment.ack, self.snd.wnd);
@@ -50,5 +50,6 @@ impl Tcb {
             && self.rcv.assembler.is_empty()
             && self.rcv.fin.is_none()
             && !cx.orphan
+            && !cx.pressure
     }
 }

@@ -157,6 +157,8 @@ impl Tcb {
             OnAdvance::Partial => {
                 if self.recovery.restarts_timer() {
                     self.rto.on_progress(cx.now);
+                } else {
+                    self.rto.on_answer(cx.now);
                 }
             }
             OnAdvance::Recovered => {
@@ -254,7 +256,7 @@ impl Tcb {
             return ControlFlow::Break(Reaction { closed: Some(CloseReason::Aborted), ..reaction });
         }
         let before = self.rcv.nxt;
-        let taken = self.rcv.insert(segment.seq, &segment.text, cx.config, cx.now, !cx.pressure);
+        let taken = self.rcv.insert(segment.seq, &segment.text, cx.config, cx.now, cx.pressure);
         self.totals.bytes_received += u64::from(self.rcv.nxt.since(before));
         match taken {
             Taken::InOrder => {}
