@@ -1,4 +1,46 @@
-//! tunstack: a TCP/IP stack in user space.
+//! A TCP/IP stack in user space, behind a Linux TUN interface or anything else that carries IP packets.
+//!
+//! There are two ways to use it:
+//!
+//! - [`net`]: sockets with the names and manners of `std::net`, on a running [`Host`](net::Host). A thread of its own
+//!   drives the stack.
+//! - [`stack`]: the bare [`Stack`](stack::Stack), for a loop of one's own: packets in, packets out, and a deadline. It has
+//!   no thread, clock, lock or system call in it.
+//!
+//! ```text
+//!   your program      apps, daemon (the command)
+//!         |                 |
+//!         v                 v
+//!   net: TcpStream, TcpListener, UdpSocket     sockets as in std::net
+//!         |
+//!   runtime: one lock, one caretaker thread    drives the stack
+//!         |                         |
+//!         v                         v
+//!   stack: sans-IO                device: TUN, memory, impaired link, pcapng tap
+//!    tcp  udp  icmp  ip             |
+//!    wire  buf                    sys: the only unsafe code
+//!    time rng error stats trace
+//! ```
+//!
+//! The shortest server, which echoes once:
+//!
+//! ```no_run
+//! use std::io::{Read, Write};
+//! use tunstack::{device::tuntap::TunTap, net::Host};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let host = Host::builder().address("192.0.2.2/24").start(TunTap::open("tun0", 1500)?)?;
+//! let (mut stream, _peer) = host.listen("192.0.2.2:7")?.accept()?;
+//! let mut buf = [0; 4096];
+//! let n = stream.read(&mut buf)?;
+//! stream.write_all(&buf[..n])?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Features
+//! - `cli` (default): the command `tunstack` and all that it needs: `apps`, `daemon`
+//! - `sim`: the deterministic simulator, `sim`
+//! - `pcap`: the pcapng tap, `device::pcap`
 #![deny(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 
@@ -25,3 +67,8 @@ pub mod time;
 pub mod trace;
 pub mod udp;
 pub mod wire;
+
+/// The README's programs are compiled with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -109,7 +109,7 @@ drop_reasons! {
     TcpNoAck = "tcp-no-ack",
     /// Data after our full close (answered with RST).
     TcpDataAfterClose = "tcp-data-after-close",
-    /// Out-of-order data beyond the bounds of reassembly, or under memory pressure.
+    /// Out-of-order data beyond the bounds of reassembly, or any beyond those of memory.
     TcpReassemblyFull = "tcp-reassembly-full",
     /// A segment in TIME-WAIT that may not disturb it (RFC 1337).
     TcpTimeWait = "tcp-time-wait",

@@ -72,6 +72,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "stats",
             "trace",
             "tcp::state",
+            "tcp::seq",
         ],
     ),
 ];

@@ -13,3 +13,5 @@ pub mod service;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! A client connected to a service, for tests: two hosts on a link in memory.
+//! Clients and services on two hosts, joined by a link in memory, for tests.
 
 use super::service::{Limits, Service, spawn_tcp};
 use crate::device::mem;
@@ -12,11 +12,17 @@ pub(super) struct Served {
     _server: Host,
 }
 
-/// Starts `service`.
-pub(super) fn serve(service: impl Service, limits: Limits) -> Served {
+/// A server's host, 192.0.2.2, and a client's, 192.0.2.1.
+pub(super) fn hosts() -> (Host, Host) {
     let (near, far) = mem::pair(1500, 1024).unwrap();
     let server = Host::builder().address("192.0.2.2/24").start(near).unwrap();
     let client = Host::builder().address("192.0.2.1/24").start(far).unwrap();
+    (server, client)
+}
+
+/// Starts `service`.
+pub(super) fn serve(service: impl Service, limits: Limits) -> Served {
+    let (server, client) = hosts();
     spawn_tcp("test", server.listen("192.0.2.2:80").unwrap(), limits, service).unwrap();
     Served { client, _server: server }
 }

@@ -27,7 +27,7 @@ struct Cli {
     /// Tell more; twice: every packet. RUST_LOG chooses in detail
     #[arg(short, long, action = ArgAction::Count, global = true)]
     verbose: u8,
-    /// Tell only errors
+    /// Tell only errors, without the lines at the start
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
 }
@@ -93,7 +93,7 @@ pub fn main() -> ExitCode {
     };
     start_log(cli.verbose, cli.quiet);
     let outcome = match cli.command {
-        Command::Serve(args) => run_serve(args),
+        Command::Serve(args) => run_serve(args, cli.quiet),
         Command::Demo(args) => demo::run(&args),
         Command::Ss(args) => run_ss(&args),
     };
@@ -113,9 +113,9 @@ fn start_log(verbose: u8, quiet: bool) {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).format_timestamp_micros().init();
 }
 
-fn run_serve(args: ServeArgs) -> Result<ExitCode, Failure> {
+fn run_serve(args: ServeArgs, quiet: bool) -> Result<ExitCode, Failure> {
     let options = args.options.or(Options::from_file(args.config.as_deref())?);
-    serve::run(&Settings::try_from(options)?)
+    serve::run(&Settings::try_from(options)?, quiet)
 }
 
 fn run_ss(args: &SsArgs) -> Result<ExitCode, Failure> {

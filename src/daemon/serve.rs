@@ -24,8 +24,8 @@ use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-/// Runs the daemon until a signal or the end of its device.
-pub(crate) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
+/// Runs the daemon until a signal or the end of its device. If `quiet`, it begins without a word.
+pub(crate) fn run(settings: &Settings, quiet: bool) -> Result<ExitCode, Failure> {
     let directories = Directories::open(settings)?;
     let capture = settings.pcap.as_ref().map(CaptureTap::open).transpose()?;
     // Namespaces are entered before any thread starts: the kernel insists.
@@ -60,8 +60,8 @@ pub(crate) fn run(settings: &Settings) -> Result<ExitCode, Failure> {
         tell_ready(number)?;
     }
     let print = if settings.pcap == Some(Capture::Stdout) { output::note } else { output::line };
-    for line in text {
-        print(&line);
+    for line in text.iter().filter(|_| !quiet) {
+        print(line);
     }
     wait(host, signals, settings, control)
 }

@@ -176,7 +176,8 @@ pub(crate) fn table(rows: &[Row], info: bool) -> String {
             row.recv_queue,
             row.send_queue,
         );
-        if info && row.state != State::Listen.to_string() {
+        // A listener has no numbers, and of TIME-WAIT only the ports are kept.
+        if info && row.mss > 0 && row.state != State::Listen.to_string() {
             let _ = writeln!(out, "\t {}", numbers(row));
         }
     }

@@ -25,6 +25,9 @@ const POOLED_CHUNKS: usize = 128;
 /// How long the last frames of a host that shuts down may take to be written.
 const LAST_FRAMES: Duration = Duration::from_millis(100);
 
+/// Connections that are reset in one hold of the lock.
+const RESETS: usize = 256;
+
 /// Why a host has ended.
 #[derive(Clone, Debug)]
 pub(crate) enum Ending {
@@ -396,13 +399,7 @@ impl Shard {
             }
         });
         self.wait_for(until, |stack| !stack.tcp_snapshot().iter().any(|c| is_open(c.state)));
-        self.act_finally(|core, now| {
-            for id in core.waits.ids() {
-                if let SocketId::Tcp(tcp) = id {
-                    let _ = core.stack.tcp_abort(now, tcp);
-                }
-            }
-        });
+        self.reset_all();
         // The last frames may be in another thread's hands, or the device full for a moment.
         for _ in 0..LAST_FRAMES.as_millis() {
             if self.tx.is_idle() {
@@ -412,6 +409,29 @@ impl Shard {
             self.transmit();
         }
         self.end(Ending::Shutdown);
+    }
+
+    /// Resets what is still open, in portions for which the stack's queue of replies has room.
+    fn reset_all(&self) {
+        let mut held = self.lock().map(|core| core.waits.ids()).unwrap_or_default().into_iter();
+        let mut more = true;
+        while more {
+            more = false;
+            self.act_finally(|core, now| {
+                let mut left = RESETS;
+                for id in held.by_ref() {
+                    if let SocketId::Tcp(tcp) = id {
+                        // An error means that its holder has just closed it.
+                        let _ = core.stack.tcp_abort(now, tcp);
+                        left -= 1;
+                    }
+                    if left == 0 {
+                        break;
+                    }
+                }
+                more = left == 0 || core.stack.tcp_abort_orphans(now, left) == left;
+            });
+        }
     }
 
     /// The end, at once.

@@ -130,22 +130,20 @@ const STATES: [State; 11] = [
 /// One arrow of the state diagram.
 type Transition = (State, Event, State);
 
-/// The oracle's own copy of RFC 9293 figure 5, its notes and section 3.10: every transition that may be seen. A CLOSE in
-/// SYN-RECEIVED is queued until ESTABLISHED, and a FIN is looked at after the ACK beside it.
+/// The oracle's own copy of RFC 9293 figure 5, its notes and section 3.10: every transition that a connection may be
+/// seen to make (a listener is none). A CLOSE in SYN-SENT is an ABORT, one in SYN-RECEIVED is queued until ESTABLISHED,
+/// and a FIN is looked at after the ACK beside it.
 pub(super) const TRANSITIONS: &[Transition] = {
     use Event::*;
     use State::*;
     &[
-        (Closed, PassiveOpen, Listen),
         (Closed, ActiveOpen, SynSent),
-        (Listen, Close, Closed),
         (Listen, RcvSyn, SynReceived),
         // The ACK of a SYN cookie.
         (Listen, RcvAckOfSyn, Established),
         (SynSent, RcvSyn, SynReceived),
         (SynSent, RcvSynAck, Established),
         (SynSent, RcvRst, Closed),
-        (SynSent, Close, Closed),
         (SynSent, Abort, Closed),
         (SynReceived, RcvAckOfSyn, Established),
         (SynReceived, RcvRst, Closed),

@@ -91,6 +91,7 @@ pub struct OurHost {
     stack: Stack,
     listener: Option<ListenerId>,
     flows: Vec<Option<TcpId>>,
+    accepted: Vec<bool>,
     /// The last state that the trace gave for each pair of ports, to see that no transition is left out.
     last: Vec<((u16, u16), State)>,
     checks: u64,
@@ -103,7 +104,14 @@ impl OurHost {
     /// If the stack refuses the configuration: the simulator made it.
     pub fn new(config: Config, seed: u64, now: Instant, flows: usize) -> Self {
         let stack = Stack::new(config, Rng::seed_from(seed), now).expect("a configuration made by the simulator");
-        OurHost { stack, listener: None, flows: vec![None; flows], last: Vec::new(), checks: 0 }
+        OurHost {
+            stack,
+            listener: None,
+            flows: vec![None; flows],
+            accepted: vec![false; flows],
+            last: Vec::new(),
+            checks: 0,
+        }
     }
 
     /// The stack.
@@ -124,6 +132,8 @@ impl OurHost {
         }
         for event in trace.take() {
             let What::Transition { from, event: by, to } = event.what else { continue };
+            coverage.hit_if((from, to) == (State::SynSent, State::SynReceived), Cover::SimultaneousOpen);
+            coverage.hit_if(to == State::Closing, Cover::SimultaneousClose);
             if !coverage.transition(from, by, to) {
                 return Err(format!("INV-8: no such transition: {from} -> {to} by {by}"));
             }
@@ -226,13 +236,22 @@ impl Host for OurHost {
 
     fn accept(&mut self, now: Instant, flow_of: &dyn Fn(SocketAddr) -> Option<Flow>) -> Result<Flow> {
         let listener = self.listener.ok_or(Error::WouldBlock)?;
-        let (id, peer) = self.stack.tcp_accept(now, listener)?;
-        let flow = flow_of(peer).ok_or(Error::InvalidInput("a connection from nobody was accepted"))?;
-        if self.flows[flow].is_some() {
-            return Err(Error::InvalidInput("a flow was accepted twice"));
+        loop {
+            let (id, peer) = self.stack.tcp_accept(now, listener)?;
+            let flow = flow_of(peer).ok_or(Error::InvalidInput("a connection from nobody was accepted"))?;
+            if !core::mem::replace(&mut self.accepted[flow], true) {
+                self.flows[flow] = Some(id);
+                return Ok(flow);
+            }
+            // An old duplicate SYN opens a connection again, and old segments complete its handshake: only where both
+            // have the same initial sequence number, which the clock in it prevents (RFC 9293 3.4.1). A SYN cookie, too,
+            // may come twice.
+            let excused = self.stack.config().tcp.fixed_iss.is_some() || self.stack.stats().tcp.cookies_accepted > 1;
+            if !excused {
+                return Err(Error::InvalidInput("a flow was accepted twice"));
+            }
+            self.stack.tcp_abort(now, id)?;
         }
-        self.flows[flow] = Some(id);
-        Ok(flow)
     }
 
     fn connect(

@@ -18,6 +18,9 @@ pub(super) struct Patience {
     pub(super) orphan: u32,
 }
 
+/// Unanswered keepalive probes after which a connection may be given up; every scenario has the same.
+pub(super) const KEEPALIVE_PROBES: u32 = 9;
+
 /// What the oracle must know about a host.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HostFacts {
@@ -59,6 +62,9 @@ struct End {
     attempts: u32,
     /// The most that `attempts` ever was: of the SYN, and of anything else.
     most_attempts: [u32; 2],
+    /// Keepalive probes sent since anything arrived, and the most that they ever were.
+    keepalives: u32,
+    most_keepalives: u32,
     /// RST segments that arrived.
     resets_in: u64,
     /// Those of them that were exactly where the next byte was expected; the others are only challenged (RFC 5961 3),
@@ -193,15 +199,21 @@ impl Oracle {
     /// (a RST is never sent again), or the other host gave up and said nothing.
     pub(super) fn may_be_left_alone(&self, flow: Flow, at: usize) -> bool {
         let [me, peer] = [at, 1 - at].map(|i| &self.flows[flow].ends[i]);
-        let patience = self.hosts[1 - at].patience;
-        let gave_up = peer.most_attempts[0] >= patience.handshake || peer.most_attempts[1] >= patience.orphan;
-        gave_up || peer.resets_out > me.exact_resets_in
+        self.may_have_given_up(flow, 1 - at) || peer.resets_out > me.exact_resets_in
+    }
+
+    /// Whether host `at`, whose application may have closed, may have given the flow up.
+    pub(super) fn may_have_given_up(&self, flow: Flow, at: usize) -> bool {
+        let (end, patience) = (&self.flows[flow].ends[at], self.hosts[at].patience);
+        self.may_time_out(flow, at) || end.most_attempts[1] >= patience.orphan
     }
 
     /// Whether host `at` may have given the flow up because its peer did not answer.
     pub(super) fn may_time_out(&self, flow: Flow, at: usize) -> bool {
         let (end, patience) = (&self.flows[flow].ends[at], self.hosts[at].patience);
-        end.most_attempts[0] >= patience.handshake || end.most_attempts[1] >= patience.established
+        end.most_attempts[0] >= patience.handshake
+            || end.most_attempts[1] >= patience.established
+            || end.most_keepalives >= KEEPALIVE_PROBES
     }
 }
 
@@ -238,6 +250,7 @@ impl Watch {
             self.ends[from].resets_out += 1;
             return Ok(());
         }
+        self.forget_a_reset_connection(from, tcp);
         let stream = self.streams[from];
         let (peer_isn, peer_scale, peer_timestamps, peer_mss) = {
             let peer = &self.ends[1 - from];
@@ -299,6 +312,10 @@ impl Watch {
         let end = text_end + u64::from(tcp.fin());
         let keepalive = seq < me.nxt && tcp.is_empty() && seq + 1 == me.nxt;
         me.nxt = me.nxt.max(end);
+        if keepalive {
+            me.keepalives += 1;
+            me.most_keepalives = me.most_keepalives.max(me.keepalives);
+        }
 
         // The acknowledgment and the window.
         if tcp.has_ack() {
@@ -346,16 +363,28 @@ impl Watch {
         Ok(())
     }
 
+    /// A SYN cookie may come back again after its connection was reset, and opens another one without a SYN.
+    fn forget_a_reset_connection(&mut self, from: usize, tcp: &Tcp<'_>) {
+        let peer_isn = self.ends[1 - from].isn.unwrap_or(0);
+        let me = &mut self.ends[from];
+        let first = me.isns.iter().any(|isn| isn.wrapping_add(1) == tcp.seq) && !tcp.syn();
+        let goes_back = tcp.has_ack() && u64::from(tcp.ack.wrapping_sub(peer_isn)) < me.ack_out;
+        if first && goes_back && me.resets_out > 0 {
+            (me.nxt, me.fin, me.una, me.ack_out, me.edge_out, me.tsval) = (0, None, 0, 0, 0, None);
+        }
+    }
+
     fn delivered(&mut self, at: usize, tcp: &Tcp<'_>, coverage: &mut Coverage) {
         let (peer_isn, peer_scale) = (self.ends[1 - at].isn, self.ends[1 - at].scale);
         let me = &mut self.ends[at];
+        me.segments_in += 1;
+        me.keepalives = 0;
         if tcp.rst() {
             me.resets_in += 1;
             let expected = peer_isn.map(|isn| isn.wrapping_add(me.ack_out as u32));
             me.exact_resets_in += u64::from(expected == Some(tcp.seq));
             return;
         }
-        me.segments_in += 1;
         let Some(peer_isn) = peer_isn else { return };
         let end = u64::from(tcp.seq.wrapping_add(tcp.len()).wrapping_sub(peer_isn));
         coverage.hit_if(me.fin.is_some() && !tcp.text.is_empty() && end > me.seen, Cover::HalfClose);
@@ -369,8 +398,10 @@ impl Watch {
         }
         let scale = if tcp.syn() { 0 } else { effective_scale(peer_scale, me.scale) };
         me.edge_in = me.edge_in.max(ack + (u64::from(tcp.wnd) << scale));
-        // A peer that answers probes of its closed window is alive: nothing may be given up (RFC 9293 3.8.6.1).
-        if ack > me.una || (ack == me.una && ack == me.edge_in) {
+        // What was received before is not acceptable, and its acknowledgment does not count (RFC 9293 3.10.7.4). A peer
+        // that answers probes of its closed window is alive: nothing may be given up (3.8.6.1).
+        let acceptable = end > me.ack_out || (tcp.is_empty() && end == me.ack_out);
+        if acceptable && (ack > me.una || (ack == me.una && ack == me.edge_in)) {
             me.una = ack;
             me.attempts = 0;
         }
@@ -381,7 +412,8 @@ impl End {
     /// Finds out which SYN the connection goes by: the last one sent, or the one that its first other segment follows.
     fn settle_isn(&mut self, tcp: &Tcp<'_>) -> Check {
         if tcp.syn() {
-            if !self.isns.contains(&tcp.seq) {
+            // A SYN again from an end that was past its SYN is one of a new incarnation, which an old duplicate woke.
+            if !self.isns.contains(&tcp.seq) || self.nxt > 1 || self.ack_out > 1 {
                 // A new incarnation, or a further SYN cookie; what was sent before does not bind it.
                 let isns = core::mem::take(&mut self.isns);
                 *self = End { isns, segments_in: self.segments_in, seen: self.seen, ..End::default() };

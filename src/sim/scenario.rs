@@ -1,6 +1,7 @@
 //! What one seed stands for: every choice of a run is made here, so that a seed can be read as well as run.
 
 use super::app::{AppPlan, Finish, Pauses};
+use super::oracle::KEEPALIVE_PROBES;
 use crate::device::impair::Impairment;
 use crate::rng::Rng;
 use crate::stack::{Cidr, Config, Keepalive};
@@ -312,7 +313,7 @@ fn socket(r: &mut Rng) -> SocketPlan {
         keepalive: r.chance(0.1).then(|| Keepalive {
             idle: millis(r, 1_000, 10_000),
             interval: millis(r, 1_000, 5_000),
-            count: 9,
+            count: KEEPALIVE_PROBES,
         }),
     }
 }

@@ -533,9 +533,9 @@ impl<'a> World<'a> {
         let patient = state.apps.iter().all(|a| a.plan().finish.is_patient());
         let listened = !matches!(state.plan.opening, Opening::Refused(_))
             && self.scenario.hosts.iter().all(|h| h.stops_listening.is_none());
-        // A host that gave up may only be seen by the reset that it answers later segments with.
-        let gave_up =
-            (0..2).any(|side| self.oracle.may_time_out(flow, side) || state.apps[side].error == Some(Error::TimedOut));
+        // That a host gave up may only be seen by the reset with which it answers later segments.
+        let timed_out = |side: usize| state.apps[side].error == Some(Error::TimedOut);
+        let gave_up = (0..2).any(|side| self.oracle.may_have_given_up(flow, side) || timed_out(side));
         let impatient = self.scenario.hosts.iter().any(|h| h.config.tcp.retries2 < 10);
         // Both SYNs may find nobody at home; and a SYN cookie can only be recognized in the first segment after it, so
         // that the loss of that one turns the next into a stranger (RFC 4987 3.6).

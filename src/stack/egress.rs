@@ -76,6 +76,7 @@ impl Stack {
             link_mss: mss_of_link(&self.ip, tuple.remote_addr),
             orphan: slot.holder == super::Holder::Nobody,
             pressure: self.pressure,
+            full: self.full,
             stats: &mut self.stats.tcp,
             trace: &mut self.trace,
         };

@@ -9,8 +9,8 @@
 //! 4. take what changed with [`poll_ready`](Stack::poll_ready) and serve those sockets;
 //! 5. sleep until a frame arrives or the deadline passes.
 //!
-//! Socket calls never block: they give [`Error::WouldBlock`] and the socket's readiness changes later. `now` must never
-//! go backwards. `examples/bare_loop.rs` is a whole program.
+//! Socket calls never block: they give [`Error::WouldBlock`](crate::error::Error::WouldBlock) and the socket's readiness
+//! changes later. `now` must never go backwards. `examples/bare_loop.rs` is a whole program.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod config;
@@ -126,6 +126,8 @@ pub struct Stack {
     memory: usize,
     /// Whether memory is short: each connection has but a small share, and nothing out of order is kept.
     pressure: bool,
+    /// Whether it is used up: a connection whose user has something to read takes no more.
+    full: bool,
 }
 
 /// The listeners, by number and by port.
@@ -178,6 +180,7 @@ impl Stack {
             orphans: 0,
             memory: 0,
             pressure: false,
+            full: false,
             rng,
             config,
         })
@@ -291,6 +294,7 @@ impl Stack {
             link_mss,
             orphan: slot.holder == Holder::Nobody,
             pressure: self.pressure,
+            full: self.full,
             stats: &mut self.stats.tcp,
             trace: &mut self.trace,
         };
@@ -345,7 +349,9 @@ impl Stack {
         let was_time_wait = matches!(slot.connection, Some(Connection::TimeWait(_)));
         let connection = slot.connection.take();
         if let Some(socket) = &mut slot.socket {
-            socket.error = socket.error.or(reason.error());
+            // What a router said tells more than that nobody answered.
+            let soft = socket.soft_error.take().filter(|_| reason == CloseReason::TimedOut);
+            socket.error = socket.error.or(soft).or(reason.error());
             socket.early.clear();
             if let Some(Connection::Synchronized(tcb)) = connection {
                 socket.rest = tcb.rcv.buffer.into_queue();
@@ -445,7 +451,10 @@ impl Stack {
         let before = core::mem::replace(&mut slot.charged, charged);
         let was_orphan = core::mem::replace(&mut slot.counted_orphan, orphan);
         let was_ready = core::mem::replace(&mut slot.was_ready, ready);
-        if slot.holder == Holder::App && ready.adds_to(was_ready) && self.table.enter(index, Queue::Ready) {
+        let tcb = slot.connection.as_mut().and_then(Connection::tcb_mut);
+        let urgent_news = tcb.is_some_and(|tcb| core::mem::take(&mut tcb.rcv.urgent_news));
+        let news = slot.holder == Holder::App && (ready.adds_to(was_ready) || urgent_news);
+        if news && self.table.enter(index, Queue::Ready) {
             self.ready.push_back(SocketId::Tcp(self.table.id(index)));
         }
         self.orphans = self.orphans - usize::from(was_orphan) + usize::from(orphan);
@@ -454,12 +463,14 @@ impl Stack {
     }
 
     /// Memory is short above seven eighths of the budget, so that the rest is there for everyone's share, and again ample
-    /// below three quarters: then every connection looks anew at what it may offer and take.
+    /// below three quarters: then every connection looks anew at what it may offer and take. Windows that were offered
+    /// before can fill more than all of it; at the budget's end text is dropped, as if it were lost, wherever the user
+    /// has some to read.
     fn update_pressure(&mut self, now: Instant) {
-        let eighth = self.config.memory / 8;
+        self.full = self.memory >= self.config.memory;
         if !self.pressure {
-            self.pressure = self.memory > eighth * 7;
-        } else if self.memory <= eighth * 6 {
+            self.pressure = self.memory > self.config.memory / 8 * 7;
+        } else if self.memory <= self.config.memory / 4 * 3 {
             self.pressure = false;
             for index in self.table.indices() {
                 self.with_connection(index, now, |_, _| ((), None));

@@ -48,6 +48,7 @@ impl Stack {
             link_mss: mss_of_link(&self.ip, tuple.remote_addr),
             orphan: false,
             pressure: self.pressure,
+            full: self.full,
             stats: &mut self.stats.tcp,
             trace: &mut self.trace,
         };
@@ -298,6 +299,18 @@ impl Stack {
         self.orphan(id.index);
         self.abort(id.index, now);
         Ok(())
+    }
+
+    /// Resets up to `max` connections that are being shut down after their handles were given up, and says how many.
+    /// For the end of the host: repeat it, pulling frames in between, until it gives zero.
+    pub fn tcp_abort_orphans(&mut self, now: Instant, max: usize) -> usize {
+        let orphan = |slot: &Slot| {
+            slot.holder == Holder::Nobody && !matches!(slot.connection, None | Some(Connection::TimeWait(_)))
+        };
+        let all = self.table.indices().into_iter();
+        let some: Vec<u32> = all.filter(|&i| self.table.get(i).is_some_and(orphan)).take(max).collect();
+        some.iter().for_each(|&index| self.abort(index, now));
+        some.len()
     }
 
     /// From now on nobody holds the connection.

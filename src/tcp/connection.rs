@@ -44,6 +44,8 @@ pub struct Cx<'a> {
     pub orphan: bool,
     /// Whether the stack is short of memory: no new promises.
     pub pressure: bool,
+    /// Whether its memory is used up: promises made are kept later.
+    pub full: bool,
     /// The counters.
     pub stats: &'a mut TcpStats,
     /// The trace.
@@ -390,6 +392,8 @@ impl Connection {
         match self {
             Connection::SynSent(_) | Connection::TimeWait(_) => None,
             Connection::SynReceived(handshake) => Some(handshake.reset()),
+            // Both sides have closed: there is nothing to be told.
+            Connection::Synchronized(_) if matches!(state, State::Closing | State::LastAck) => None,
             Connection::Synchronized(tcb) => Some(tcb.reset(cx)),
         }
     }

@@ -27,7 +27,7 @@ impl Tcb {
         if segment.text.is_empty() {
             self.on_new_ack(segment, cx);
         } else {
-            self.rcv.insert(segment.seq, &segment.text, cx.config, cx.now, false);
+            self.rcv.insert(segment.seq, &segment.text, cx.config, cx.now, true);
             self.totals.bytes_received += segment.text.len() as u64;
         }
         self.snd.update_window(segment.seq, segment.ack, self.snd.wnd);
@@ -49,7 +49,7 @@ impl Tcb {
             && segment.text.len() as u32 <= self.rcv.wnd()
             && self.rcv.assembler.is_empty()
             && self.rcv.fin.is_none()
+            && !self.is_full(cx)
             && !cx.orphan
-            && !cx.pressure
     }
 }

@@ -75,7 +75,8 @@ impl Tcb {
             return discard(DropReason::TcpBadReset);
         }
         if !segment.is_empty() && segment.end().at_or_before(nxt) {
-            // The peer did not hear our ACK, so this one is not throttled.
+            // The peer did not hear our ACK, so this one is not throttled. It lives, though (MUST-26).
+            self.keepalive.on_heard(cx.now);
             self.rcv.ack = AckDue::Now;
             return discard(DropReason::TcpDuplicate);
         }
@@ -143,7 +144,7 @@ impl Tcb {
             (Some(ours), Some((_, echo))) => ours.elapsed(cx.now, echo),
             _ => None,
         };
-        self.rtt.on_ack(una, cx.now, by_timestamp);
+        self.rtt.on_ack(una, self.snd.nxt, cx.now, by_timestamp);
         self.snd.una = una;
         self.snd.buffer.release(una);
         self.snd.up = self.snd.up.filter(|up| up.after(una));
@@ -175,20 +176,25 @@ impl Tcb {
         flight + self.snd.mss > cwnd || (cwnd < self.cc.ssthresh() && flight > cwnd / 2)
     }
 
-    /// RFC 5681 2's definition; where SACK is in use, only with a block that tells something (RFC 5681 3.2), so that a
+    /// RFC 5681 2's definition; where SACK is in use, only with a block of what is in flight (RFC 5681 3.2), so that a
     /// window update or a forged ACK is none. While the window is zero, ACKs answer our probes.
     fn is_duplicate_ack(&self, segment: &Segment) -> bool {
         let plain = segment.ack == self.snd.una && segment.is_empty() && self.snd.flight() > 0 && self.snd.wnd > 0;
         if self.negotiated.sack {
-            plain && segment.options.sack.as_slice().iter().any(|&(_, right)| Seq(right).after(self.snd.una))
+            let in_flight = |&(left, right): &(u32, u32)| {
+                let (left, right) = (Seq(left), Seq(right));
+                left.after(self.snd.una) && left.before(right) && right.at_or_before(self.snd.nxt)
+            };
+            plain && segment.options.sack.as_slice().iter().any(in_flight)
         } else {
             plain && self.scaled_window(segment) == self.snd.wnd
         }
     }
 
     fn on_duplicate_ack(&mut self, cx: &mut Cx<'_>) {
-        if self.recovery.on_duplicate(self.snd.una, self.snd.nxt, self.snd.mss) == OnDuplicate::FastRetransmit {
-            self.cc.on_congestion(self.snd.flight());
+        let (una, nxt, mss) = (self.snd.una, self.snd.nxt, self.snd.mss);
+        if let OnDuplicate::FastRetransmit { flight } = self.recovery.on_duplicate(una, nxt, mss) {
+            self.cc.on_congestion(flight);
             cx.stats.fast_retransmits += 1;
             cx.note(What::FastRetransmit);
             self.note_congestion(cx);
@@ -240,6 +246,7 @@ impl Tcb {
         let up = segment.seq + u32::from(segment.up);
         if up.after(self.rcv.read_point()) && self.rcv.up.is_none_or(|known| up.after(known)) {
             self.rcv.up = Some(up);
+            self.rcv.urgent_news = true;
         }
     }
 
@@ -255,8 +262,11 @@ impl Tcb {
             let reaction = Reaction::dropped(DropReason::TcpDataAfterClose).reply(self.reset(cx));
             return ControlFlow::Break(Reaction { closed: Some(CloseReason::Aborted), ..reaction });
         }
+        if self.is_full(cx) {
+            return discard(DropReason::TcpReassemblyFull);
+        }
         let before = self.rcv.nxt;
-        let taken = self.rcv.insert(segment.seq, &segment.text, cx.config, cx.now, cx.pressure);
+        let taken = self.rcv.insert(segment.seq, &segment.text, cx.config, cx.now, !cx.pressure);
         self.totals.bytes_received += u64::from(self.rcv.nxt.since(before));
         match taken {
             Taken::InOrder => {}
@@ -265,6 +275,12 @@ impl Tcb {
             Taken::Refused => return discard(DropReason::TcpReassemblyFull),
         }
         ControlFlow::Continue(())
+    }
+
+    /// Whether text is to be dropped as if it had been lost: the stack's memory is used up, and the user has something
+    /// to read. Where there is nothing one segment is always taken, so that no connection starves.
+    pub(super) fn is_full(&self, cx: &Cx<'_>) -> bool {
+        cx.full && !self.rcv.buffer.is_empty()
     }
 
     /// Eighth, check the FIN bit. A FIN that came before its time is remembered and taken when the text before it is

@@ -112,7 +112,8 @@ impl Tcb {
     /// Nagle's algorithm (RFC 9293 3.7.4) and sender silly window avoidance (3.8.6.2.1).
     fn worth_sending(&self, stretch: &Stretch, cx: &Cx<'_>) -> bool {
         let is_last = stretch.start + stretch.text == self.snd.buffer.end();
-        stretch.text >= self.snd.mss
+        // A full segment is one that has no room for more, be it that SACK blocks take some.
+        stretch.text >= self.max_text(cx)
             || stretch.fin
             || (is_last && (cx.options.nodelay || self.snd.flight() == 0))
             || (is_last && self.snd.up.is_some())

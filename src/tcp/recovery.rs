@@ -30,7 +30,10 @@ pub enum OnDuplicate {
     /// Nothing more than a thinner pipe.
     Noted,
     /// Fast recovery begins.
-    FastRetransmit,
+    FastRetransmit {
+        /// Bytes in flight, without what Limited Transmit has added (RFC 5681 3.2, step 2).
+        flight: u32,
+    },
 }
 
 /// What a new ACK leads to.
@@ -49,6 +52,8 @@ pub enum OnAdvance {
 pub struct Recovery {
     phase: Phase,
     dup_acks: u32,
+    /// SND.NXT at the first duplicate ACK in a row, before Limited Transmit.
+    undisturbed: Seq,
     /// RFC 6582's `recover`: SND.NXT when the last recovery began.
     recover: Seq,
     lost: SeqRange,
@@ -59,7 +64,14 @@ pub struct Recovery {
 impl Recovery {
     /// The state at the connection's start.
     pub fn new(iss: Seq) -> Self {
-        Recovery { phase: Phase::Open, dup_acks: 0, recover: iss, lost: SeqRange::default(), timer_restarted: false }
+        Recovery {
+            phase: Phase::Open,
+            dup_acks: 0,
+            undisturbed: iss,
+            recover: iss,
+            lost: SeqRange::default(),
+            timer_restarted: false,
+        }
     }
 
     /// Where recovery stands.
@@ -89,6 +101,9 @@ impl Recovery {
 
     /// A duplicate ACK of `una` (RFC 5681 2's definition) while `una..nxt` is outstanding.
     pub fn on_duplicate(&mut self, una: Seq, nxt: Seq, mss: u32) -> OnDuplicate {
+        if self.dup_acks == 0 {
+            self.undisturbed = nxt;
+        }
         // One duplicate for each segment in flight is all that a receiver can cause; more are forged.
         self.dup_acks = (self.dup_acks + 1).min(nxt.since(una).div_ceil(mss.max(1)));
         // RFC 6582 3.2 step 1: not again for a window that was just repaired.
@@ -97,7 +112,7 @@ impl Recovery {
             self.recover = nxt;
             self.timer_restarted = false;
             self.lost = SeqRange { start: una, end: (una + mss).min(nxt) };
-            return OnDuplicate::FastRetransmit;
+            return OnDuplicate::FastRetransmit { flight: self.undisturbed.since(una) };
         }
         OnDuplicate::Noted
     }
@@ -165,7 +180,7 @@ mod tests {
         assert_eq!(r.on_duplicate(una, nxt, MSS), OnDuplicate::Noted);
         assert_eq!(r.pipe(una, nxt, MSS), 900, "Limited Transmit: one segment has left");
         assert_eq!(r.on_duplicate(una, nxt, MSS), OnDuplicate::Noted);
-        assert_eq!(r.on_duplicate(una, nxt, MSS), OnDuplicate::FastRetransmit);
+        assert_eq!(r.on_duplicate(una, nxt, MSS), OnDuplicate::FastRetransmit { flight: nxt.since(una) });
         assert_eq!(r.lost(), SeqRange { start: Seq(1), end: Seq(101) });
         assert_eq!(r.pipe(una, nxt, MSS), 600);
         r.on_resent(Seq(101));

@@ -50,6 +50,8 @@ pub struct Recv {
     pub edge: Seq,
     /// RCV.UP: behind the last urgent byte that the peer announced, until it has been read.
     pub up: Option<Seq>,
+    /// Whether RCV.UP has moved since the user was last told (MUST-32).
+    pub urgent_news: bool,
     /// Text in order.
     pub buffer: RecvBuffer,
     /// Text out of order.
@@ -76,6 +78,7 @@ impl Recv {
             nxt: first,
             edge: first + window,
             up: None,
+            urgent_news: false,
             buffer: RecvBuffer::new(capacity),
             assembler: Assembler::default(),
             fin: None,
@@ -161,35 +164,28 @@ impl Recv {
         gain > 0 && (now >> self.shift == 0 || (self.read_since_ack && worthwhile && then >= 2 * now))
     }
 
-    /// Takes the text of an acceptable segment at `seq`, cut to the window. Under memory pressure the window that was
-    /// offered before is not kept: no text waits out of order, and of that in order only the connection's share is taken.
-    pub fn insert(&mut self, seq: Seq, text: &Slice, config: &TcpConfig, now: Instant, pressure: bool) -> Taken {
-        let (seq, mut text) = self.cut(seq, text);
+    /// Takes the text of an acceptable segment at `seq`, cut to the window. `room` says whether out-of-order text may
+    /// use memory.
+    pub fn insert(&mut self, seq: Seq, text: &Slice, config: &TcpConfig, now: Instant, room: bool) -> Taken {
+        let (seq, text) = self.cut(seq, text);
         if text.is_empty() {
             return Taken::Nothing;
         }
         if seq.after(self.nxt) {
             // RFC 5681 4.2: out-of-order text is acknowledged at once.
             self.ack = AckDue::Now;
-            if !pressure && self.assembler.insert(seq, &text, config.max_ooo_ranges) {
+            if room && self.assembler.insert(seq, &text, config.max_ooo_ranges) {
                 return Taken::OutOfOrder;
             }
             return Taken::Refused;
         }
-        if pressure {
-            let free = self.free(true) as usize;
-            if self.buffer.is_empty() {
-                text.truncate(free); // it may be of the time of larger windows
-            }
-            if text.len() > free {
-                self.ack = AckDue::Now;
-                return Taken::Refused;
-            }
-        }
-        self.nxt += text.len() as u32;
         self.note_segment(text.len() as u32, config, now);
-        self.buffer.push(text);
-        if !self.assembler.is_empty() {
+        if self.assembler.is_empty() {
+            self.nxt += text.len() as u32;
+            self.buffer.push(text);
+        } else {
+            // By way of the assembler, so that of two copies of a byte the first one stays.
+            self.assembler.insert(self.nxt, &text, usize::MAX);
             let mut ready = self.assembler.take(self.nxt);
             self.nxt += ready.len() as u32;
             for slice in ready.pop(usize::MAX) {
@@ -246,7 +242,7 @@ mod tests {
     }
 
     fn insert(r: &mut Recv, seq: u32, len: usize) -> Taken {
-        r.insert(Seq(seq), &Slice::copy_of(&vec![7; len]), &TcpConfig::default(), Instant::ZERO, false)
+        r.insert(Seq(seq), &Slice::copy_of(&vec![7; len]), &TcpConfig::default(), Instant::ZERO, true)
     }
 
     #[test]
@@ -285,20 +281,17 @@ mod tests {
     }
 
     #[test]
-    fn under_memory_pressure_only_a_share_is_offered_and_taken() {
-        let config = TcpConfig::default();
+    fn under_memory_pressure_only_a_share_is_offered() {
         let mut r = recv(60_000);
-        let insert = |r: &mut Recv, seq, len| {
-            r.insert(Seq(seq), &Slice::copy_of(&vec![7; len]), &config, Instant::ZERO, true)
-        };
-        assert_eq!(insert(&mut r, 1, 5000), Taken::InOrder);
-        assert_eq!((r.nxt, r.select_window(MSS, true)), (Seq(4097), 60_000 - 4096), "what was offered stays offered");
-        assert_eq!(insert(&mut r, 4097, 1), Taken::Refused);
-        assert_eq!(insert(&mut r, 9000, 100), Taken::Refused);
-        r.edge = r.nxt; // as if the peer had sent all that was offered
-        r.read(1000);
+        insert(&mut r, 1, 5000);
+        assert_eq!(r.select_window(MSS, true), 55_000, "what was offered stays offered");
+        for i in 5..60 {
+            insert(&mut r, 1 + i * 1000, 1000);
+        }
+        r.read(57_000);
         assert!(r.owes_window_update(MSS, true), "who reads goes on receiving");
-        assert_eq!(r.select_window(MSS, true), 1000);
+        assert_eq!(r.select_window(MSS, true), 1096);
+        assert_eq!(r.select_window(MSS, false), 57_000);
     }
 
     #[test]

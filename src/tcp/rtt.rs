@@ -13,6 +13,9 @@ pub struct Rtt {
     srtt: Option<Duration>,
     rttvar: Duration,
     timed: Option<(Seq, Instant)>,
+    /// SND.NXT at the last sample. Until it is acknowledged, time stamps give no further one: RFC 6298's filter is made
+    /// for one sample a round trip (RFC 7323 4.2).
+    sampled_at: Option<Seq>,
 }
 
 impl Rtt {
@@ -36,14 +39,15 @@ impl Rtt {
         self.timed = None;
     }
 
-    /// `una` is acknowledged at `now`. `by_timestamp` is what a time stamp's echo says, which is used where nothing was
-    /// timed, that is, after retransmissions. Says whether there was a sample.
-    pub fn on_ack(&mut self, una: Seq, now: Instant, by_timestamp: Option<Duration>) -> bool {
+    /// `una` is acknowledged at `now`, while `nxt` is SND.NXT. `by_timestamp` is what a time stamp's echo says, which is
+    /// used where nothing was timed, that is, after retransmissions. Says whether there was a sample.
+    pub fn on_ack(&mut self, una: Seq, nxt: Seq, now: Instant, by_timestamp: Option<Duration>) -> bool {
         let timed = self.timed.take_if(|(end, _)| una.at_or_after(*end)).map(|(_, sent)| now.since(sent));
-        let waiting = self.timed.is_some();
-        match timed.or(by_timestamp.filter(|_| !waiting)) {
+        let due = self.timed.is_none() && self.sampled_at.is_none_or(|nxt| una.after(nxt));
+        match timed.or(by_timestamp.filter(|_| due)) {
             Some(sample) => {
                 self.sample(sample);
+                self.sampled_at = Some(nxt);
                 true
             }
             None => false,
@@ -111,13 +115,17 @@ mod tests {
         let at = Instant::from_millis;
         rtt.on_sent(Seq(100), at(0));
         rtt.on_sent(Seq(200), at(5));
-        assert!(!rtt.on_ack(Seq(50), at(10), None));
+        assert!(!rtt.on_ack(Seq(50), Seq(200), at(10), None));
         rtt.on_retransmit();
-        assert!(!rtt.on_ack(Seq(200), at(20), None), "the ACK of a retransmission is no sample");
-        assert!(rtt.on_ack(Seq(200), at(20), Some(15 * MS)), "unless a time stamp tells which was acknowledged");
+        assert!(!rtt.on_ack(Seq(200), Seq(200), at(20), None), "the ACK of a retransmission is no sample");
+        assert!(
+            rtt.on_ack(Seq(200), Seq(250), at(20), Some(15 * MS)),
+            "unless a time stamp tells which was acknowledged"
+        );
         assert_eq!(rtt.srtt(), Some(15 * MS));
+        assert!(!rtt.on_ack(Seq(240), Seq(250), at(21), Some(16 * MS)), "one sample a round trip");
         rtt.on_sent(Seq(300), at(30));
-        assert!(rtt.on_ack(Seq(300), at(53), Some(24 * MS)));
+        assert!(rtt.on_ack(Seq(300), Seq(300), at(53), Some(24 * MS)));
         assert_eq!(rtt.srtt(), Some((15 * MS * 7 + 23 * MS) / 8), "our own clock is finer than the time stamps");
     }
 }

@@ -81,7 +81,8 @@ impl Tcb {
         let exhausted = if cx.orphan {
             self.rto.backoff() >= cx.config.orphan_retries
         } else {
-            self.rto.unanswered() >= cx.config.retries2
+            // The user's own limit takes the place of R2, also where it is longer (MUST-21).
+            cx.options.user_timeout.is_none() && self.rto.unanswered() >= cx.config.retries2
         };
         if out_of_time || exhausted {
             return Some(CloseReason::TimedOut);

@@ -56,7 +56,7 @@ pub enum IcmpHeader {
     },
     /// Destination Unreachable.
     DestinationUnreachable {
-        /// Why; see [`unreachable`].
+        /// Why; see [`unreachable`](mod@unreachable).
         code: u8,
         /// The next hop's MTU, with fragmentation needed; zero from routers older than RFC 1191.
         mtu: u16,

@@ -7,6 +7,7 @@
 mod apps;
 mod capture;
 mod demo;
+mod device;
 mod faults;
 mod harness;
 mod http;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let tests: Vec<&'static Test> =
-        [http::TESTS, sockets::TESTS, faults::TESTS, apps::TESTS, demo::TESTS, capture::TESTS]
+        [http::TESTS, sockets::TESTS, faults::TESTS, apps::TESTS, demo::TESTS, capture::TESTS, device::TESTS]
             .concat()
             .leak()
             .iter()

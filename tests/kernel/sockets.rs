@@ -46,12 +46,12 @@ fn ping() {
 fn half_close() {
     let daemon = Daemon::serve(&["--echo"]);
     let mut stream = connect(7);
+    assert_eq!(stream.peer_addr().expect("a peer"), at(7));
     stream.write_all(b"the last words").expect("writing");
     stream.shutdown(Shutdown::Write).expect("shutting down");
     let mut all = Vec::new();
     stream.read_to_end(&mut all).expect("reading to the end");
     assert_eq!(all, b"the last words");
-    assert_eq!(stream.peer_addr().expect("a peer"), at(7));
     daemon.stop();
 }
 

@@ -34,7 +34,7 @@ fn active_open() {
     t.expect(syn().seq(0).has_ws().has_ts().sack_ok());
     t.expect_state(State::SynSent);
     assert!(!t.readiness().contains(Readiness::WRITABLE));
-    assert_eq!(t.try_read(1), Err(Error::NotConnected));
+    assert_eq!(t.try_read(1), Err(Error::WouldBlock));
     assert_eq!(t.stack.tcp_peer_addr(id), Err(Error::NotConnected));
     t.send(synack().ack(1).mss(1460));
     t.expect(ack().seq(1).ack(1));

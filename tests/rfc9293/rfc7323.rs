@@ -134,6 +134,7 @@ fn timestamps_without_negotiation() {
         t.send(data(b"new").ts(1_000_000, 77));
         t.send(data(b"old").ts(5, 77));
         t.expect_read(b"newold");
+        t.drain();
         t.write(b"out");
         t.expect(data(b"out").no_ts());
     }

@@ -27,9 +27,8 @@ fn zero_window_probes() {
         gap = (gap * 2).min(secs(120));
     }
     t.send(ack().ack(1).wnd(65_535));
-    t.advance(ms(0));
-    let sent: Vec<u8> = t.drain().into_iter().flat_map(|p| p.text).collect();
-    assert!(sent.len() >= 4999, "the rest follows at once");
+    let sent: usize = t.serve().iter().map(|p| p.text.len()).sum();
+    assert!(sent >= 4999, "the rest follows at once");
 }
 
 /// MUST-36: the window update is lost: the next probe finds the window open.
@@ -81,7 +80,7 @@ fn zero_window_for_a_day() {
     t.expect_state(State::Established);
     assert!((700..800).contains(&probes), "{probes} probes in 24 h, one each 2 minutes");
     t.send(ack().ack(1).wnd(65_535));
-    let sent: usize = t.drain().iter().map(|p| p.text.len()).sum();
+    let sent: usize = t.serve().iter().map(|p| p.text.len()).sum();
     assert!(sent >= 2999);
 }
 
@@ -129,7 +128,7 @@ fn shrunken_window() {
         assert!(from >= 1461 && from + p.text.len() as i64 <= 1461 + 2000, "from {from}, {} bytes", p.text.len());
     }
     t.send(ack().ack(14_601).wnd(60_000)); // it had it all
-    let rest: usize = t.drain().iter().map(|p| p.text.len()).sum();
+    let rest: usize = t.serve().iter().map(|p| p.text.len()).sum();
     assert_eq!(rest, 5400);
 }
 
@@ -468,6 +467,6 @@ fn old_windows_do_not_count() {
     t.send(data(b"b").seq(2).wnd(9000));
     t.send(data(b"a").seq(1).wnd(100)); // late
     assert_eq!(t.info().snd_wnd, 9000);
-    t.send(ack().wnd(7000));
+    t.send(ack().seq(3).wnd(7000));
     assert_eq!(t.info().snd_wnd, 7000, "a newer one may be smaller");
 }

@@ -106,7 +106,7 @@ impl Tester {
     pub fn peer_iss(&mut self, iss: u32) {
         let flow = &mut self.flows[self.flow];
         (flow.iss, flow.nxt) = (iss, iss);
-        (flow.edge, flow.fin_sent, flow.peer_ts, flow.peer_ws) = (None, false, false, None);
+        (flow.edge, flow.fin_sent, flow.peer_ts, flow.peer_ws, flow.stack_iss) = (None, false, false, None, None);
     }
 
     /// The peer's next relative sequence number.
@@ -298,6 +298,24 @@ impl Tester {
             panic!("{what}\n{}", self.conversation());
         }
         self.out.push_back((i, packet));
+    }
+
+    /// The peer acknowledges everything sent so far, segment by segment, and what that lets out, until nothing more
+    /// comes. Gives all the packets.
+    #[track_caller]
+    pub fn serve(&mut self) -> Vec<Packet> {
+        let mut sent = Vec::new();
+        for _ in 0..100_000 {
+            let Some(packet) = self.next() else {
+                return sent;
+            };
+            if packet.seq_len() > 0 {
+                let end = self.rel_seq(&packet) + i64::from(packet.seq_len());
+                self.send(ack().ack(end));
+            }
+            sent.push(packet);
+        }
+        panic!("the stack sends without end\n{}", self.conversation());
     }
 
     /// The next packet of the current conversation, if there is one.

@@ -196,3 +196,35 @@ pub(crate) fn escape(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn the_second_wall_holds_without_the_first() {
+        let top = tempfile::tempdir().unwrap();
+        let root = top.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        std::fs::write(top.path().join("secret"), "x").unwrap();
+        std::fs::write(root.join("inside"), "x").unwrap();
+        symlink("inside", root.join("link")).unwrap();
+        let opened = Root::open(&root).unwrap();
+        let open = |name: &str| opened.open_beneath(name, OFlags::RDONLY).map(drop);
+        assert_eq!(open("inside"), Ok(()));
+        assert_eq!(open("../secret"), Err(Errno::XDEV));
+        assert_eq!(open("../root/inside"), Err(Errno::XDEV));
+        assert_eq!(open("/etc/passwd"), Err(Errno::XDEV));
+        assert_eq!(open("link"), Err(Errno::LOOP));
+    }
+
+    #[test]
+    fn a_fifo_is_no_file_and_holds_nobody() {
+        let top = tempfile::tempdir().unwrap();
+        rustix::fs::mknodat(Root::open(top.path()).unwrap().dir, "fifo", FileType::Fifo, Mode::from_raw_mode(0o600), 0)
+            .unwrap();
+        let found = Root::open(top.path()).unwrap().find(&Path::parse("/fifo").unwrap());
+        assert_eq!(found.map(drop).unwrap_err().status, 403);
+    }
+}

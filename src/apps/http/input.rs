@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read};
 use std::time::{Duration, Instant};
 
 /// The time a client has for a whole head, from its first byte on.
-const HEAD_TIME: Duration = Duration::from_secs(10);
+pub(crate) const HEAD_TIME: Duration = Duration::from_secs(10);
 
 /// The longest line that gives a chunk's length, and the most bytes of trailers.
 const MAX_CHUNK_LINE: usize = 1024;
@@ -62,12 +62,13 @@ pub(crate) struct Input<'s> {
     start: usize,
     end: usize,
     idle: Duration,
+    head_time: Duration,
 }
 
 impl<'s> Input<'s> {
-    /// The receiving side of `stream`, which may be silent for `idle`.
-    pub(crate) fn new(stream: &'s TcpStream, idle: Duration) -> Self {
-        Input { stream, buf: vec![0; 2 * MAX_HEAD], start: 0, end: 0, idle }
+    /// The receiving side of `stream`, which may be silent for `idle` and take `head_time` for a head.
+    pub(crate) fn new(stream: &'s TcpStream, idle: Duration, head_time: Duration) -> Self {
+        Input { stream, buf: vec![0; 2 * MAX_HEAD], start: 0, end: 0, idle, head_time }
     }
 
     fn pending(&self) -> &[u8] {
@@ -106,9 +107,9 @@ impl<'s> Input<'s> {
                 }
                 begun.get_or_insert_with(Instant::now);
             }
-            let limit = begun.map_or(self.idle, |begun| HEAD_TIME.saturating_sub(begun.elapsed()));
+            let limit = begun.map_or(self.idle, |begun| self.head_time.saturating_sub(begun.elapsed()));
             if limit.is_zero() {
-                return Ok(Head::Reject(Reject::new(408, "the head took longer than 10 seconds")));
+                return Ok(Head::Reject(Reject::new(408, "the head took too long")));
             }
             match self.fill(limit) {
                 Ok(0) => return Ok(Head::Done),

@@ -14,7 +14,7 @@ pub use files::Root;
 use super::service::Service;
 use crate::net::TcpStream;
 use files::Found;
-use input::{Head, Input, timed_out};
+use input::{HEAD_TIME, Head, Input, timed_out};
 use path::Path;
 use range::Part;
 use reply::{Body, Reply, Source};
@@ -79,19 +79,21 @@ impl Site {
 /// The service.
 pub struct Http {
     site: Site,
+    idle: Duration,
+    head_time: Duration,
 }
 
 impl Http {
     /// Serves `site`.
     pub fn new(site: Site) -> Http {
-        Http { site }
+        Http { site, idle: IDLE, head_time: HEAD_TIME }
     }
 }
 
 impl Service for Http {
     fn serve(&self, stream: &TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let mut input = Input::new(stream, IDLE);
+        let mut input = Input::new(stream, self.idle, self.head_time);
         loop {
             let request = match input.head()? {
                 Head::Done => return Ok(()),

@@ -177,6 +177,26 @@ fn bounds_of_the_head() {
 }
 
 #[test]
+fn a_head_that_drips_is_cut_off_and_silence_just_ends() {
+    let top = tree();
+    let patience = Duration::from_millis(150);
+    let served = serve(Http { idle: patience, head_time: patience, ..Http::new(site(top.path())) }, Limits::default());
+    let mut stream = served.connect();
+    let begun = std::time::Instant::now();
+    let mut answer = String::new();
+    // A byte comes long before each read would time out, and yet the head as a whole is late.
+    for byte in b"GET / HTTP/1.1\r\nHost: test\r\n".iter().cycle() {
+        if begun.elapsed() > 3 * patience || stream.write_all(&[*byte]).is_err() {
+            break;
+        }
+        std::thread::sleep(patience / 10);
+    }
+    let _ = stream.read_to_string(&mut answer);
+    assert_eq!(status(&answer), 408);
+    assert_eq!(served.connect().read(&mut [0; 1]).unwrap(), 0);
+}
+
+#[test]
 fn beyond_its_seats_a_client_hears_503() {
     let top = tree();
     let served = serve(Http::new(site(top.path())), Limits { connections: 1, ..Limits::default() });

@@ -349,8 +349,10 @@ mod tests {
     use super::*;
     use crate::tcp::state::Event;
 
-    /// Sightings from a script: milliseconds, place, segment, and our transition.
-    fn script(lines: &[(u64, Place, &str, Option<(State, State)>)]) -> Vec<Sighting> {
+    /// Milliseconds, place, segment, and our transition.
+    type Step<'a> = (u64, Place, &'a str, Option<(State, State)>);
+
+    fn script(lines: &[Step<'_>]) -> Vec<Sighting> {
         lines
             .iter()
             .map(|&(ms, place, text, moved)| {
