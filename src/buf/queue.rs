@@ -58,8 +58,8 @@ impl SliceQueue {
             bytes = &bytes[n..];
         }
         while !bytes.is_empty() {
-            // Each new tail may be as large as what is queued already, so that at least half of it is used.
-            let want = bytes.len().max(self.len - bytes.len()).next_power_of_two();
+            // A new tail grows with what is queued, but all tails together pin no more than twice that.
+            let want = bytes.len().max((2 * self.len).saturating_sub(self.pinned));
             let mut chunk = Chunk::with_capacity(want.clamp(MIN_PACKED, CHUNK_CAPACITY));
             let n = chunk.append(bytes);
             bytes = &bytes[n..];
@@ -179,6 +179,17 @@ mod tests {
         let rest: Vec<u8> = queue.pop(usize::MAX).iter().flat_map(|s| s.to_vec()).collect();
         assert_eq!(rest, data[150_000..]);
         assert_eq!((queue.len(), queue.pinned()), (0, 0));
+    }
+
+    #[test]
+    fn bytes_between_full_slices_pin_at_most_twice_all_bytes() {
+        let mut queue = SliceQueue::new();
+        for i in 0..2000 {
+            queue.push(Slice::copy_of(&[7; 256]));
+            queue.append(b"x");
+            let (len, pinned) = (queue.len(), queue.pinned());
+            assert!(pinned <= 2 * len + MIN_PACKED, "{pinned} pinned by {len} after {i}");
+        }
     }
 
     #[test]
