@@ -92,7 +92,7 @@ impl Stack {
     /// holds, `BrokenPipe` after our shutdown or when the connection is gone, and once what ended it: `ConnectionReset`,
     /// `TimedOut`, ...
     pub fn tcp_send(&mut self, now: Instant, id: TcpId, data: &[u8]) -> Result<usize> {
-        let room = self.room_to_send(now, id)?;
+        let room = self.room_to_send(id)?;
         let n = data.len().min(room);
         self.queue(now, id, n, Payload::Copy(&data[..n]), false)
     }
@@ -102,7 +102,7 @@ impl Stack {
     /// # Errors
     /// As [`tcp_send`](Stack::tcp_send).
     pub fn tcp_push(&mut self, now: Instant, id: TcpId, mut data: Slice) -> Result<usize> {
-        let room = self.room_to_send(now, id)?;
+        let room = self.room_to_send(id)?;
         data.truncate(room);
         let n = data.len();
         self.queue(now, id, n, Payload::Move(data), false)
@@ -114,13 +114,13 @@ impl Stack {
     /// # Errors
     /// As [`tcp_send`](Stack::tcp_send).
     pub fn tcp_send_urgent(&mut self, now: Instant, id: TcpId, data: &[u8]) -> Result<usize> {
-        let room = self.room_to_send(now, id)?;
+        let room = self.room_to_send(id)?;
         let n = data.len().min(room);
         self.queue(now, id, n, Payload::Copy(&data[..n]), n == data.len())
     }
 
     /// How many bytes may be written now.
-    fn room_to_send(&mut self, now: Instant, id: TcpId) -> Result<usize> {
+    fn room_to_send(&mut self, id: TcpId) -> Result<usize> {
         let pressure = self.pressure;
         let slot = self.table.check_mut(id)?;
         let socket = slot.socket.as_mut().ok_or(Error::BadHandle)?;
