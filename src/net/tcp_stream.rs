@@ -84,7 +84,7 @@ impl TcpStream {
     ///
     /// # Errors
     /// `NetworkDown` if there is no default host, and as [`Host::connect`].
-    pub fn connect(addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
+    pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
         Host::get_default()?.connect(addr)
     }
 
