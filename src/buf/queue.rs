@@ -58,8 +58,9 @@ impl SliceQueue {
             bytes = &bytes[n..];
         }
         while !bytes.is_empty() {
-            // Each new tail may be as large as what is queued already, so that at least half of it is used.
-            let want = bytes.len().max(self.len - bytes.len()).next_power_of_two();
+            // As large as leaves at least half of all that is pinned in use. (As large as what is queued would not do:
+            // where slices taken as they are alternate with small ones, each small one would get such a tail.)
+            let want = bytes.len().max((2 * self.len).saturating_sub(self.pinned));
             let mut chunk = Chunk::with_capacity(want.clamp(MIN_PACKED, CHUNK_CAPACITY));
             let n = chunk.append(bytes);
             bytes = &bytes[n..];
@@ -179,6 +180,16 @@ mod tests {
         let rest: Vec<u8> = queue.pop(usize::MAX).iter().flat_map(|s| s.to_vec()).collect();
         assert_eq!(rest, data[150_000..]);
         assert_eq!((queue.len(), queue.pinned()), (0, 0));
+    }
+
+    #[test]
+    fn small_pieces_between_large_ones_pin_no_more() {
+        let mut queue = SliceQueue::new();
+        for _ in 0..100 {
+            queue.push(Slice::copy_of(&[1; 1000]));
+            queue.push(Slice::copy_of(b"tiny"));
+        }
+        assert!(queue.pinned() <= 2 * queue.len() + MIN_PACKED, "{} pinned for {}", queue.pinned(), queue.len());
     }
 
     #[test]

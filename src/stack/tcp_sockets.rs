@@ -4,15 +4,13 @@ use super::table::{Holder, Slot, SocketSide};
 use super::{Readiness, Shutdown, Stack, TcpId, TcpInfo, TcpOptions, mss_of_link};
 use crate::buf::{Slice, Slices};
 use crate::error::{Error, Result};
+use crate::tcp::config::SHARE_UNDER_PRESSURE;
 use crate::tcp::connection::{CloseReason, Connection, Cx};
 use crate::tcp::state::State;
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
 use core::time::Duration;
 use std::net::SocketAddr;
-
-/// Under memory pressure a connection may still have this much unsent and unacknowledged, so that all go on, slowly.
-const SEND_UNDER_PRESSURE: usize = 4096;
 
 impl Stack {
     /// Opens a connection to `remote`, from `local` if given (port 0 picks one). It becomes writable when established,
@@ -129,7 +127,7 @@ impl Stack {
             Some(Connection::SynSent(_) | Connection::SynReceived(_)) if !socket.close_wanted => socket.early.len(),
             _ => return Err(socket.error.take().unwrap_or(Error::BrokenPipe)),
         };
-        let limit = if pressure { SEND_UNDER_PRESSURE } else { socket.options.send_buffer };
+        let limit = if pressure { SHARE_UNDER_PRESSURE } else { socket.options.send_buffer };
         let room = limit.min(socket.options.send_buffer).saturating_sub(queued);
         if room > 0 {
             return Ok(room);
@@ -477,7 +475,7 @@ impl Stack {
 
     /// Whether it is worth waking a writer: a third of the buffer is free, as Linux has it.
     fn has_room(&self, queued: usize, send_buffer: usize) -> bool {
-        let limit = if self.pressure { SEND_UNDER_PRESSURE.min(send_buffer) } else { send_buffer };
+        let limit = if self.pressure { SHARE_UNDER_PRESSURE.min(send_buffer) } else { send_buffer };
         limit.saturating_sub(queued) * 3 >= limit
     }
 }

@@ -158,6 +158,8 @@ impl Tcb {
             OnAdvance::Partial => {
                 if self.recovery.restarts_timer() {
                     self.rto.on_progress(cx.now);
+                } else {
+                    self.rto.on_answer(cx.now);
                 }
             }
             OnAdvance::Recovered => {
