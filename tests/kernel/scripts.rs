@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 pub const TESTS: &[Test] = &[
     Test { name: "scripts::netns", tools: &["bash", "curl"], limit: 60, body: netns },
     Test { name: "scripts::tun_up_and_down", tools: &["bash", "ip"], limit: 30, body: tun_up_and_down },
-    Test { name: "scripts::capture", tools: &["bash", "ip", "tcpdump", "ping"], limit: 30, body: capture },
+    Test { name: "scripts::capture", tools: &["bash", "ip", "tshark", "ping"], limit: 30, body: capture },
 ];
 
 macro_rules! script {
@@ -64,8 +64,8 @@ fn tun_up_and_down() {
 
 fn capture() {
     let daemon = Daemon::serve(&["--echo"]);
-    let mut tcpdump = Command::new("timeout")
-        .args(["-k", "1", "15", script!("capture"), "--with", "tcpdump", "tun0", "--", "-c", "2", "icmp"])
+    let mut tshark = Command::new("timeout")
+        .args(["-k", "1", "15", script!("capture"), "--with", "tshark", "tun0", "--", "-c", "2", "-f", "icmp"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -73,10 +73,10 @@ fn capture() {
         .expect("running it");
     // It takes its time to begin, so there is something to see for a while.
     succeed(20, "ping", &["-c", "10", "-i", "0.3", "192.0.2.2"]);
-    assert!(tcpdump.wait().expect("its end").success());
+    assert!(tshark.wait().expect("its end").success());
     let mut seen = String::new();
-    std::io::Read::read_to_string(&mut tcpdump.stdout.take().expect("its output"), &mut seen).expect("text");
-    assert!(seen.contains("ICMP echo request"), "{seen}");
+    std::io::Read::read_to_string(&mut tshark.stdout.take().expect("its output"), &mut seen).expect("text");
+    assert!(seen.contains("Echo (ping) request"), "{seen}");
     assert!(!tool(5, script!("capture"), &["nosuch0"]).status.success());
     daemon.stop();
 }
