@@ -169,7 +169,17 @@ impl OurHost {
                 }
             }
         }
-        // Connections without a handle are only in the snapshot, which is too dear for every event.
+        // The rest is too dear for every event. Memory first: at most twice the bytes, and some room to grow into.
+        if self.checks.is_multiple_of(16) {
+            for id in self.flows.iter().flatten() {
+                let (Ok(info), Ok(options)) = (self.stack.tcp_info(*id), self.stack.tcp_options(*id)) else { continue };
+                let most = 2 * (options.recv_buffer + options.send_buffer) + 64 * 1024;
+                if info.memory > most {
+                    return Err(format!("INV-6: a connection pins {} bytes, at most {most} are allowed", info.memory));
+                }
+            }
+        }
+        // Connections without a handle are only in the snapshot.
         if self.checks.is_multiple_of(64) {
             for info in self.stack.tcp_snapshot() {
                 let waits = awaits_ack(info.state) || info.in_flight > 0 || info.state == State::TimeWait;

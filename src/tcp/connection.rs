@@ -392,8 +392,8 @@ impl Connection {
         match self {
             Connection::SynSent(_) | Connection::TimeWait(_) => None,
             Connection::SynReceived(handshake) => Some(handshake.reset()),
-            // Both sides have closed: there is nothing to be told.
-            Connection::Synchronized(_) if matches!(state, State::Closing | State::LastAck) => None,
+            // Also in CLOSING and LAST-ACK, where RFC 9293 3.10.5 has none: our FIN, and perhaps text before it, is not
+            // acknowledged, and the peer would wait for it without end.
             Connection::Synchronized(tcb) => Some(tcb.reset(cx)),
         }
     }

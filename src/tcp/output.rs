@@ -55,7 +55,7 @@ impl Tcb {
         if lost.is_empty() || room == 0 {
             return None;
         }
-        let pipe = self.recovery.pipe(self.snd.una, self.snd.nxt, self.snd.mss);
+        let pipe = self.pipe(cx);
         let paced_by_window = self.recovery.phase() != Phase::FastRecovery;
         if paced_by_window && pipe > 0 && pipe + self.snd.mss > self.cc.window() {
             return None;
@@ -82,7 +82,7 @@ impl Tcb {
             return None;
         }
         self.restart_after_idle(cx);
-        let pipe = self.recovery.pipe(self.snd.una, self.snd.nxt, self.snd.mss);
+        let pipe = self.pipe(cx);
         if pipe > 0 && pipe + stretch.text > self.cc.window() {
             return None;
         }
@@ -144,6 +144,12 @@ impl Tcb {
     /// Text that fits beside the options that a segment has now (MUST-16).
     fn max_text(&self, cx: &Cx<'_>) -> u32 {
         u32::from(self.negotiated.mss) - self.options(cx).encoded_len() as u32
+    }
+
+    /// Bytes believed to be in the network. A duplicate ACK takes away what a segment now brings in, no more: else, where
+    /// segments are short, each would let several others go and they would multiply.
+    fn pipe(&self, cx: &Cx<'_>) -> u32 {
+        self.recovery.pipe(self.snd.una, self.snd.nxt, self.max_text(cx))
     }
 
     fn emit(&mut self, stretch: &Stretch, cx: &mut Cx<'_>) -> SegmentOut {
