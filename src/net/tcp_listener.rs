@@ -35,7 +35,7 @@ impl TcpListener {
     ///
     /// # Errors
     /// `NetworkDown` if there is no default host, and as [`Host::listen`].
-    pub fn bind(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
         Host::get_default()?.listen(addr)
     }
 

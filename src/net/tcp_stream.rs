@@ -84,7 +84,7 @@ impl TcpStream {
     ///
     /// # Errors
     /// `NetworkDown` if there is no default host, and as [`Host::connect`].
-    pub fn connect(addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
+    pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
         Host::get_default()?.connect(addr)
     }
 
@@ -123,18 +123,20 @@ impl TcpStream {
         let stream = TcpStream::begin(host, local, remote)?;
         let id = stream.0.id;
         let connected = host.shard().wait(SocketId::Tcp(id), Readiness::WRITABLE, patience, |core, _| {
-            if let Some(error) = core.stack.tcp_take_error(id)? {
-                return Err(error);
-            }
             match core.stack.tcp_state(id)? {
+                // What a router says meanwhile ends nothing (RFC 9293 3.9.2.2, MUST-56): the next SYN may get through.
                 State::SynSent | State::SynReceived => Err(Error::WouldBlock),
-                State::Closed => Err(Error::ConnectionAborted),
+                State::Closed => Err(core.stack.tcp_take_error(id)?.unwrap_or(Error::ConnectionAborted)),
                 _ => Ok(()),
             }
         });
         match connected {
             Ok(()) => Ok(stream),
-            Err(Error::WouldBlock) => Err(Error::TimedOut),
+            // But it may be the reason why there was no answer.
+            Err(Error::WouldBlock) => {
+                let reason = host.shard().look(|stack| stack.tcp_take_error(id)).unwrap_or_default();
+                Err(reason.unwrap_or(Error::TimedOut))
+            }
             Err(error) => Err(error),
         }
     }

@@ -38,7 +38,7 @@ impl UdpSocket {
     ///
     /// # Errors
     /// `NetworkDown` if there is no default host, and as [`Host::bind_udp`].
-    pub fn bind(addr: impl ToSocketAddrs) -> io::Result<UdpSocket> {
+    pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<UdpSocket> {
         Host::get_default()?.bind_udp(addr)
     }
 
@@ -58,7 +58,7 @@ impl UdpSocket {
     /// `WouldBlock` (non-blocking, or after the write time-out), EMSGSIZE if it is too long, `PermissionDenied` for
     /// broadcast that was not allowed, `NetworkUnreachable`, `InvalidInput`, and once a pending error of an earlier
     /// datagram: `ConnectionRefused`, `HostUnreachable`.
-    pub fn send_to(&self, buf: &[u8], addr: impl ToSocketAddrs) -> io::Result<usize> {
+    pub fn send_to<A: ToSocketAddrs>(&self, buf: &[u8], addr: A) -> io::Result<usize> {
         match addr.to_socket_addrs()?.next() {
             Some(to) => Ok(self.send_datagram(buf, Some(to))?),
             None => Err(invalid("no addresses to send data to")),
@@ -127,7 +127,7 @@ impl UdpSocket {
     ///
     /// # Errors
     /// `NetworkUnreachable`, `InvalidInput`, and those of [`ToSocketAddrs`].
-    pub fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<()> {
+    pub fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
         each(addr, |addr| self.0.host.shard().act(|core, _| core.stack.udp_connect(self.0.id, addr)))
     }
 

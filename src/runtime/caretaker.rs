@@ -150,7 +150,10 @@ impl Reader<'_> {
                     self.spare = Some(chunk);
                     return Ok(false);
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.spare = Some(chunk),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    self.spare = Some(chunk);
+                    return Ok(true);
+                }
                 // What was read before is still served; the next read fails again.
                 Err(_) if !self.frames.is_empty() => return Ok(true),
                 Err(error) => return Err(error),

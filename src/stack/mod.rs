@@ -124,7 +124,7 @@ pub struct Stack {
     orphans: usize,
     /// Bytes charged for all connections.
     memory: usize,
-    /// Whether memory is short: no window grows, nothing out of order is kept, little is taken to be sent.
+    /// Whether memory is short: each connection has but a small share, and nothing out of order is kept.
     pressure: bool,
     /// Whether it is used up: a connection whose user has something to read takes no more.
     full: bool,
@@ -202,8 +202,8 @@ impl Stack {
 
     // ---- readiness ----
 
-    /// The next socket whose readiness may have changed since it was last given here. Each is given once, however
-    /// often it changed.
+    /// The next socket that has become ready for something since it was last given here. Each is given once, however
+    /// much has happened. It is told of what is new, not of what still holds: serve it until it would block.
     pub fn poll_ready(&mut self) -> Option<SocketId> {
         while let Some(id) = self.ready.pop_front() {
             let SocketId::Tcp(TcpId { index, .. }) = id else { return Some(id) };
@@ -462,9 +462,10 @@ impl Stack {
         self.update_pressure(now);
     }
 
-    /// Memory is short above seven eighths of the budget, and again ample below three quarters: then every connection
-    /// looks anew at what it may offer and take. Windows that were offered before can fill more than all of it; at the
-    /// budget's end text is dropped, as if it were lost, wherever the user has some to read.
+    /// Memory is short above seven eighths of the budget, so that the rest is there for everyone's share, and again ample
+    /// below three quarters: then every connection looks anew at what it may offer and take. Windows that were offered
+    /// before can fill more than all of it; at the budget's end text is dropped, as if it were lost, wherever the user
+    /// has some to read.
     fn update_pressure(&mut self, now: Instant) {
         self.full = self.memory >= self.config.memory;
         if !self.pressure {

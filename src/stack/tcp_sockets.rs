@@ -4,15 +4,13 @@ use super::table::{Holder, Slot, SocketSide};
 use super::{Readiness, Shutdown, Stack, TcpId, TcpInfo, TcpOptions, mss_of_link};
 use crate::buf::{Slice, Slices};
 use crate::error::{Error, Result};
+use crate::tcp::config::SHARE_UNDER_PRESSURE;
 use crate::tcp::connection::{CloseReason, Connection, Cx};
 use crate::tcp::state::State;
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
 use core::time::Duration;
 use std::net::SocketAddr;
-
-/// Under memory pressure a connection may still have this much unsent and unacknowledged, so that all go on, slowly.
-const SEND_UNDER_PRESSURE: usize = 4096;
 
 impl Stack {
     /// Opens a connection to `remote`, from `local` if given (port 0 picks one). It becomes writable when established,
@@ -33,7 +31,8 @@ impl Stack {
             return Err(Error::InvalidInput("port 0 cannot be connected to"));
         }
         // MUST-46.
-        if remote.ip().is_unspecified() || remote.ip().is_multicast() || self.ip.is_broadcast(remote.ip()) {
+        let anyone = remote.ip().is_unspecified() || remote.ip().is_multicast();
+        if anyone || remote.is_ipv4() && !self.ip.is_valid_peer(remote.ip()) {
             return Err(Error::InvalidInput("only a single host can be connected to"));
         }
         if self.table.len() >= self.config.max_connections {
@@ -73,6 +72,9 @@ impl Stack {
         };
         if addr.is_ipv4() != remote.is_ipv4() {
             return Err(Error::InvalidInput("the two ends must be of one address family"));
+        }
+        if addr.is_loopback() && !self.ip.is_local(remote.ip()) {
+            return Err(Error::InvalidInput("a loopback address reaches no other host"));
         }
         let port = match local.map_or(0, |l| l.port()) {
             0 => self.free_connection_port(addr, remote)?,
@@ -129,7 +131,7 @@ impl Stack {
             Some(Connection::SynSent(_) | Connection::SynReceived(_)) if !socket.close_wanted => socket.early.len(),
             _ => return Err(socket.error.take().unwrap_or(Error::BrokenPipe)),
         };
-        let limit = if pressure { SEND_UNDER_PRESSURE } else { socket.options.send_buffer };
+        let limit = if pressure { SHARE_UNDER_PRESSURE } else { socket.options.send_buffer };
         let room = limit.min(socket.options.send_buffer).saturating_sub(queued);
         if room > 0 {
             return Ok(room);
@@ -477,7 +479,7 @@ impl Stack {
 
     /// Whether it is worth waking a writer: a third of the buffer is free, as Linux has it.
     fn has_room(&self, queued: usize, send_buffer: usize) -> bool {
-        let limit = if self.pressure { SEND_UNDER_PRESSURE.min(send_buffer) } else { send_buffer };
+        let limit = if self.pressure { SHARE_UNDER_PRESSURE.min(send_buffer) } else { send_buffer };
         limit.saturating_sub(queued) * 3 >= limit
     }
 }

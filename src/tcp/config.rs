@@ -3,6 +3,9 @@
 use crate::error::{Error, Result};
 use core::time::Duration;
 
+/// However short memory is, a connection may hold this much in each direction, in bytes, so that all go on, slowly.
+pub const SHARE_UNDER_PRESSURE: usize = 4096;
+
 /// TCP's settings: defaults for every connection.
 #[derive(Clone, Debug)]
 pub struct TcpConfig {

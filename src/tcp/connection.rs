@@ -284,7 +284,7 @@ impl Connection {
                         cx.stats.passive_opens += 1;
                     }
                     let mut tcb = handshake.establish(cx);
-                    let rest = handshake.without_syn(segment);
+                    let rest = handshake.without_syn(segment, &tcb);
                     let reaction = tcb.on_segment(&rest, cx);
                     *self = Connection::Synchronized(Box::new(tcb));
                     reaction
@@ -392,12 +392,8 @@ impl Connection {
         match self {
             Connection::SynSent(_) | Connection::TimeWait(_) => None,
             Connection::SynReceived(handshake) => Some(handshake.reset()),
-            // Both sides have closed: there is nothing to be told, unless what the peer sent is lost unread (SHLD-3).
-            Connection::Synchronized(tcb)
-                if matches!(state, State::Closing | State::LastAck) && tcb.rcv.buffer.is_empty() =>
-            {
-                None
-            }
+            // Also in CLOSING and LAST-ACK, where RFC 9293 3.10.5 has none: our FIN, and perhaps text before it, is not
+            // acknowledged, and the peer would wait for it without end.
             Connection::Synchronized(tcb) => Some(tcb.reset(cx)),
         }
     }
@@ -512,7 +508,7 @@ impl Tcb {
         debug_assert!(snd.una.at_or_before(snd.nxt), "SND.UNA <= SND.NXT");
         debug_assert!(snd.nxt.at_or_before(snd.end()), "nothing is sent that was not written");
         debug_assert!(rcv.nxt.at_or_before(rcv.edge), "RCV.NXT is inside what was offered");
-        debug_assert!(rcv.buffer.len() <= rcv.edge.since(rcv.irs) as usize, "nothing is held that was not received");
+        debug_assert!(rcv.buffer.len() as u64 <= self.totals.bytes_received, "nothing is held that was not received");
         debug_assert!(
             rcv.assembler.ranges().all(|r| r.start.after(rcv.nxt) && r.end.at_or_before(rcv.edge)),
             "held text lies beyond RCV.NXT and inside the window"

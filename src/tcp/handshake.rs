@@ -198,12 +198,14 @@ impl Handshake {
         Reaction::dropped(reason)
     }
 
-    /// `segment` as the synchronized state is to see it: a SYN that was taken already is cut off.
-    pub(super) fn without_syn(&self, segment: &Segment) -> Segment {
+    /// `segment` as the synchronized state is to see it: a SYN that was taken already is cut off, and the window, which
+    /// beside a SYN is not scaled (RFC 7323 2.2), is.
+    pub(super) fn without_syn(&self, segment: &Segment, tcb: &Tcb) -> Segment {
         let mut rest = segment.clone();
         if rest.flags.syn() {
             rest.flags = Flags(rest.flags.0 & !Flags::SYN.0);
             rest.seq += 1;
+            rest.wnd >>= tcb.negotiated.snd_shift;
         }
         rest
     }

@@ -2,7 +2,7 @@
 //! to acknowledge.
 
 use super::assembler::Assembler;
-use super::config::TcpConfig;
+use super::config::{SHARE_UNDER_PRESSURE, TcpConfig};
 use super::recv_buffer::RecvBuffer;
 use super::seq::Seq;
 use crate::buf::{Slice, Slices};
@@ -62,6 +62,8 @@ pub struct Recv {
     pub ack: AckDue,
     /// Bytes received in order since the last ACK.
     unacked: u32,
+    /// The largest window that the peer was offered.
+    offered: u32,
     /// Whether the user has read since the last ACK.
     read_since_ack: bool,
     /// Size of the peer's full segments, as seen.
@@ -84,6 +86,7 @@ impl Recv {
             fin: None,
             ack: AckDue::No,
             unacked: 0,
+            offered: window,
             read_since_ack: false,
             segment_size: 0,
             shift,
@@ -126,34 +129,43 @@ impl Recv {
         self.up.is_some_and(|up| up.after(self.read_point()))
     }
 
-    /// Where the edge would be if it were offered now: all free room, but under memory pressure nothing new, and moved
-    /// only by a worthwhile step (receiver SWS avoidance, RFC 9293 3.8.6.2.2; Fr = 1/2).
+    /// How much the buffer may hold now: all that it was given or, where memory is short, a share that keeps the
+    /// connection going.
+    fn capacity(&self, pressure: bool) -> usize {
+        let share = if pressure { SHARE_UNDER_PRESSURE.max(2 << self.shift) } else { usize::MAX };
+        self.buffer.capacity().min(share)
+    }
+
+    /// How many more bytes the buffer may take.
+    fn free(&self, pressure: bool) -> u32 {
+        let free = self.capacity(pressure).saturating_sub(self.buffer.len());
+        u32::try_from(free).unwrap_or(u32::MAX)
+    }
+
+    /// Where the edge would be if it were offered now: all free room, but moved only by a worthwhile step (receiver SWS
+    /// avoidance, RFC 9293 3.8.6.2.2; Fr = 1/2).
     fn candidate_edge(&self, mss: u32, pressure: bool) -> Seq {
-        let free = self.buffer.free().min(u32::MAX as usize >> 2) as u32;
-        let room = free.min(65_535 << self.shift) >> self.shift << self.shift;
+        let room = self.free(pressure).min(65_535 << self.shift) >> self.shift << self.shift;
         let candidate = self.nxt + room;
-        let step = mss.min(self.buffer.capacity() as u32 / 2).max(1);
-        if !pressure && candidate.after(self.edge) && candidate.since(self.edge) >= step {
-            candidate
-        } else {
-            self.edge
-        }
+        let step = mss.min(self.capacity(pressure) as u32 / 2).max(1);
+        if candidate.after(self.edge) && candidate.since(self.edge) >= step { candidate } else { self.edge }
     }
 
     /// The window field of a segment that goes out now; the edge moves to what it offers.
     pub fn select_window(&mut self, mss: u32, pressure: bool) -> u16 {
         self.edge = self.candidate_edge(mss, pressure);
+        self.offered = self.offered.max(self.wnd());
         // Scaling may round the field down, by less than one unit; the edge stays and what was offered is accepted.
         u16::try_from(self.wnd() >> self.shift).unwrap_or(u16::MAX)
     }
 
     /// Whether the window has opened by enough to tell the peer without being asked: from nothing, or because the user
-    /// has read so much that it is twice what the peer knows of.
+    /// has read and the peer may soon be held back, with no more than half left of the largest window it was offered.
     pub fn owes_window_update(&self, mss: u32, pressure: bool) -> bool {
-        let (now, then) = (self.wnd(), self.candidate_edge(mss, pressure).since(self.nxt));
-        let gain = then - now;
-        let worthwhile = gain >= 2 * mss || gain as usize >= self.buffer.capacity() / 2;
-        gain > 0 && (now >> self.shift == 0 || (self.read_since_ack && worthwhile && then >= 2 * now))
+        let gain = self.candidate_edge(mss, pressure).since(self.edge);
+        let worthwhile = gain >= 2 * mss || gain as usize >= self.capacity(pressure) / 2;
+        let held_back = self.wnd() <= self.offered / 2;
+        gain > 0 && (self.wnd() >> self.shift == 0 || (self.read_since_ack && worthwhile && held_back))
     }
 
     /// Takes the text of an acceptable segment at `seq`, cut to the window. `room` says whether out-of-order text may
@@ -267,10 +279,23 @@ mod tests {
         assert_eq!(r.select_window(MSS, false), 0);
         r.buffer.pop(1);
         assert!(r.owes_window_update(MSS, false));
-        assert!(!r.owes_window_update(MSS, true), "no new promise under memory pressure");
         assert_eq!(r.select_window(MSS, false), 1000);
         r.buffer.set_capacity(10);
         assert_eq!(r.select_window(MSS, false), 1000, "what was offered stays offered");
+    }
+
+    #[test]
+    fn under_memory_pressure_only_a_share_is_offered() {
+        let mut r = recv(60_000);
+        insert(&mut r, 1, 5000);
+        assert_eq!(r.select_window(MSS, true), 55_000, "what was offered stays offered");
+        for i in 5..60 {
+            insert(&mut r, 1 + i * 1000, 1000);
+        }
+        r.read(57_000);
+        assert!(r.owes_window_update(MSS, true), "who reads goes on receiving");
+        assert_eq!(r.select_window(MSS, true), 1096);
+        assert_eq!(r.select_window(MSS, false), 57_000);
     }
 
     #[test]

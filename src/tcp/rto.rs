@@ -56,7 +56,8 @@ impl RtoTimer {
         self.start(now);
     }
 
-    /// The peer answered a zero-window probe: it lives, and the connection stays (RFC 9293 MUST-37).
+    /// The peer answered, to a zero-window probe (RFC 9293 MUST-37) or with a partial ACK: it lives, and the connection
+    /// stays. The timer runs on.
     pub fn on_answer(&mut self, now: Instant) {
         self.unanswered = 0;
         self.owed_since = now;

@@ -11,6 +11,7 @@ mod device;
 mod faults;
 mod harness;
 mod http;
+mod scripts;
 mod sockets;
 
 use harness::{Test, inside};
@@ -18,12 +19,20 @@ use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let tests: Vec<&'static Test> =
-        [http::TESTS, sockets::TESTS, faults::TESTS, apps::TESTS, demo::TESTS, capture::TESTS, device::TESTS]
-            .concat()
-            .leak()
-            .iter()
-            .collect();
+    let tests: Vec<&'static Test> = [
+        http::TESTS,
+        sockets::TESTS,
+        faults::TESTS,
+        apps::TESTS,
+        demo::TESTS,
+        capture::TESTS,
+        device::TESTS,
+        scripts::TESTS,
+    ]
+    .concat()
+    .leak()
+    .iter()
+    .collect();
     let mut args = std::env::args().skip(1);
     if args.next().as_deref() == Some(harness::INSIDE) {
         let name = args.next().unwrap_or_default();

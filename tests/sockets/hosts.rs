@@ -99,6 +99,20 @@ fn a_device_that_is_full_for_a_moment_loses_nothing() {
 }
 
 #[test]
+fn under_memory_pressure_all_connections_go_on() {
+    within(120, || {
+        let (a, b) = mem::pair(1500, 4096).unwrap();
+        let start = |address, device| builder(address).config(|c| c.memory = 512 << 10).start(device).unwrap();
+        let (client, server) = (start(CLIENT, a), start(SERVER, b));
+        thread::scope(|scope| {
+            for _ in 0..12 {
+                scope.spawn(|| transfer(&client, &server, 400_000));
+            }
+        });
+    });
+}
+
+#[test]
 fn a_bad_link_delivers_everything() {
     within(120, || {
         let (a, b) = mem::pair(1500, 4096).unwrap();

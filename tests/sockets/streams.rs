@@ -99,11 +99,10 @@ fn a_write_to_one_who_never_reads_times_out_after_a_part() {
         // A window probe or two may still find room.
         let full = (0..20).find_map(|_| near.write(&data).map(|n| taken += n).err()).unwrap();
         assert_eq!(full.kind(), ErrorKind::WouldBlock);
+        near.set_write_timeout(None).unwrap(); // were it to wait now, it would for ever
         near.set_nonblocking(true).unwrap();
-        let began = Instant::now();
         let full = (0..20).find_map(|_| near.write(&data).map(|n| taken += n).err()).unwrap();
         assert_eq!(full.kind(), ErrorKind::WouldBlock);
-        assert!(began.elapsed() < 40 * MS, "it did not wait");
         drop(near);
         let mut all = Vec::new();
         (&far).read_to_end(&mut all).unwrap();
