@@ -86,7 +86,12 @@ impl Stack {
         match reaction.flatten() {
             Some((reaction, ttl, tos)) => {
                 if let Some(reply) = reaction.reply {
-                    self.reply_segment(tuple, &reply, ttl, tos);
+                    // A RST that ends nothing answers a stranger's nonsense: within the rate limit.
+                    if reaction.closed.is_some() || self.resets.take(now) {
+                        self.reply_segment(tuple, &reply, ttl, tos);
+                    } else {
+                        self.stats.unsent += 1;
+                    }
                 }
                 reaction.disposition
             }

@@ -202,8 +202,8 @@ impl Stack {
 
     // ---- readiness ----
 
-    /// The next socket whose readiness may have changed since it was last given here. Each is given once, however
-    /// often it changed.
+    /// The next socket that has become ready for something since it was last given here. Each is given once, however
+    /// much has happened. It is told of what is new, not of what still holds: serve it until it would block.
     pub fn poll_ready(&mut self) -> Option<SocketId> {
         while let Some(id) = self.ready.pop_front() {
             let SocketId::Tcp(TcpId { index, .. }) = id else { return Some(id) };

@@ -27,8 +27,9 @@ impl Stack {
             .ok_or(Error::AddrInUse)
     }
 
-    /// A free local port for a connection from `addr` to `remote`: unpredictable (RFC 6056 3.3.1), and not one that a
-    /// listener has. The four-tuple decides what is free, so one port serves any number of peers.
+    /// A free local port for a connection from `addr` to `remote`: unpredictable (RFC 6056 3.3.1), not one that a listener
+    /// has, and not the one that makes the connection meet itself. The four-tuple decides what is free, so one port serves
+    /// any number of peers.
     ///
     /// # Errors
     /// `AddrNotAvailable` if there is none.
@@ -37,8 +38,9 @@ impl Stack {
         candidates
             .into_iter()
             .find(|&port| {
-                let tuple = FourTuple::new(SocketAddr::new(addr, port), remote);
-                self.listeners_at(port).next().is_none() && self.table.find(&tuple).is_none()
+                let local = SocketAddr::new(addr, port);
+                let tuple = FourTuple::new(local, remote);
+                local != remote && self.listeners_at(port).next().is_none() && self.table.find(&tuple).is_none()
             })
             .ok_or(Error::AddrNotAvailable)
     }

@@ -31,7 +31,8 @@ impl Stack {
             return Err(Error::InvalidInput("port 0 cannot be connected to"));
         }
         // MUST-46.
-        if remote.ip().is_unspecified() || remote.ip().is_multicast() || self.ip.is_broadcast(remote.ip()) {
+        let anyone = remote.ip().is_unspecified() || remote.ip().is_multicast();
+        if anyone || remote.is_ipv4() && !self.ip.is_valid_peer(remote.ip()) {
             return Err(Error::InvalidInput("only a single host can be connected to"));
         }
         if self.table.len() >= self.config.max_connections {
@@ -71,6 +72,9 @@ impl Stack {
         };
         if addr.is_ipv4() != remote.is_ipv4() {
             return Err(Error::InvalidInput("the two ends must be of one address family"));
+        }
+        if addr.is_loopback() && !self.ip.is_local(remote.ip()) {
+            return Err(Error::InvalidInput("a loopback address reaches no other host"));
         }
         let port = match local.map_or(0, |l| l.port()) {
             0 => self.free_connection_port(addr, remote)?,

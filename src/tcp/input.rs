@@ -40,13 +40,15 @@ impl Tcb {
         ControlFlow::Continue(())
     }
 
-    /// RFC 7323 5.3, R1: PAWS, before the acceptability test and never for RST (5.2).
+    /// RFC 7323 5.3, R1: PAWS, before the acceptability test and never for RST (5.2). A SYN without a time stamp is of a
+    /// host that was restarted, and gets its challenge (RFC 5961 4.2).
     fn check_timestamps(&mut self, segment: &Segment, cx: &mut Cx<'_>) -> Step {
         let Some(timestamps) = &self.negotiated.timestamps else { return ControlFlow::Continue(()) };
         if segment.flags.rst() {
             return ControlFlow::Continue(());
         }
         match segment.options.timestamps {
+            None if segment.flags.syn() => ControlFlow::Continue(()),
             None => discard(DropReason::TcpNoTimestamp),
             Some((value, _)) if timestamps.is_old(cx.now, value) => {
                 self.answer_invalid(cx);

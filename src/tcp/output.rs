@@ -65,8 +65,9 @@ impl Tcb {
         self.totals.retransmits += 1;
         cx.note(What::Retransmit);
         self.rtt.on_retransmit();
-        self.recovery.on_resent(stretch.end());
-        Some(self.emit(&stretch, cx))
+        let segment = self.emit(&stretch, cx);
+        self.recovery.on_resent(segment.seq + segment.len());
+        Some(segment)
     }
 
     /// Data that was never sent, and the FIN behind it, as far as the windows, Nagle's algorithm and silly window

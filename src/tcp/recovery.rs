@@ -104,8 +104,10 @@ impl Recovery {
         if self.dup_acks == 0 {
             self.undisturbed = nxt;
         }
-        // One duplicate for each segment in flight is all that a receiver can cause; more are forged.
-        self.dup_acks = (self.dup_acks + 1).min(nxt.since(una).div_ceil(mss.max(1)));
+        // One duplicate for each segment in flight is all that a receiver can cause; more are forged. What recovery itself
+        // sends does not count, or duplicates would pay for more data, and that for more duplicates (RFC 5681 6).
+        let sent = if self.phase == Phase::FastRecovery { self.recover } else { nxt };
+        self.dup_acks = (self.dup_acks + 1).min(sent.since(una).div_ceil(mss.max(1)));
         // RFC 6582 3.2 step 1: not again for a window that was just repaired.
         if self.phase == Phase::Open && self.dup_acks == DUP_ACK_THRESHOLD && una.after(self.recover) {
             self.phase = Phase::FastRecovery;
@@ -219,6 +221,9 @@ mod tests {
             r.on_duplicate(Seq(1), Seq(1001), MSS);
         }
         assert_eq!(r.pipe(Seq(1), Seq(1001), MSS), 0);
+        for _ in 0..100_000 {
+            r.on_duplicate(Seq(1), Seq(2001), MSS);
+        }
         assert_eq!(r.pipe(Seq(1), Seq(2001), MSS), 900, "what is sent now counts in full; the first segment is lost");
     }
 }

@@ -62,6 +62,8 @@ pub struct Recv {
     pub ack: AckDue,
     /// Bytes received in order since the last ACK.
     unacked: u32,
+    /// The largest window that the peer was offered.
+    offered: u32,
     /// Whether the user has read since the last ACK.
     read_since_ack: bool,
     /// Size of the peer's full segments, as seen.
@@ -84,6 +86,7 @@ impl Recv {
             fin: None,
             ack: AckDue::No,
             unacked: 0,
+            offered: window,
             read_since_ack: false,
             segment_size: 0,
             shift,
@@ -151,17 +154,18 @@ impl Recv {
     /// The window field of a segment that goes out now; the edge moves to what it offers.
     pub fn select_window(&mut self, mss: u32, pressure: bool) -> u16 {
         self.edge = self.candidate_edge(mss, pressure);
+        self.offered = self.offered.max(self.wnd());
         // Scaling may round the field down, by less than one unit; the edge stays and what was offered is accepted.
         u16::try_from(self.wnd() >> self.shift).unwrap_or(u16::MAX)
     }
 
     /// Whether the window has opened by enough to tell the peer without being asked: from nothing, or because the user
-    /// has read so much that it is twice what the peer knows of.
+    /// has read and the peer may soon be held back, with no more than half left of the largest window it was offered.
     pub fn owes_window_update(&self, mss: u32, pressure: bool) -> bool {
-        let (now, then) = (self.wnd(), self.candidate_edge(mss, pressure).since(self.nxt));
-        let gain = then - now;
+        let gain = self.candidate_edge(mss, pressure).since(self.edge);
         let worthwhile = gain >= 2 * mss || gain as usize >= self.capacity(pressure) / 2;
-        gain > 0 && (now >> self.shift == 0 || (self.read_since_ack && worthwhile && then >= 2 * now))
+        let held_back = self.wnd() <= self.offered / 2;
+        gain > 0 && (self.wnd() >> self.shift == 0 || (self.read_since_ack && worthwhile && held_back))
     }
 
     /// Takes the text of an acceptable segment at `seq`, cut to the window. `room` says whether out-of-order text may

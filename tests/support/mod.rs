@@ -28,7 +28,7 @@ mod pair;
 mod segment;
 mod tester;
 
-pub use packet::{Packet, Raw};
+pub use packet::{Packet, Raw, checksum, ipv4};
 pub use pair::Pair;
 pub use segment::{
     ACK, FIN, PSH, RST, SYN, Seg, URG, ack, data, fin, flags_name, full, reset, rst, rst_ack, seg, syn, synack,
