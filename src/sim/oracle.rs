@@ -161,14 +161,18 @@ impl Oracle {
         Ok(())
     }
 
-    /// A packet arrives at host `at`, damaged or not.
-    pub(super) fn delivered(&mut self, at: usize, bytes: &[u8], coverage: &mut Coverage) {
+    /// A packet arrives at host `at`, damaged or not. Says whether it told anything new: text or an acknowledgment.
+    pub(super) fn delivered(&mut self, at: usize, bytes: &[u8], coverage: &mut Coverage) -> bool {
         let Ok(Packet { tcp: Some(tcp), .. }) = parse(bytes) else {
-            return;
+            return false;
         };
-        if let Some(flow) = self.flow_of(1 - at, &tcp, false) {
-            self.flows[flow].delivered(at, &tcp, coverage);
-        }
+        let Some(flow) = self.flow_of(1 - at, &tcp, false) else {
+            return false;
+        };
+        let known = |flow: &Watch| (flow.ends[at].seen, flow.ends[at].una);
+        let before = known(&self.flows[flow]);
+        self.flows[flow].delivered(at, &tcp, coverage);
+        before != known(&self.flows[flow])
     }
 
     fn flow_of(&mut self, from: usize, tcp: &Tcp<'_>, learn: bool) -> Option<Flow> {

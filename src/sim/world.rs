@@ -19,7 +19,7 @@ use std::net::{IpAddr, SocketAddr};
 const MAX_EVENTS: u64 = 3_000_000;
 /// Packets that one host sends at one instant without any time passing, at most.
 const MAX_BURST: u32 = 20_000;
-/// Packets without any byte read, written or any connection opened or closed, at most (INV-11).
+/// Packets at most without any byte written, read, arrived or acknowledged (INV-11).
 const MAX_IDLE_PACKETS: u64 = 20_000;
 /// How long after everything is over the link must be silent (INV-11): a longest time-out, and some.
 const LAST_PACKET: Duration = Duration::from_secs(130);
@@ -298,7 +298,9 @@ impl<'a> World<'a> {
             let batch = self.scenario.hosts[side].batch;
             for _ in 0..batch {
                 let Some(packet) = self.links[1 - side].pop(self.now) else { break };
-                self.oracle.delivered(side, &packet, &mut self.coverage);
+                if self.oracle.delivered(side, &packet, &mut self.coverage) {
+                    self.packets_at_progress = self.packets;
+                }
                 self.note("->", side, &packet);
                 self.hosts[side].receive(self.now, packet);
                 self.check(side)?;
@@ -464,7 +466,9 @@ impl<'a> World<'a> {
                 if !app.started() || app.closed {
                     continue;
                 }
-                if ours && !self.oracle.may_be_left_alone(flow, side) {
+                // An ABORT in CLOSING or LAST-ACK is silent (RFC 9293 3.10.5).
+                let silent = self.flows[flow].apps[1 - side].aborted;
+                if ours && !silent && !self.oracle.may_be_left_alone(flow, side) {
                     return Err(format!("a hang: flow {flow}, host {side} still waits\n{}", self.describe()));
                 }
                 self.coverage.hit(Cover::LeftAlone);

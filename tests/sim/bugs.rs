@@ -712,6 +712,32 @@ fn attack6_desynchronized_ends_fall_silent() {
     assert!(first.carried <= 20, "{} packets in 5 s", first.carried);
 }
 
+/// Closing with unread data in LAST-ACK told the peer nothing; with the FIN lost it waited for ever in FIN-WAIT-2.
+#[test]
+fn a_close_with_unread_data_resets_in_every_state() {
+    for state in [State::LastAck, State::Closing, State::CloseWait, State::FinWait1, State::FinWait2] {
+        let mut t = Tester::new();
+        t.establish();
+        t.send(data(b"unread"));
+        t.advance(ms(100));
+        if matches!(state, State::CloseWait | State::LastAck) {
+            t.send(fin());
+        }
+        if state != State::CloseWait {
+            t.shutdown_write();
+        }
+        match state {
+            State::Closing => drop(t.send(fin().ack(1))),
+            State::FinWait2 => drop(t.send(ack().ack(2))),
+            _ => {}
+        }
+        t.drain();
+        t.expect_state(state);
+        t.close();
+        assert!(t.drain().iter().any(|p| p.has(RST)), "{state}");
+    }
+}
+
 /// Data on a reset connection: what was acknowledged before is read before the error (INV-2).
 #[test]
 fn inv2_a_reset_leaves_acknowledged_data() {
