@@ -168,6 +168,30 @@ impl Slice {
         self.end += n;
         n
     }
+
+    /// A copy of `bytes` at the end of memory of `capacity` bytes, with room before it for
+    /// [`extend_front_in_place`](Slice::extend_front_in_place).
+    pub(super) fn copy_at_end(bytes: &[u8], capacity: usize) -> Slice {
+        let mut chunk = Chunk::with_capacity(capacity);
+        let start = chunk.capacity() - bytes.len();
+        chunk.space()[start..].copy_from_slice(bytes);
+        chunk.set_len(chunk.capacity());
+        let mut slice = chunk.freeze();
+        slice.advance(start);
+        slice
+    }
+
+    /// As [`extend_in_place`](Slice::extend_in_place) at the other end: the last of `bytes` that fit before the slice's
+    /// start.
+    pub(super) fn extend_front_in_place(&mut self, bytes: &[u8]) -> usize {
+        let Some(buffer) = self.buffer.as_mut().and_then(Arc::get_mut) else {
+            return 0;
+        };
+        let n = bytes.len().min(self.start);
+        buffer.bytes[self.start - n..self.start].copy_from_slice(&bytes[bytes.len() - n..]);
+        self.start -= n;
+        n
+    }
 }
 
 impl Deref for Slice {

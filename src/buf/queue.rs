@@ -41,7 +41,7 @@ impl SliceQueue {
 
     /// Appends `slice`: as it is if it fills at least half of its memory, else by a copy into the packed tail.
     pub fn push(&mut self, slice: Slice) {
-        if slice.len() * 2 >= slice.pinned() && slice.len() >= MIN_PACKED {
+        if is_worth_its_memory(&slice) {
             self.len += slice.len();
             self.pinned += slice.pinned();
             self.slices.push_back(slice);
@@ -58,15 +58,55 @@ impl SliceQueue {
             bytes = &bytes[n..];
         }
         while !bytes.is_empty() {
-            // As large as leaves at least half of all that is pinned in use. (As large as what is queued would not do:
-            // where slices taken as they are alternate with small ones, each small one would get such a tail.)
-            let want = bytes.len().max((2 * self.len).saturating_sub(self.pinned));
-            let mut chunk = Chunk::with_capacity(want.clamp(MIN_PACKED, CHUNK_CAPACITY));
+            let mut chunk = Chunk::with_capacity(self.capacity_for(bytes.len()));
             let n = chunk.append(bytes);
             bytes = &bytes[n..];
             self.pinned += chunk.capacity();
             self.slices.push_back(chunk.freeze());
         }
+    }
+
+    /// As [`push`](SliceQueue::push), at the front.
+    pub fn push_front(&mut self, slice: Slice) {
+        self.len += slice.len();
+        if is_worth_its_memory(&slice) {
+            self.pinned += slice.pinned();
+            return self.slices.push_front(slice);
+        }
+        let mut bytes = &slice[..];
+        if let Some(front) = self.slices.front_mut() {
+            let n = front.extend_front_in_place(bytes);
+            bytes = &bytes[..bytes.len() - n];
+        }
+        while !bytes.is_empty() {
+            let capacity = self.capacity_for(bytes.len());
+            let (rest, last) = bytes.split_at(bytes.len().saturating_sub(capacity));
+            self.pinned += capacity;
+            self.slices.push_front(Slice::copy_at_end(last, capacity));
+            bytes = rest;
+        }
+    }
+
+    /// Appends all of `other`. Whichever has fewer slices is moved, so that a slice is moved seldom however often queues
+    /// are joined.
+    pub fn join(&mut self, mut other: SliceQueue) {
+        if other.slices.len() > self.slices.len() {
+            core::mem::swap(self, &mut other);
+            while let Some(slice) = other.slices.pop_back() {
+                self.push_front(slice);
+            }
+        } else {
+            for slice in other.slices {
+                self.push(slice);
+            }
+        }
+    }
+
+    /// The size of the next packed chunk, when `n` bytes that are counted already are to be copied: as large as leaves at
+    /// least half of all that is pinned in use. (As large as what is queued would not do: where slices taken as they are
+    /// alternate with small ones, each small one would get such a chunk.)
+    fn capacity_for(&self, n: usize) -> usize {
+        n.max((2 * self.len).saturating_sub(self.pinned)).clamp(MIN_PACKED, CHUNK_CAPACITY)
     }
 
     /// Drops the first `n` bytes (all, if there are fewer).
@@ -143,9 +183,22 @@ impl SliceQueue {
     }
 }
 
+/// Whether a slice is taken as it is, and not copied.
+fn is_worth_its_memory(slice: &Slice) -> bool {
+    slice.len() * 2 >= slice.pinned() && slice.len() >= MIN_PACKED
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl SliceQueue {
+        fn clone_of(&self) -> SliceQueue {
+            let mut copy = SliceQueue::new();
+            self.slices.iter().for_each(|s| copy.push(s.clone()));
+            copy
+        }
+    }
 
     fn content(queue: &SliceQueue) -> Vec<u8> {
         let mut out = vec![0; queue.len()];
@@ -180,6 +233,32 @@ mod tests {
         let rest: Vec<u8> = queue.pop(usize::MAX).iter().flat_map(|s| s.to_vec()).collect();
         assert_eq!(rest, data[150_000..]);
         assert_eq!((queue.len(), queue.pinned()), (0, 0));
+    }
+
+    #[test]
+    fn a_stream_from_behind_and_queues_joined() {
+        let data: Vec<u8> = (0..100_000u32).map(|i| (i * 7 % 251) as u8).collect();
+        let (mut left, mut right) = (SliceQueue::new(), SliceQueue::new());
+        for (queue, range) in [(&mut left, 0..30_000), (&mut right, 30_000..100_000)] {
+            let mut end = range.end;
+            for step in [1usize, 3, 1000, 300, 7].into_iter().cycle() {
+                if end == range.start {
+                    break;
+                }
+                let start = end.saturating_sub(step).max(range.start);
+                queue.push_front(Slice::copy_of(&data[start..end]));
+                end = start;
+                assert!(queue.pinned() <= 2 * queue.len() + MIN_PACKED);
+            }
+            assert_eq!(content(queue), data[range]);
+        }
+        // A large queue behind a small one, and a small one behind a large one.
+        let mut all = left.clone_of();
+        all.join(right.clone_of());
+        assert_eq!(content(&all), data);
+        all.join(left);
+        assert_eq!(content(&all), [&data[..], &data[..30_000]].concat());
+        assert!(all.pinned() <= 2 * all.len() + MIN_PACKED);
     }
 
     #[test]

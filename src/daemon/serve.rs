@@ -56,12 +56,12 @@ pub(crate) fn run(settings: &Settings, quiet: bool) -> Result<ExitCode, Failure>
     services::start(&host, &settings.offers, directories)?;
     let control = offer_control(&host, &name);
     let _pid = settings.pid.as_deref().map(PidFile::write).transpose()?;
-    if let Some(number) = settings.ready_fd {
-        tell_ready(number)?;
-    }
     let print = if settings.pcap == Some(Capture::Stdout) { output::note } else { output::line };
     for line in text.iter().filter(|_| !quiet) {
         print(line);
+    }
+    if let Some(number) = settings.ready_fd {
+        tell_ready(number)?;
     }
     wait(host, signals, settings, control)
 }

@@ -7,6 +7,7 @@
 use super::seq::{Seq, SeqRange};
 use crate::buf::{Slice, SliceQueue};
 use crate::wire::tcp_options::SackBlocks;
+use smallvec::SmallVec;
 
 /// One contiguous run of received text.
 #[derive(Debug)]
@@ -63,31 +64,22 @@ impl Assembler {
             self.runs.insert(first, Run { start, data, touched: self.insertions });
             return true;
         }
-        // Join them all into one run, taking from `text` only what fills the holes.
+        // Join them all into the first one, taking from `text` only what fills the holes.
         let part = |from: Seq, to: Seq| text.slice(from.since(start) as usize..to.since(start) as usize);
-        let mut joined = SliceQueue::new();
-        let mut joined_start = start.min(self.runs[first].start);
-        let mut at = start;
-        for (i, run) in self.runs.drain(first..last).enumerate() {
-            if run.start.after(at) {
-                joined.push(part(at, run.start));
-            }
-            at = at.max(run.end());
-            if i == 0 && joined.is_empty() {
-                // The common case: the text continues a run. Keep its memory.
-                joined_start = run.start;
-                joined = run.data;
-            } else {
-                let mut data = run.data;
-                for slice in data.pop(usize::MAX) {
-                    joined.push(slice);
-                }
-            }
+        let others: SmallVec<[Run; 1]> = self.runs.drain(first + 1..last).collect();
+        let run = &mut self.runs[first];
+        run.touched = self.insertions;
+        if run.start.after(start) {
+            run.data.push_front(part(start, run.start));
+            run.start = start;
         }
-        if end.after(at) {
-            joined.push(part(at, end));
+        for other in others {
+            run.data.push(part(run.end(), other.start));
+            run.data.join(other.data);
         }
-        self.runs.insert(first, Run { start: joined_start, data: joined, touched: self.insertions });
+        if end.after(run.end()) {
+            run.data.push(part(run.end(), end));
+        }
         true
     }
 

@@ -81,3 +81,136 @@ fn no_queue_grows_while_output_waits() {
     let debug = format!("{:?}", t.stack);
     assert!(debug.matches("0, ").count() < 4000, "queues that grew: {debug}");
 }
+
+/// How much of an attack is run: a thousandth in CI, all of it with `TUNSTACK_ATTACK=full`.
+fn scale(full: usize, short: usize) -> usize {
+    if std::env::var("TUNSTACK_ATTACK").is_ok_and(|v| v == "full") { full } else { short }
+}
+
+/// attack-9: a flood of SYNs of which each thousandth is followed by an honest connect: all of those succeed at once, the
+/// queue stays bounded and no memory is used.
+#[test]
+fn a_flood_of_syns_between_honest_connects() {
+    let mut t = Tester::new().without_timer_check();
+    t.listen_with(80, 16, |_| {});
+    let now = t.now();
+    let flood = scale(1_000_000, 50_000);
+    let mut frame = t.packet(&syn().mss(1460).ws(7).sack_ok().ts(1, 0));
+    for i in 0..flood as u32 {
+        frame[12..16].copy_from_slice(&(0x0a00_0000 + i * 7).to_be_bytes());
+        frame[20..22].copy_from_slice(&((i % 60_000 + 1024) as u16).to_be_bytes());
+        crate::mangle::fix(&mut frame);
+        t.stack.on_frame(now, tunstack::wire::RxFrame::plain(tunstack::buf::Slice::copy_of(&frame)));
+        while t.stack.poll_transmit(now).is_some() {}
+        if i % 1000 == 999 {
+            t.new_flow(10_000 + (i / 1000) as u16, 80);
+            t.establish_with(syn().mss(1460).ws(7).sack_ok().ts(1, 0));
+            t.send(data(b"honest"));
+            t.expect_read(b"honest");
+        }
+    }
+    let half_open = t.stack.tcp_snapshot().iter().filter(|i| i.state == State::SynReceived).count();
+    assert_eq!(half_open, t.stack.config().max_syn_queue);
+    assert!(t.stack.stats().tcp.cookies_sent > flood as u64 * 9 / 10);
+    assert_eq!(t.stack.memory(), 0);
+    t.advance(secs(200));
+    let left = t.stack.tcp_snapshot().iter().filter(|i| i.state == State::SynReceived).count();
+    assert_eq!(left, 0, "half-open connections end by themselves");
+}
+
+/// attack-11: nobody accepts: as many wait as the backlog says, the rest try again, and when accepting resumes all are
+/// served.
+#[test]
+fn accept_is_never_called_and_then_is() {
+    const CLIENTS: usize = 300;
+    let mut p = Pair::new();
+    let options = p.stacks[0].default_tcp_options();
+    let listener = p.stacks[1].tcp_listen((PEER, 80).into(), 16, options.clone()).unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        clients.push(p.stacks[0].tcp_connect(p.now, None, (PEER, 80).into(), options.clone()).unwrap());
+        p.advance(ms(10));
+    }
+    p.advance(secs(10));
+    let held = p.stacks[1].tcp_snapshot();
+    let waiting = held.iter().filter(|i| i.state == State::Established).count();
+    assert_eq!(waiting, 16, "as many as the backlog says");
+    let mut served = 0;
+    for _ in 0..20_000 {
+        let now = p.now;
+        while let Ok((id, _)) = p.stacks[1].tcp_accept(now, listener) {
+            assert_eq!(p.stacks[1].tcp_send(now, id, b"hello"), Ok(5));
+            p.stacks[1].tcp_close(now, id).unwrap();
+            served += 1;
+        }
+        p.advance(ms(10));
+    }
+    let mut greeted = 0;
+    for id in clients {
+        let mut buf = [0; 5];
+        greeted += usize::from(p.stacks[0].tcp_recv(p.now, id, &mut buf) == Ok(5));
+        p.stacks[0].tcp_close(p.now, id).unwrap();
+    }
+    assert!(served >= CLIENTS, "{served} served");
+    assert_eq!(greeted, CLIENTS, "every client was greeted");
+    p.advance(secs(100));
+    assert_eq!([p.stacks[0].tcp_snapshot().len(), p.stacks[1].tcp_snapshot().len()], [0, 1]);
+}
+
+/// attack-12: very many short connections that we close first: each opens and closes in peace, whatever waits.
+#[test]
+fn very_many_short_connections() {
+    let mut p = Pair::with(|c| c.max_time_wait = 5000);
+    let options = p.stacks[0].default_tcp_options();
+    let listener = p.stacks[1].tcp_listen((PEER, 80).into(), 16, options.clone()).unwrap();
+    for i in 0..scale(200_000, 20_000) {
+        let id = p.stacks[0].tcp_connect(p.now, None, (PEER, 80).into(), options.clone()).unwrap();
+        p.exchange();
+        let (server, _) = p.stacks[1].tcp_accept(p.now, listener).unwrap();
+        p.stacks[0].tcp_close(p.now, id).unwrap();
+        p.exchange();
+        assert_eq!(p.stacks[1].tcp_recv(p.now, server, &mut [0]), Ok(0), "connection {i}");
+        p.stacks[1].tcp_close(p.now, server).unwrap();
+        p.exchange();
+        p.now += core::time::Duration::from_micros(100);
+    }
+    let waiting = p.stacks[0].tcp_snapshot().len();
+    assert!(waiting <= 5000, "{waiting} records");
+    assert_eq!(p.stacks[1].tcp_snapshot().len(), 1);
+    p.advance(secs(61));
+    assert_eq!(p.stacks[0].tcp_snapshot().len(), 0);
+}
+
+/// attack-16: peers that shut their window on full buffers hold no more memory than the budget, an honest connection goes
+/// on, and once their sockets are closed they are gone after a bounded time.
+#[test]
+fn windows_shut_for_ever() {
+    let mut t = Tester::with(|c| c.memory = 2 << 20).without_timer_check();
+    t.listen_with(80, 16, |_| {});
+    let mut held = Vec::new();
+    for i in 0..200 {
+        t.new_flow(10_000 + i, 80);
+        held.push(t.establish_with(syn().mss(1460).wnd(0)));
+        let _ = t.try_write(&pattern(0..200_000));
+        assert!(t.stack.memory() <= 4 << 20, "{} bytes", t.stack.memory());
+    }
+    t.new_flow(9000, 80);
+    t.establish();
+    for i in 0..100 {
+        t.write(&pattern(i * 1000..(i + 1) * 1000));
+        t.send(full(500).seq(1 + 500 * i as i64).ack(1 + 1000 * (i as i64 + 1)));
+        t.expect_read(&pattern(500 * i..500 * (i + 1)));
+        t.advance(ms(10));
+        t.drain();
+    }
+    t.close();
+    t.drain();
+    t.send(fin().seq(50_001).ack(100_002));
+    for id in held {
+        t.use_conn(id);
+        t.close();
+    }
+    t.advance(secs(3600));
+    assert_eq!(t.stack.tcp_snapshot().len(), 1, "only the listener is left");
+    assert_eq!(t.stack.memory(), 0);
+}

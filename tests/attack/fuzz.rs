@@ -211,9 +211,9 @@ impl Walk {
         let (kind, code) = (self.one_of(&[3, 3, 4, 5, 11, 12, 255]), self.rng.between(0, 16) as u8);
         let mut icmp = vec![kind, code, 0, 0, 0, 0, 0, self.one_of(&[0, 68, 255])];
         icmp.extend(quote);
-        let sum = crate::support::checksum(0, &icmp);
+        let sum = crate::support::packet::checksum(0, &icmp);
         icmp[2..4].copy_from_slice(&sum.to_be_bytes());
-        crate::support::ipv4(PEER, LOCAL, 64, 0, 1, &[], &icmp)
+        crate::support::packet::ipv4(PEER, LOCAL, 64, 0, 1, &[], &icmp)
     }
 
     // ---- the application ----

@@ -2,7 +2,8 @@
 //! again, so that every change is believed. No content can be expected of that; that all ends, can.
 
 use crate::fuzz::seeds;
-use crate::support::{LOCAL, PEER, checksum};
+use crate::support::packet::checksum;
+use crate::support::{LOCAL, PEER};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;

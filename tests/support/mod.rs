@@ -23,12 +23,12 @@
 //!   addresses, options, and that the right edge of the window never moves left.
 
 mod flow;
-mod packet;
+pub mod packet;
 mod pair;
 mod segment;
 mod tester;
 
-pub use packet::{Packet, Raw, checksum, ipv4};
+pub use packet::{Packet, Raw};
 pub use pair::Pair;
 pub use segment::{
     ACK, FIN, PSH, RST, SYN, Seg, URG, ack, data, fin, flags_name, full, reset, rst, rst_ack, seg, syn, synack,
