@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = &[
     Test { name: "apps::one_that_never_reads", tools: &["ip"], limit: 60, body: never_reads },
     Test { name: "apps::one_that_dies", tools: &["ip"], limit: 60, body: dies },
     Test { name: "apps::a_peer_that_never_reads", tools: &["ip"], limit: 60, body: peer_never_reads },
+    Test { name: "apps::ten_thousand_idle_connections", tools: &["ip"], limit: 60, body: idle },
 ];
 
 /// Room of a receive or send buffer, in bytes.
@@ -223,4 +224,47 @@ fn peer_never_reads() {
     soon("the memory is given back", || host.memory() == 0);
     drop(lazy);
     host.shutdown(Duration::from_secs(1));
+}
+
+/// Resident memory of this process, in bytes.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("a process's own status");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+    let kib = line.split_whitespace().nth(1).and_then(|kib| kib.parse::<usize>().ok()).expect("a number of KiB");
+    kib * 1024
+}
+
+/// The kernel holds the other ends, so what this process grows by is ours: the stack's state, the sockets' handles, and
+/// the descriptors of the clients, which cost a process nothing to speak of.
+fn idle() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit }).expect("a higher limit");
+    let wanted = limit.maximum.map_or(10_000, |most| (most as usize).saturating_sub(100).min(10_000));
+    let host = host();
+    let listener = host.listen_with(at(80), 1024).expect("a listener");
+    let mut held = Vec::with_capacity(wanted);
+    let mut clients = Vec::with_capacity(wanted);
+    let mut exchange = |count: usize| {
+        for _ in 0..count {
+            let mut client = connect(80);
+            let (mut stream, _) = listener.accept().expect("a connection");
+            // Buffers that were in use and are not any more.
+            client.write_all(b"hello").expect("writing");
+            stream.read_exact(&mut [0; 5]).expect("reading");
+            stream.write_all(b"hello").expect("writing");
+            client.read_exact(&mut [0; 5]).expect("reading");
+            held.push(stream);
+            clients.push(client);
+        }
+    };
+    exchange(100); // what grows once: pools, queues, stacks of threads
+    let before = resident();
+    exchange(wanted - 100);
+    soon("all is acknowledged", || host.memory() == 0);
+    let each = resident().saturating_sub(before) / (wanted - 100);
+    println!("{wanted} idle connections: {each} bytes of resident memory each");
+    assert!(each <= 2048, "{each} bytes for an idle connection");
+    assert_eq!(host.snapshot().iter().filter(|c| c.state == State::Established).count(), wanted);
+    host.shutdown(Duration::ZERO);
 }
