@@ -13,3 +13,4 @@ mod mangle;
 mod numbers;
 mod peers;
 mod pressure;
+mod transfer;
