@@ -64,7 +64,7 @@ impl Tcb {
         cx.stats.retransmits += 1;
         self.totals.retransmits += 1;
         cx.note(What::Retransmit);
-        self.rtt.on_retransmit();
+        self.rtt.on_retransmit(cx.now);
         let segment = self.emit(&stretch, cx);
         self.recovery.on_resent(segment.seq + segment.len());
         Some(segment)
@@ -129,7 +129,7 @@ impl Tcb {
         }
         cx.stats.window_probes += 1;
         cx.note(What::WindowProbe);
-        self.rtt.on_retransmit();
+        self.rtt.on_retransmit(cx.now);
         Some(self.emit(&stretch, cx))
     }
 
@@ -188,7 +188,6 @@ impl Tcb {
         }
         if let Some(timestamps) = &mut self.negotiated.timestamps {
             timestamps.last_ack_sent = self.rcv.nxt;
-            timestamps.answer = None;
         }
         self.rcv.on_ack_sent();
         segment
