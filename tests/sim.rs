@@ -4,6 +4,8 @@
 mod bugs;
 #[path = "sim/campaign.rs"]
 mod campaign;
+#[path = "sim/faults.rs"]
+mod faults;
 #[path = "sim/mutants.rs"]
 mod mutants;
 #[path = "sim/smoltcp_host.rs"]

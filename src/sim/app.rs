@@ -93,6 +93,8 @@ pub(super) struct App {
     pub(super) closed: bool,
     pub(super) aborted: bool,
     pub(super) error: Option<Error>,
+    /// What is to be written next.
+    offer: Vec<u8>,
     buf: Vec<u8>,
 }
 
@@ -101,7 +103,7 @@ type Check = Result<(), String>;
 
 impl App {
     pub(super) fn new(plan: AppPlan, seed: u64, out: Stream, inp: Stream) -> Self {
-        let buf = vec![0; plan.write_chunk.max(plan.read_chunk)];
+        let buf = vec![0; plan.read_chunk];
         App {
             plan,
             rng: Rng::new(Rng::seed_from(seed)),
@@ -119,6 +121,7 @@ impl App {
             closed: false,
             aborted: false,
             error: None,
+            offer: Vec::new(),
             buf,
         }
     }
@@ -173,12 +176,20 @@ impl App {
 
     fn write(&mut self, now: Instant, host: &mut dyn Host, flow: Flow) -> Check {
         while !self.shut && self.error.is_none() && self.write_at.is_none() && self.written < self.plan.total {
-            let left = self.plan.total - self.written;
-            let n = self.rng.between(1, self.plan.write_chunk as u64).min(left) as usize;
-            self.out.fill(self.written, &mut self.buf[..n]);
-            match host.send(now, flow, &self.buf[..n]) {
+            // What was not taken yet is offered again as it is.
+            if self.offer.is_empty() {
+                let left = self.plan.total - self.written;
+                let n = self.rng.between(1, self.plan.write_chunk as u64).min(left) as usize;
+                self.offer.resize(n, 0);
+                self.out.fill(self.written, &mut self.offer);
+            }
+            let n = self.offer.len();
+            match host.send(now, flow, &self.offer) {
                 Ok(taken) if taken == 0 || taken > n => return Err(format!("send took {taken} of {n} bytes")),
-                Ok(taken) => self.written += taken as u64,
+                Ok(taken) => {
+                    self.written += taken as u64;
+                    self.offer.drain(..taken);
+                }
                 Err(Error::WouldBlock | Error::NotConnected) => break,
                 Err(error) => self.fail(error),
             }

@@ -64,6 +64,9 @@ struct End {
     attempts: u32,
     /// The most that `attempts` ever was: of the SYN, and of anything else.
     most_attempts: [u32; 2],
+    /// As `attempts`, but a peer that answers and keeps its window shut does not set it back; and the most it ever was.
+    futile: u32,
+    most_futile: u32,
     /// Keepalive probes sent since anything arrived, and the most that they ever were.
     keepalives: u32,
     most_keepalives: u32,
@@ -210,10 +213,11 @@ impl Oracle {
         self.may_have_given_up(flow, 1 - at) || peer.resets_out > me.exact_resets_in
     }
 
-    /// Whether host `at`, whose application may have closed, may have given the flow up.
+    /// Whether host `at`, whose application may have closed, may have given the flow up. Without an application it need
+    /// not wait for ever for a window to open.
     pub(super) fn may_have_given_up(&self, flow: Flow, at: usize) -> bool {
         let (end, patience) = (&self.flows[flow].ends[at], self.hosts[at].patience);
-        self.may_time_out(flow, at) || end.most_attempts[1] >= patience.orphan
+        self.may_time_out(flow, at) || end.most_futile >= patience.orphan
     }
 
     /// Whether host `at` may have given the flow up because its peer did not answer.
@@ -316,6 +320,8 @@ impl Watch {
             me.attempts += 1;
             let most = &mut me.most_attempts[usize::from(me.una > 0)];
             *most = me.attempts.max(*most);
+            me.futile += 1;
+            me.most_futile = me.most_futile.max(me.futile);
         }
         let end = text_end + u64::from(tcp.fin());
         let keepalive = seq < me.nxt && tcp.is_empty() && seq + 1 == me.nxt;
@@ -411,6 +417,7 @@ impl Watch {
         // that answers probes of its closed window is alive: nothing may be given up (3.8.6.1).
         let acceptable = end > me.ack_out || (tcp.is_empty() && end == me.ack_out);
         if me.syn_in && acceptable && (ack > me.una || (ack == me.una && ack == me.edge_in)) {
+            me.futile = if ack > me.una { 0 } else { me.futile };
             me.una = ack;
             me.attempts = 0;
         }

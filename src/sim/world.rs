@@ -386,7 +386,8 @@ impl<'a> World<'a> {
         self.links[side].push(self.now, packet);
         let calm = self.last_progress.max(self.start + self.scenario.faults_end) + LAST_PACKET;
         let keepalive = self.flows.iter().flat_map(|f| &f.plan.sockets).any(|s| s.keepalive.is_some());
-        if self.now > calm && !keepalive && self.hosts.iter().all(|h| h.judged()) {
+        let paused = self.flows.iter().flat_map(|f| &f.apps).any(|a| a.wake().is_some());
+        if self.now > calm && !keepalive && !paused && self.hosts.iter().all(|h| h.judged()) {
             return Err(format!("INV-11: packets long after all is over\n{}", self.describe()));
         }
         Ok(())
@@ -466,9 +467,7 @@ impl<'a> World<'a> {
                 if !app.started() || app.closed {
                     continue;
                 }
-                // An ABORT in CLOSING or LAST-ACK is silent (RFC 9293 3.10.5).
-                let silent = self.flows[flow].apps[1 - side].aborted;
-                if ours && !silent && !self.oracle.may_be_left_alone(flow, side) {
+                if ours && !self.oracle.may_be_left_alone(flow, side) {
                     return Err(format!("a hang: flow {flow}, host {side} still waits\n{}", self.describe()));
                 }
                 self.coverage.hit(Cover::LeftAlone);

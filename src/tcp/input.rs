@@ -80,6 +80,10 @@ impl Tcb {
             // The peer did not hear our ACK, so this one is not throttled. It lives, though (MUST-26).
             self.keepalive.on_heard(cx.now);
             self.rcv.ack = AckDue::Now;
+            if let (Some(timestamps), Some((value, _))) = (&mut self.negotiated.timestamps, segment.options.timestamps)
+            {
+                timestamps.answer = Some(value);
+            }
             return discard(DropReason::TcpDuplicate);
         }
         self.answer_invalid(cx);

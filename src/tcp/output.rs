@@ -189,6 +189,7 @@ impl Tcb {
         }
         if let Some(timestamps) = &mut self.negotiated.timestamps {
             timestamps.last_ack_sent = self.rcv.nxt;
+            timestamps.answer = None;
         }
         self.rcv.on_ack_sent();
         segment

@@ -668,6 +668,24 @@ fn a_hole_in_one_direction_does_not_hold_up_the_other() {
     assert!(sent >= 9 * 1448, "{sent} bytes of a congestion window of 14,600");
 }
 
+/// Where our ACKs were lost, the peer took the time that it had waited for a round trip: its duplicates were answered with
+/// the echo of an older segment, and on a bad link its time-out grew to two minutes.
+#[test]
+fn the_ack_of_a_duplicate_echoes_the_duplicate() {
+    let mut t = Tester::new();
+    let stamp = t.peer_tsval();
+    t.establish_with(syn().mss(1460).ts(stamp, 0));
+    t.send(data(b"hello").seq(1));
+    t.expect_within(secs(1), ack().ack(6).ecr(stamp));
+    t.advance(secs(100));
+    let late = t.peer_tsval();
+    t.send(data(b"hello").seq(1));
+    t.expect(ack().ack(6).ecr(late));
+    // Only that answer: what PAWS goes by stays (attack 45).
+    t.write(b"x");
+    t.expect(data(b"x").ecr(stamp));
+}
+
 /// A duplicate shows that the peer lives: keepalive waits (RFC 9293 MUST-26).
 #[test]
 fn a_duplicate_is_a_sign_of_life() {
