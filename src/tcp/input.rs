@@ -265,6 +265,8 @@ impl Tcb {
             return ControlFlow::Break(Reaction { closed: Some(CloseReason::Aborted), ..reaction });
         }
         if self.is_full(cx) {
+            // What is not taken is answered, or the peer would take us for dead (MUST-37).
+            self.rcv.ack = AckDue::Now;
             return discard(DropReason::TcpReassemblyFull);
         }
         let before = self.rcv.nxt;

@@ -90,9 +90,10 @@ impl Tcb {
             return None;
         }
         self.owed.override_sws = false;
-        self.rtt.on_sent(stretch.end(), cx.now);
         self.start_timer_with(&stretch, cx);
-        Some(self.emit(&stretch, cx))
+        let segment = self.emit(&stretch, cx);
+        self.rtt.on_sent(segment.seq + segment.len(), cx.now);
+        Some(segment)
     }
 
     /// RFC 5681 4.1: after an idle RTO the window is no measure of the path any more.
