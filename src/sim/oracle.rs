@@ -52,8 +52,9 @@ struct End {
     edge_out: u64,
     /// The furthest right edge of the peer's window that arrived.
     edge_in: u64,
-    /// Whether the peer's SYN arrived.
-    syn_in: bool,
+    /// The peer's initial sequence number, once its SYN arrived. The peer may begin anew with another, woken by an old
+    /// duplicate; this end goes by the first.
+    peer_isn: Option<u32>,
     /// The end of the peer's sequence numbers that arrived.
     seen: u64,
     tsval: Option<u32>,
@@ -264,9 +265,9 @@ impl Watch {
         }
         self.forget_a_reset_connection(from, tcp);
         let stream = self.streams[from];
-        let (peer_isn, peer_scale, peer_timestamps, peer_mss) = {
+        let (peer_scale, peer_timestamps, peer_mss) = {
             let peer = &self.ends[1 - from];
-            (peer.isn, peer.scale, peer.timestamps, peer.mss)
+            (peer.scale, peer.timestamps, peer.mss)
         };
         let me = &mut self.ends[from];
         me.settle_isn(tcp)?;
@@ -333,7 +334,7 @@ impl Watch {
 
         // The acknowledgment and the window.
         if tcp.has_ack() {
-            let Some(peer_isn) = peer_isn else {
+            let Some(peer_isn) = me.peer_isn else {
                 return Err("an acknowledgment to a peer that sent no SYN".into());
             };
             let ack = u64::from(tcp.ack.wrapping_sub(peer_isn));
@@ -379,8 +380,8 @@ impl Watch {
 
     /// A SYN cookie may come back again after its connection was reset, and opens another one without a SYN.
     fn forget_a_reset_connection(&mut self, from: usize, tcp: &Tcp<'_>) {
-        let peer_isn = self.ends[1 - from].isn.unwrap_or(0);
         let me = &mut self.ends[from];
+        let peer_isn = me.peer_isn.unwrap_or(0);
         let first = me.isns.iter().any(|isn| isn.wrapping_add(1) == tcp.seq) && !tcp.syn();
         let goes_back = tcp.has_ack() && u64::from(tcp.ack.wrapping_sub(peer_isn)) < me.ack_out;
         if first && goes_back && me.resets_out > 0 {
@@ -389,19 +390,24 @@ impl Watch {
     }
 
     fn delivered(&mut self, at: usize, tcp: &Tcp<'_>, coverage: &mut Coverage) {
-        let (peer_isn, peer_scale) = (self.ends[1 - at].isn, self.ends[1 - at].scale);
+        let peer_scale = self.ends[1 - at].scale;
         let me = &mut self.ends[at];
         me.segments_in += 1;
         me.keepalives = 0;
         if tcp.rst() {
             me.resets_in += 1;
-            let expected = peer_isn.map(|isn| isn.wrapping_add(me.ack_out as u32));
+            let expected = me.peer_isn.map(|isn| isn.wrapping_add(me.ack_out as u32));
             me.exact_resets_in += u64::from(expected == Some(tcp.seq));
             return;
         }
-        let Some(peer_isn) = peer_isn else { return };
-        me.syn_in |= tcp.syn();
+        if tcp.syn() {
+            me.peer_isn.get_or_insert(tcp.seq);
+        }
+        let Some(peer_isn) = me.peer_isn else { return };
         let end = u64::from(tcp.seq.wrapping_add(tcp.len()).wrapping_sub(peer_isn));
+        if end > u64::from(u32::MAX / 2) {
+            return; // of another incarnation
+        }
         coverage.hit_if(me.fin.is_some() && !tcp.text.is_empty() && end > me.seen, Cover::HalfClose);
         me.seen = me.seen.max(end);
         if !tcp.has_ack() {
@@ -416,7 +422,7 @@ impl Watch {
         // What was received before is not acceptable, and its acknowledgment does not count (RFC 9293 3.10.7.4). A peer
         // that answers probes of its closed window is alive: nothing may be given up (3.8.6.1).
         let acceptable = end > me.ack_out || (tcp.is_empty() && end == me.ack_out);
-        if me.syn_in && acceptable && (ack > me.una || (ack == me.una && ack == me.edge_in)) {
+        if acceptable && (ack > me.una || (ack == me.una && ack == me.edge_in)) {
             me.futile = if ack > me.una { 0 } else { me.futile };
             me.una = ack;
             me.attempts = 0;
@@ -432,8 +438,8 @@ impl End {
             if !self.isns.contains(&tcp.seq) || self.nxt > 1 || self.ack_out > 1 {
                 // A new incarnation, or a further SYN cookie; what was sent before does not bind it.
                 let isns = core::mem::take(&mut self.isns);
-                let (segments_in, seen, syn_in) = (self.segments_in, self.seen, self.syn_in);
-                *self = End { isns, segments_in, seen, syn_in, ..End::default() };
+                let (segments_in, seen, peer_isn) = (self.segments_in, self.seen, self.peer_isn);
+                *self = End { isns, segments_in, seen, peer_isn, ..End::default() };
                 self.isns.push(tcp.seq);
             }
             self.isn = Some(tcp.seq);

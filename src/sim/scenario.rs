@@ -167,7 +167,8 @@ fn host_plan(r: &mut Rng, side: usize, mtu: usize, faults_end: Duration) -> Host
     tcp.window_scaling = r.chance(0.8);
     tcp.sack = r.chance(0.8);
     tcp.delayed_ack = Duration::from_millis(pick(r, &[40, 40, 40, 10, 200]));
-    tcp.msl = Duration::from_secs(pick(r, &[30, 30, 1, 120]));
+    // Long enough for the last ACK to be asked for again after an outage.
+    tcp.msl = Duration::from_secs(pick(r, &[30, 30, 60, 120]));
     if r.chance(0.5) {
         // Within 2^16 of the wrap, on either side.
         tcp.fixed_iss = Some((r.between(0, 1 << 17) as u32).wrapping_sub(1 << 16));
