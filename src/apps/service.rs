@@ -21,6 +21,12 @@ const PATIENCE: u32 = 100;
 /// servers, told about each other by one forged packet, would talk for ever.
 const CHATTERBOXES: [u16; 5] = [7, 13, 17, 19, 37];
 
+/// Connections that a service serves at once.
+const MAX_SERVED: usize = 1024;
+
+/// How long a connection may be silent, or refuse to take what it asked for.
+const IDLE: Duration = Duration::from_secs(300);
+
 /// The bounds of a service.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -32,7 +38,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { connections: 1024, idle: Duration::from_secs(300) }
+        Limits { connections: MAX_SERVED, idle: IDLE }
     }
 }
 

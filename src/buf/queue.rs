@@ -240,7 +240,7 @@ mod tests {
         let data: Vec<u8> = (0..100_000u32).map(|i| (i * 7 % 251) as u8).collect();
         let (mut left, mut right) = (SliceQueue::new(), SliceQueue::new());
         for (queue, range) in [(&mut left, 0..30_000), (&mut right, 30_000..100_000)] {
-            let mut end = range.end;
+            let mut end: usize = range.end;
             for step in [1usize, 3, 1000, 300, 7].into_iter().cycle() {
                 if end == range.start {
                     break;

@@ -16,7 +16,7 @@ pub(crate) struct Options {
     /// Name of the TUN interface [default: tun0]
     #[arg(long, value_name = "NAME", env = "TUNSTACK_TUN", help_heading = "Interface")]
     pub(crate) tun: Option<String>,
-    /// Take over this open descriptor of a TUN queue instead; its interface is left as it is
+    /// Take over this open descriptor of a TUN queue instead; its interface is left as it is, so --addr is needed
     #[arg(long, value_name = "N", env = "TUNSTACK_TUN_FD", help_heading = "Interface", conflicts_with = "tun")]
     pub(crate) tun_fd: Option<i32>,
     /// The kernel's address with its prefix [default: the first free documentation prefix, such as 192.0.2.1/24]

@@ -55,7 +55,7 @@ pub(crate) fn run(settings: &Settings, quiet: bool) -> Result<ExitCode, Failure>
     let host = builder.start_shared(device).map_err(Failure::because("the stack"))?;
     services::start(&host, &settings.offers, directories)?;
     let control = offer_control(&host, &name);
-    let _pid = settings.pid.as_deref().map(PidFile::write).transpose()?;
+    let pid = settings.pid.as_deref().map(PidFile::write).transpose()?;
     let print = if settings.pcap == Some(Capture::Stdout) { output::note } else { output::line };
     for line in text.iter().filter(|_| !quiet) {
         print(line);
@@ -63,7 +63,7 @@ pub(crate) fn run(settings: &Settings, quiet: bool) -> Result<ExitCode, Failure>
     if let Some(number) = settings.ready_fd {
         tell_ready(number)?;
     }
-    wait(host, signals, settings, control)
+    wait(host, signals, settings, (control, pid))
 }
 
 fn impaired(device: TunTap, settings: &Settings, seed: [u8; 32]) -> Arc<dyn Device> {
@@ -90,8 +90,13 @@ fn offer_control(host: &Host, name: &str) -> Option<Control> {
     }
 }
 
-/// Waits for signals and for the host's end, whichever comes.
-fn wait(host: Host, mut signals: Signals, settings: &Settings, control: Option<Control>) -> Result<ExitCode, Failure> {
+/// Waits for signals and for the host's end, whichever comes, and puts `files` away.
+fn wait(
+    host: Host,
+    mut signals: Signals,
+    settings: &Settings,
+    files: (Option<Control>, Option<PidFile>),
+) -> Result<ExitCode, Failure> {
     let (ended, end) = mpsc::channel();
     let watched = host.clone();
     let handle = signals.handle();
@@ -109,7 +114,7 @@ fn wait(host: Host, mut signals: Signals, settings: &Settings, control: Option<C
             (SIGUSR1, _) => output::note(ss::table(&services::rows(&host, usize::MAX), true).trim_end()),
             (_, Some(_)) => {
                 // The second request to end is the last word; only what others would stumble over is put away.
-                drop(control);
+                drop(files);
                 std::process::exit(128 + signal);
             }
             (_, None) => {

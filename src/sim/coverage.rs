@@ -108,24 +108,9 @@ covers! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coverage {
     counts: [u64; Cover::ALL.len()],
-    states: [u64; STATES.len()],
+    states: [u64; State::ALL.len()],
     transitions: [u64; TRANSITIONS.len()],
 }
-
-/// The eleven states.
-const STATES: [State; 11] = [
-    State::Closed,
-    State::Listen,
-    State::SynSent,
-    State::SynReceived,
-    State::Established,
-    State::FinWait1,
-    State::FinWait2,
-    State::CloseWait,
-    State::Closing,
-    State::LastAck,
-    State::TimeWait,
-];
 
 /// One arrow of the state diagram.
 type Transition = (State, Event, State);
@@ -175,7 +160,7 @@ pub(super) const TRANSITIONS: &[Transition] = {
 impl Coverage {
     /// Nothing covered yet.
     pub const fn new() -> Self {
-        Coverage { counts: [0; Cover::ALL.len()], states: [0; STATES.len()], transitions: [0; TRANSITIONS.len()] }
+        Coverage { counts: [0; Cover::ALL.len()], states: [0; State::ALL.len()], transitions: [0; TRANSITIONS.len()] }
     }
 
     /// Counts `n` occurrences.
@@ -202,7 +187,7 @@ impl Coverage {
     #[must_use]
     pub fn transition(&mut self, from: State, event: Event, to: State) -> bool {
         for state in [from, to] {
-            if let Some(i) = STATES.iter().position(|&s| s == state) {
+            if let Some(i) = State::ALL.iter().position(|&s| s == state) {
                 self.states[i] += 1;
             }
         }
@@ -229,7 +214,7 @@ impl Coverage {
     /// Every counter by name.
     pub fn rows(&self) -> impl Iterator<Item = (String, u64)> + '_ {
         let covers = Cover::ALL.iter().map(|&c| (c.name().to_owned(), self.count(c)));
-        let states = STATES.iter().zip(self.states).map(|(s, n)| (format!("state: {s}"), n));
+        let states = State::ALL.iter().zip(self.states).map(|(s, n)| (format!("state: {s}"), n));
         let arrows = TRANSITIONS.iter().zip(self.transitions).map(|((f, e, t), n)| (format!("{f} -> {t} ({e})"), n));
         covers.chain(states).chain(arrows)
     }
@@ -256,7 +241,7 @@ mod tests {
     fn what_never_happened_is_missing() {
         let mut coverage = Coverage::new();
         let all = coverage.missing().len();
-        assert_eq!(all, Cover::ALL.len() + STATES.len() + TRANSITIONS.len());
+        assert_eq!(all, Cover::ALL.len() + State::ALL.len() + TRANSITIONS.len());
         coverage.hit(Cover::Rto);
         assert!(coverage.transition(State::TimeWait, Event::TimeWaitOver, State::Closed));
         assert!(!coverage.transition(State::TimeWait, Event::RcvRst, State::Closed), "RFC 1337");

@@ -32,7 +32,7 @@ impl Stack {
         if self.listener_conflict(local) {
             return Err(Error::AddrInUse);
         }
-        let listener = Listener::new(local, backlog.clamp(1, self.config.max_backlog), options);
+        let listener = Listener::new(local, backlog.min(self.config.max_backlog).max(1), options);
         let slots = &mut self.listeners.slots;
         let number = slots.iter().position(|(_, l)| l.is_none()).unwrap_or_else(|| {
             slots.push((0, None));

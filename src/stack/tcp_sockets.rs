@@ -308,11 +308,8 @@ impl Stack {
     /// Resets up to `max` connections that are being shut down after their handles were given up, and says how many.
     /// For the end of the host: repeat it, pulling frames in between, until it gives zero.
     pub fn tcp_abort_orphans(&mut self, now: Instant, max: usize) -> usize {
-        let orphan = |slot: &Slot| {
-            slot.holder == Holder::Nobody && !matches!(slot.connection, None | Some(Connection::TimeWait(_)))
-        };
         let all = self.table.indices().into_iter();
-        let some: Vec<u32> = all.filter(|&i| self.table.get(i).is_some_and(orphan)).take(max).collect();
+        let some: Vec<u32> = all.filter(|&i| self.table.get(i).is_some_and(Slot::is_orphan)).take(max).collect();
         some.iter().for_each(|&index| self.abort(index, now));
         some.len()
     }

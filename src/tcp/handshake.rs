@@ -224,7 +224,6 @@ impl Handshake {
                 recent,
                 recent_at: cx.now,
                 last_ack_sent: self.irs + 1,
-                answer: None,
             }),
         }
     }

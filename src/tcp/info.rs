@@ -104,7 +104,7 @@ impl Tcb {
         info.rttvar = self.rtt.rttvar();
         info.rto = self.rto.interval(&self.rtt, config);
         info.retransmits = self.totals.retransmits;
-        info.backoff = self.rto.backoff();
+        info.backoff = self.rto.tries();
         info.bytes_acked = self.totals.bytes_acked;
         info.bytes_received = self.totals.bytes_received;
         let negotiated = &self.negotiated;

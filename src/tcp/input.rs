@@ -80,10 +80,6 @@ impl Tcb {
             // The peer did not hear our ACK, so this one is not throttled. It lives, though (MUST-26).
             self.keepalive.on_heard(cx.now);
             self.rcv.ack = AckDue::Now;
-            if let (Some(timestamps), Some((value, _))) = (&mut self.negotiated.timestamps, segment.options.timestamps)
-            {
-                timestamps.answer = Some(value);
-            }
             return discard(DropReason::TcpDuplicate);
         }
         self.answer_invalid(cx);
@@ -150,7 +146,7 @@ impl Tcb {
             (Some(ours), Some((_, echo))) => ours.elapsed(cx.now, echo),
             _ => None,
         };
-        self.rtt.on_ack(una, self.snd.nxt, cx.now, by_timestamp);
+        let clear = self.rtt.on_ack(una, self.snd.nxt, cx.now, by_timestamp);
         self.snd.una = una;
         self.snd.buffer.release(una);
         self.snd.up = self.snd.up.filter(|up| up.after(una));
@@ -159,18 +155,18 @@ impl Tcb {
         match self.recovery.on_advance(acked, una, nxt, mss) {
             OnAdvance::Normal => {
                 self.cc.on_ack(acked, was_limited);
-                self.rto.on_progress(cx.now);
+                self.rto.on_progress(cx.now, clear);
             }
             OnAdvance::Partial => {
                 if self.recovery.restarts_timer() {
-                    self.rto.on_progress(cx.now);
+                    self.rto.on_progress(cx.now, clear);
                 } else {
                     self.rto.on_answer(cx.now);
                 }
             }
             OnAdvance::Recovered => {
                 self.cc.on_recovered(self.snd.flight());
-                self.rto.on_progress(cx.now);
+                self.rto.on_progress(cx.now, clear);
                 self.note_congestion(cx);
             }
         }
@@ -223,7 +219,7 @@ impl Tcb {
         self.rto.on_answer(cx.now);
         if taken && self.snd.wnd > 0 {
             self.owed.window_probe = false;
-            self.rto.on_progress(cx.now);
+            self.rto.on_progress(cx.now, true);
             if self.snd.flight() > 0 && self.recovery.lost().is_empty() {
                 self.recovery.on_window_opened(self.snd.una, self.snd.nxt);
             }
@@ -269,6 +265,8 @@ impl Tcb {
             return ControlFlow::Break(Reaction { closed: Some(CloseReason::Aborted), ..reaction });
         }
         if self.is_full(cx) {
+            // What is not taken is answered, or the peer would take us for dead (MUST-37).
+            self.rcv.ack = AckDue::Now;
             return discard(DropReason::TcpReassemblyFull);
         }
         let before = self.rcv.nxt;

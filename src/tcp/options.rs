@@ -100,11 +100,6 @@ pub struct Timestamps {
     pub recent_at: crate::time::Instant,
     /// Last.ACK.sent.
     pub last_ack_sent: Seq,
-    /// The time stamp of a duplicate that is about to be answered. Its answer echoes it instead of TS.Recent, which is
-    /// that of an older segment: where our ACKs had been lost, the peer would take all the time that it waited for one
-    /// round trip, and on a bad link its time-out would grow to two minutes. TS.Recent itself, which PAWS goes by, is
-    /// not touched by what lies outside the window.
-    pub answer: Option<u32>,
 }
 
 /// TS.Recent counts no more after 24 days, when its sign could be wrong (RFC 7323 5.5).
@@ -118,7 +113,7 @@ impl Timestamps {
 
     /// The time-stamps option of a segment sent at `now`.
     pub fn option(&self, now: crate::time::Instant) -> (u32, u32) {
-        (self.value(now), self.answer.unwrap_or(self.recent))
+        (self.value(now), self.recent)
     }
 
     /// How long ago the time stamp that the peer echoes was sent, or `None` if it was never ours to send.

@@ -64,7 +64,7 @@ impl Tcb {
         cx.stats.retransmits += 1;
         self.totals.retransmits += 1;
         cx.note(What::Retransmit);
-        self.rtt.on_retransmit();
+        self.rtt.on_retransmit(cx.now);
         let segment = self.emit(&stretch, cx);
         self.recovery.on_resent(segment.seq + segment.len());
         Some(segment)
@@ -90,9 +90,10 @@ impl Tcb {
             return None;
         }
         self.owed.override_sws = false;
-        self.rtt.on_sent(stretch.end(), cx.now);
         self.start_timer_with(&stretch, cx);
-        Some(self.emit(&stretch, cx))
+        let segment = self.emit(&stretch, cx);
+        self.rtt.on_sent(segment.seq + segment.len(), cx.now);
+        Some(segment)
     }
 
     /// RFC 5681 4.1: after an idle RTO the window is no measure of the path any more.
@@ -129,7 +130,7 @@ impl Tcb {
         }
         cx.stats.window_probes += 1;
         cx.note(What::WindowProbe);
-        self.rtt.on_retransmit();
+        self.rtt.on_retransmit(cx.now);
         Some(self.emit(&stretch, cx))
     }
 
@@ -188,7 +189,6 @@ impl Tcb {
         }
         if let Some(timestamps) = &mut self.negotiated.timestamps {
             timestamps.last_ack_sent = self.rcv.nxt;
-            timestamps.answer = None;
         }
         self.rcv.on_ack_sent();
         segment

@@ -14,8 +14,10 @@ use core::time::Duration;
 pub struct RtoTimer {
     /// Since when the timer runs, while anything is outstanding.
     base: Instant,
-    /// How often it ran out in a row: the RTO is doubled as often.
+    /// How often the RTO is doubled: once for each time-out since the last ACK that was clear (Karn; RFC 6298 5.7).
     backoff: u32,
+    /// How often it ran out since anything was acknowledged.
+    tries: u32,
     /// Time-outs in a row that the peer answered with nothing at all.
     unanswered: u32,
     /// Since when the peer owes an answer.
@@ -24,13 +26,18 @@ pub struct RtoTimer {
     initial: Duration,
 }
 
+/// Doublings that outlive an ACK which may answer either transmission. Karn's rule would keep them all until there is a
+/// measurement, which a link that loses much may not allow for minutes; three are enough for a round trip that has become
+/// eight times as long.
+const MAX_UNCLEAR_BACKOFF: u32 = 3;
+
 /// RFC 6298 5.7: the RTO when data start after a SYN was lost.
 const RTO_AFTER_LOST_SYN: Duration = Duration::from_secs(3);
 
 impl RtoTimer {
     /// A timer that starts at `now`.
     pub fn new(now: Instant, initial: Duration) -> Self {
-        RtoTimer { base: now, backoff: 0, unanswered: 0, owed_since: now, initial }
+        RtoTimer { base: now, backoff: 0, tries: 0, unanswered: 0, owed_since: now, initial }
     }
 
     /// The SYN had to be sent again.
@@ -49,9 +56,11 @@ impl RtoTimer {
         self.base = now;
     }
 
-    /// New data was acknowledged: the path works.
-    pub fn on_progress(&mut self, now: Instant) {
-        self.backoff = 0;
+    /// New data was acknowledged: the path works. Only if the ACK was `clear`, so that it measured the path, does the RTO
+    /// fall back all the way to what the measurements say (RFC 6298 5).
+    pub fn on_progress(&mut self, now: Instant, clear: bool) {
+        self.backoff = if clear { 0 } else { self.backoff.min(MAX_UNCLEAR_BACKOFF) };
+        self.tries = 0;
         self.unanswered = 0;
         self.start(now);
     }
@@ -66,6 +75,7 @@ impl RtoTimer {
     /// The timer ran out at `now` (RFC 6298 5.5, 5.6).
     pub fn on_timeout(&mut self, now: Instant) {
         self.backoff = self.backoff.saturating_add(1);
+        self.tries = self.tries.saturating_add(1);
         self.unanswered = self.unanswered.saturating_add(1);
         self.restart(now);
     }
@@ -81,9 +91,9 @@ impl RtoTimer {
         self.base + self.interval(rtt, config)
     }
 
-    /// Time-outs in a row.
-    pub fn backoff(&self) -> u32 {
-        self.backoff
+    /// Time-outs since anything was acknowledged.
+    pub fn tries(&self) -> u32 {
+        self.tries
     }
 
     /// Time-outs in a row without any answer.
@@ -115,8 +125,10 @@ mod tests {
             timer.on_timeout(now);
         }
         assert_eq!(timer.interval(&rtt, &config), config.max_rto);
-        timer.on_progress(now);
-        assert_eq!((timer.interval(&rtt, &config).as_secs(), timer.backoff(), timer.unanswered()), (1, 0, 0));
+        timer.on_progress(now, false);
+        assert_eq!((timer.interval(&rtt, &config).as_secs(), timer.tries()), (8, 0), "Karn, within reason");
+        timer.on_progress(now, true);
+        assert_eq!((timer.interval(&rtt, &config).as_secs(), timer.tries(), timer.unanswered()), (1, 0, 0));
     }
 
     #[test]
@@ -132,7 +144,7 @@ mod tests {
         let mut timer = RtoTimer::new(Instant::ZERO, Duration::from_secs(1));
         timer.on_timeout(Instant::from_millis(1000));
         timer.on_answer(Instant::from_millis(1001));
-        assert_eq!((timer.backoff(), timer.unanswered()), (1, 0));
+        assert_eq!((timer.tries(), timer.unanswered()), (1, 0));
         assert_eq!(timer.user_deadline(Duration::from_secs(2)), Instant::from_millis(3001));
     }
 }

@@ -13,6 +13,8 @@ pub struct Rtt {
     srtt: Option<Duration>,
     rttvar: Duration,
     timed: Option<(Seq, Instant)>,
+    /// When something was sent again last.
+    resent: Option<Instant>,
     /// SND.NXT at the last sample. Until it is acknowledged, time stamps give no further one: RFC 6298's filter is made
     /// for one sample a round trip (RFC 7323 4.2).
     sampled_at: Option<Seq>,
@@ -34,24 +36,32 @@ impl Rtt {
         self.timed.get_or_insert((end, now));
     }
 
-    /// Something is sent again: its ACK would be ambiguous, so the timing is given up (Karn).
-    pub fn on_retransmit(&mut self) {
+    /// Something is sent again at `now`: its ACK would be ambiguous, so the timing is given up (Karn).
+    pub fn on_retransmit(&mut self, now: Instant) {
         self.timed = None;
+        self.resent = Some(now);
     }
 
-    /// `una` is acknowledged at `now`, while `nxt` is SND.NXT. `by_timestamp` is what a time stamp's echo says, which is
-    /// used where nothing was timed, that is, after retransmissions. Says whether there was a sample.
+    /// `una` is acknowledged at `now`, while `nxt` is SND.NXT. `by_timestamp` is how long ago the echoed time stamp was
+    /// sent; it is used where nothing was timed, that is, after retransmissions. Says whether the ACK is clear, that is,
+    /// whether it is known which transmission it answers.
+    ///
+    /// An echo from before the last retransmission is not: either the first transmission was late, or it was in time and
+    /// its ACK was lost. Taken for a measurement, the second case would count all our waiting as round trip, and on a bad
+    /// link the time-out would grow to its ceiling.
     pub fn on_ack(&mut self, una: Seq, nxt: Seq, now: Instant, by_timestamp: Option<Duration>) -> bool {
         let timed = self.timed.take_if(|(end, _)| una.at_or_after(*end)).map(|(_, sent)| now.since(sent));
+        // Time stamps count milliseconds.
+        let echoes_latest = |ago: &Duration| {
+            self.resent.is_none_or(|at| u128::from(now.as_millis()) >= u128::from(at.as_millis()) + ago.as_millis())
+        };
+        let by_timestamp = by_timestamp.filter(echoes_latest);
         let due = self.timed.is_none() && self.sampled_at.is_none_or(|nxt| una.after(nxt));
-        match timed.or(by_timestamp.filter(|_| due)) {
-            Some(sample) => {
-                self.sample(sample);
-                self.sampled_at = Some(nxt);
-                true
-            }
-            None => false,
+        if let Some(sample) = timed.or(by_timestamp.filter(|_| due)) {
+            self.sample(sample);
+            self.sampled_at = Some(nxt);
         }
+        timed.or(by_timestamp).is_some()
     }
 
     /// One measurement R' (RFC 6298 2.2, 2.3: RTTVAR before SRTT).
@@ -116,16 +126,19 @@ mod tests {
         rtt.on_sent(Seq(100), at(0));
         rtt.on_sent(Seq(200), at(5));
         assert!(!rtt.on_ack(Seq(50), Seq(200), at(10), None));
-        rtt.on_retransmit();
+        rtt.on_retransmit(at(12));
         assert!(!rtt.on_ack(Seq(200), Seq(200), at(20), None), "the ACK of a retransmission is no sample");
         assert!(
-            rtt.on_ack(Seq(200), Seq(250), at(20), Some(15 * MS)),
-            "unless a time stamp tells which was acknowledged"
+            !rtt.on_ack(Seq(200), Seq(250), at(20), Some(15 * MS)),
+            "nor is one that echoes the first transmission"
         );
-        assert_eq!(rtt.srtt(), Some(15 * MS));
-        assert!(!rtt.on_ack(Seq(240), Seq(250), at(21), Some(16 * MS)), "one sample a round trip");
+        assert_eq!(rtt.srtt(), None);
+        assert!(rtt.on_ack(Seq(200), Seq(250), at(20), Some(8 * MS)), "but one that echoes the retransmission is");
+        assert_eq!(rtt.srtt(), Some(8 * MS));
+        assert!(rtt.on_ack(Seq(240), Seq(250), at(21), Some(7 * MS)));
+        assert_eq!(rtt.srtt(), Some(8 * MS), "one sample a round trip");
         rtt.on_sent(Seq(300), at(30));
         assert!(rtt.on_ack(Seq(300), Seq(300), at(53), Some(24 * MS)));
-        assert_eq!(rtt.srtt(), Some((15 * MS * 7 + 23 * MS) / 8), "our own clock is finer than the time stamps");
+        assert_eq!(rtt.srtt(), Some((8 * MS * 7 + 23 * MS) / 8), "our own clock is finer than the time stamps");
     }
 }

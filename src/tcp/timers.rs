@@ -79,7 +79,7 @@ impl Tcb {
         // A peer that answers every probe and never opens its window may hold a user's connection for ever (MUST-37),
         // but not one that no user holds any more.
         let exhausted = if cx.orphan {
-            self.rto.backoff() >= cx.config.orphan_retries
+            self.rto.tries() >= cx.config.orphan_retries
         } else {
             // The user's own limit takes the place of R2, also where it is longer (MUST-21).
             cx.options.user_timeout.is_none() && self.rto.unanswered() >= cx.config.retries2
@@ -87,18 +87,18 @@ impl Tcb {
         if out_of_time || exhausted {
             return Some(CloseReason::TimedOut);
         }
-        let first = self.rto.backoff() == 0;
+        let first = self.rto.tries() == 0;
         self.rto.on_timeout(cx.now);
         if self.snd.wnd == 0 {
             self.owed.window_probe = true;
         } else if self.snd.flight() == 0 {
             self.owed.override_sws = true;
         } else {
-            self.rtt.on_retransmit();
+            self.rtt.on_retransmit(cx.now);
             self.cc.on_rto(self.snd.flight(), first);
             self.recovery.on_rto(self.snd.una, self.snd.nxt);
             cx.stats.rto += 1;
-            cx.note(What::Rto { count: self.rto.backoff(), rto: self.rto.interval(&self.rtt, cx.config) });
+            cx.note(What::Rto { count: self.rto.tries(), rto: self.rto.interval(&self.rtt, cx.config) });
             self.note_congestion(cx);
         }
         None

@@ -99,7 +99,7 @@ fn a_flood_of_syns_between_honest_connects() {
     for i in 0..flood as u32 {
         frame[12..16].copy_from_slice(&(0x0a00_0000 + i * 7).to_be_bytes());
         frame[20..22].copy_from_slice(&((i % 60_000 + 1024) as u16).to_be_bytes());
-        crate::mangle::fix(&mut frame);
+        crate::bytes::fix(&mut frame);
         t.stack.on_frame(now, tunstack::wire::RxFrame::plain(tunstack::buf::Slice::copy_of(&frame)));
         while t.stack.poll_transmit(now).is_some() {}
         if i % 1000 == 999 {

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bytes;
 mod cost;
 mod exhaustion;
 mod fuzz;
@@ -13,3 +14,4 @@ mod mangle;
 mod numbers;
 mod peers;
 mod pressure;
+mod transfer;

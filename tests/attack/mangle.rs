@@ -1,8 +1,8 @@
 //! Two stacks talk over a link that loses, repeats, delays, cuts short and changes packets, with the checksums put right
 //! again, so that every change is believed. No content can be expected of that; that all ends, can.
 
+use crate::bytes::fix;
 use crate::fuzz::seeds;
-use crate::support::packet::checksum;
 use crate::support::{LOCAL, PEER};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -43,25 +43,6 @@ struct World {
     sent: u64,
     /// The chance that a packet is changed; no packet suffers anything once it is zero.
     malice: f64,
-}
-
-/// Puts the checksums of a packet right.
-pub fn fix(bytes: &mut [u8]) {
-    let header = usize::from(bytes.first().map_or(0, |b| b & 15)) * 4;
-    if header < 20 || bytes.len() < header + 20 || bytes[9] != 6 {
-        return;
-    }
-    bytes[10..12].fill(0);
-    let sum = checksum(0, &bytes[..header]);
-    bytes[10..12].copy_from_slice(&sum.to_be_bytes());
-    let total = usize::from(u16::from_be_bytes([bytes[2], bytes[3]])).clamp(header + 20, bytes.len());
-    bytes[header + 16..header + 18].fill(0);
-    let mut pseudo = bytes[12..20].to_vec();
-    pseudo.extend([0, 6]);
-    pseudo.extend(((total - header) as u16).to_be_bytes());
-    let seed = u32::from(!checksum(0, &pseudo));
-    let sum = checksum(seed, &bytes[header..total]);
-    bytes[header + 16..header + 18].copy_from_slice(&sum.to_be_bytes());
 }
 
 impl World {

@@ -67,3 +67,25 @@ fn a_reader_goes_on_under_permanent_pressure() {
         t.drain();
     }
 }
+
+/// With all memory used up a peer whose text is not taken still hears that we live: its zero-window probes are answered.
+#[test]
+fn probes_are_answered_when_memory_is_used_up() {
+    let (mut t, honest, a, hog, b) = under_pressure();
+    t.switch(hog);
+    t.use_conn(b);
+    t.drain();
+    for i in 0..8 {
+        t.send(full(1000).seq(1 + 1000 * i).ack(1));
+    }
+    t.switch(honest);
+    t.use_conn(a);
+    t.drain();
+    t.send(full(1000).seq(1).ack(1));
+    t.advance(secs(1));
+    t.drain();
+    let before = t.stack.stats().dropped(tunstack::stats::DropReason::TcpReassemblyFull);
+    t.send(full(1).seq(1001).ack(1));
+    assert!(t.stack.stats().dropped(tunstack::stats::DropReason::TcpReassemblyFull) > before, "memory is used up");
+    t.expect(ack().ack(1001));
+}

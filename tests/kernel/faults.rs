@@ -11,6 +11,7 @@ pub const TESTS: &[Test] = &[
     Test { name: "faults::the_interface_is_deleted_under_load", tools: &["ip"], limit: 40, body: deleted },
     Test { name: "faults::two_daemons_one_name", tools: &[], limit: 30, body: two_daemons },
     Test { name: "faults::a_stopped_daemon_says_goodbye", tools: &[], limit: 30, body: goodbye },
+    Test { name: "faults::the_second_signal_ends_at_once", tools: &[], limit: 30, body: impatience },
     Test { name: "faults::bad_options_are_refused", tools: &[], limit: 20, body: bad_options },
 ];
 
@@ -96,6 +97,20 @@ fn goodbye() {
     }
     // The interface went with it, so nobody answers any more, at once.
     assert!(TcpStream::connect_timeout(&at(7), Duration::from_secs(1)).is_err());
+}
+
+fn impatience() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("pid");
+    let mut daemon = Daemon::serve(&["--echo", "--grace", "25s", "--pid", file.to_str().expect("a path in UTF-8")]);
+    let mut stream = connect(7);
+    exchange(&mut stream).expect("an echo");
+    assert!(file.exists());
+    daemon.signal(Signal::INT);
+    assert_eq!(stream.read(&mut [0; 1]).expect("the end of the stream"), 0);
+    daemon.signal(Signal::INT);
+    assert_eq!(daemon.ends_within(Duration::from_secs(5)), 130);
+    assert!(!file.exists(), "the file with the process id is left behind");
 }
 
 fn bad_options() {

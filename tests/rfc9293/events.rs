@@ -247,25 +247,11 @@ fn listening_disturbs_nothing() {
     assert_eq!(t.stack.tcp_state(id), Ok(State::Established));
 }
 
-const STATES: [State; 11] = [
-    State::Closed,
-    State::Listen,
-    State::SynSent,
-    State::SynReceived,
-    State::Established,
-    State::FinWait1,
-    State::FinWait2,
-    State::CloseWait,
-    State::Closing,
-    State::LastAck,
-    State::TimeWait,
-];
-
 /// attack-43: all 256 combinations of flags in all eleven states, with the next sequence number: the answers are those
 /// of the RFC.
 #[test]
 fn every_flag_byte_in_every_state() {
-    for state in STATES {
+    for state in State::ALL {
         for flags in 0..=255u8 {
             for text in [&b""[..], b"x"] {
                 let mut t = Tester::new();

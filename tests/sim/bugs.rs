@@ -668,22 +668,29 @@ fn a_hole_in_one_direction_does_not_hold_up_the_other() {
     assert!(sent >= 9 * 1448, "{sent} bytes of a congestion window of 14,600");
 }
 
-/// Where our ACKs were lost, the peer took the time that it had waited for a round trip: its duplicates were answered with
-/// the echo of an older segment, and on a bad link its time-out grew to two minutes.
+/// Where the peer's ACKs are lost, our retransmission is answered with the echo of the first transmission (TS.Recent, RFC
+/// 7323 4.3). The time that we waited was taken for a round trip, and on a bad link the time-out grew to two minutes.
 #[test]
-fn the_ack_of_a_duplicate_echoes_the_duplicate() {
+fn an_ack_that_may_answer_either_transmission_is_no_round_trip() {
     let mut t = Tester::new();
     let stamp = t.peer_tsval();
     t.establish_with(syn().mss(1460).ts(stamp, 0));
-    t.send(data(b"hello").seq(1));
-    t.expect_within(secs(1), ack().ack(6).ecr(stamp));
-    t.advance(secs(100));
-    let late = t.peer_tsval();
-    t.send(data(b"hello").seq(1));
-    t.expect(ack().ack(6).ecr(late));
-    // Only that answer: what PAWS goes by stays (attack 45).
+    let srtt = t.info().srtt;
     t.write(b"x");
-    t.expect(data(b"x").ecr(stamp));
+    let first = t.expect(data(b"x"));
+    let echo = first.ts.expect("time stamps were agreed on").0;
+    // Its ACK is lost, and that of the first retransmission; the second is answered.
+    t.advance(ms(800));
+    assert_eq!(t.drain().len(), 2, "retransmissions");
+    let backed_off = t.info().rto;
+    t.send(ack().ack(2).ts(t.peer_tsval(), echo));
+    assert_eq!(t.info().srtt, srtt, "our waiting is no round trip");
+    assert_eq!(t.info().rto, backed_off, "Karn: nor is the path known to be fast");
+    // New data that is answered at once is clear.
+    t.write(b"y");
+    let sent = t.expect(data(b"y")).ts.expect("time stamps").0;
+    t.send(ack().ack(3).ts(t.peer_tsval(), sent));
+    assert!(t.info().rto < backed_off);
 }
 
 /// A duplicate shows that the peer lives: keepalive waits (RFC 9293 MUST-26).

@@ -1,0 +1,150 @@
+//! What connections really cost, counted by the allocator. Alone in its program and one test, because it counts for the
+//! whole process.
+#![expect(unsafe_code, reason = "an allocator that counts has to be an allocator")]
+
+#[expect(dead_code, unused_imports, reason = "a part of the language of the conformance tests is not spoken here")]
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tunstack::buf::Slice;
+use tunstack::rng::Rng;
+use tunstack::stack::{Cidr, Config, Stack, TcpId};
+use tunstack::time::Instant;
+use tunstack::wire::{RxChecksum, RxFrame, RxMeta};
+
+struct Counting;
+
+static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator as it came; only sizes are counted.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps `alloc`'s contract, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: `ptr` came from `alloc`, so from the system's allocator, with this layout.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn allocated() -> usize {
+    ALLOCATED.load(Ordering::Relaxed)
+}
+
+const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+
+fn stack(addr: Ipv4Addr) -> Stack {
+    let config =
+        Config { addresses: vec![Cidr::new(IpAddr::V4(addr), 24)], resets_per_second: 1 << 20, ..Config::default() };
+    Stack::new(config, Rng::seed_from(1), Instant::ZERO).expect("a valid configuration")
+}
+
+fn exchange(stacks: &mut [Stack; 2], now: Instant) {
+    let mut silent = 0;
+    for i in [0, 1].into_iter().cycle() {
+        silent += 1;
+        while let Some(frame) = stacks[i].poll_transmit(now) {
+            let meta = RxMeta { checksum: RxChecksum::Valid, gso: None };
+            stacks[1 - i].on_frame(now, RxFrame { data: Slice::copy_of(&frame.to_vec()), meta });
+            silent = 0;
+        }
+        if silent == 2 {
+            return;
+        }
+    }
+}
+
+/// Done when 5: idle connections. Each of the two stacks holds one end.
+fn idle_connections(stacks: &mut [Stack; 2], now: Instant, n: usize) -> Vec<[TcpId; 2]> {
+    let to = SocketAddr::from((SERVER, 80));
+    let options = stacks[0].default_tcp_options();
+    let listener = stacks[1].tcp_listen(to, 128, options.clone()).expect("a free port");
+    (0..n)
+        .map(|_| {
+            let client = stacks[0].tcp_connect(now, None, to, options.clone()).expect("a free port");
+            exchange(stacks, now);
+            let (server, _) = stacks[1].tcp_accept(now, listener).expect("a connection");
+            stacks[0].tcp_send(now, client, b"hello").expect("room");
+            exchange(stacks, now);
+            stacks[1].tcp_recv(now, server, &mut [0; 9]).expect("hello");
+            exchange(stacks, now);
+            while stacks[0].poll_ready().is_some() || stacks[1].poll_ready().is_some() {}
+            [client, server]
+        })
+        .collect()
+}
+
+#[test]
+fn memory_by_the_allocators_count() {
+    const N: usize = 10_000;
+    let now = Instant::ZERO;
+    let mut stacks = [stack(CLIENT), stack(SERVER)];
+    let before = allocated();
+    let ids = idle_connections(&mut stacks, now, N);
+    let now = now + std::time::Duration::from_secs(1);
+    stacks.iter_mut().for_each(|stack| stack.on_deadline(now)); // the delayed ACKs
+    exchange(&mut stacks, now);
+    let own = ids.capacity() * size_of::<[TcpId; 2]>();
+    let each = (allocated() - before - own) / (2 * N);
+    println!("{each} bytes for an idle connection, by {N} connections at two ends");
+    assert!(each < 2048);
+    assert_eq!(stacks.each_ref().map(Stack::memory), [0, 0], "an idle connection has no buffers");
+
+    // What is charged is what is allocated, but for what holds it together.
+    let before = allocated();
+    for (i, [client, _]) in ids.iter().enumerate().take(500) {
+        let sizes = [1, 100, 700, 1460, 9000];
+        for k in 0..8 {
+            let data = vec![7; sizes[(i + k) % sizes.len()]];
+            stacks[0].tcp_send(now, *client, &data).expect("room");
+            if k % 2 == 0 {
+                exchange(&mut stacks, now);
+            }
+        }
+        exchange(&mut stacks, now);
+    }
+    let (real, charged) = (allocated() - before, stacks[0].memory() + stacks[1].memory());
+    println!("{charged} bytes charged, {real} allocated");
+    assert!(charged > 1 << 20, "the test fills buffers");
+    assert!(real <= charged + charged / 4 && charged <= real + real / 4, "{charged} charged, {real} allocated");
+
+    for [client, server] in ids {
+        stacks[0].tcp_abort(now, client).expect("an open handle");
+        exchange(&mut stacks, now);
+        stacks[1].tcp_close(now, server).expect("an open handle");
+    }
+    exchange(&mut stacks, now);
+    assert_eq!(stacks.each_ref().map(Stack::memory), [0, 0]);
+    assert_eq!(stacks.each_ref().map(|stack| stack.tcp_snapshot().len()), [0, 1], "only the listener is left");
+    drop(stacks);
+    single_bytes_with_holes();
+}
+
+/// The dearest that a peer can send: single bytes with a hole between each two, on connections whose users do not read.
+fn single_bytes_with_holes() {
+    use support::{Tester, full, syn};
+    let mut t = Tester::new().without_timer_check();
+    t.listen_with(80, 16, |_| {});
+    let before = allocated();
+    for i in 0..100 {
+        t.new_flow(10_000 + i, 80);
+        t.establish_with(syn().mss(1460).sack_ok());
+        for k in 0..1000 {
+            t.send(full(1).seq(3 + 2 * k));
+        }
+        t.drain();
+    }
+    let (real, charged) = (allocated() - before, t.stack.memory());
+    println!("{charged} bytes charged, {real} allocated, for single bytes out of order");
+    assert!(charged > 1 << 20 && real <= 2 * charged, "{charged} charged, {real} allocated");
+}
