@@ -425,7 +425,7 @@ impl Watch {
         me.edge_in = me.edge_in.max(ack + (u64::from(tcp.wnd) << scale));
         // What was received before is not acceptable, and its acknowledgment does not count (RFC 9293 3.10.7.4). A peer
         // that answers probes of its closed window is alive: nothing may be given up (3.8.6.1).
-        let acceptable = end > me.ack_out || (tcp.is_empty() && end == me.ack_out);
+        let acceptable = end > me.ack_out || (tcp.is_empty() && end == me.ack_out) || (tcp.syn() && me.una == 0);
         if acceptable && (ack > me.una || (ack == me.una && ack == me.edge_in)) {
             me.futile = if ack > me.una { 0 } else { me.futile };
             me.una = ack;
@@ -443,7 +443,8 @@ impl End {
                 // A new incarnation, or a further SYN cookie; what was sent before does not bind it.
                 let isns = core::mem::take(&mut self.isns);
                 let (segments_in, seen, peer_isn) = (self.segments_in, self.seen, self.peer_isn);
-                *self = End { isns, segments_in, seen, peer_isn, ..End::default() };
+                let (resets_in, resets_out) = (self.resets_in, self.resets_out);
+                *self = End { isns, segments_in, seen, peer_isn, resets_in, resets_out, ..End::default() };
                 self.isns.push(tcp.seq);
             }
             self.isn = Some(tcp.seq);
