@@ -92,6 +92,8 @@ pub struct OurHost {
     listener: Option<ListenerId>,
     flows: Vec<Option<TcpId>>,
     accepted: Vec<bool>,
+    /// The largest congestion window seen of each flow.
+    most_cwnd: Vec<u32>,
     /// The last state that the trace gave for each pair of ports, to see that no transition is left out.
     last: Vec<((u16, u16), State)>,
     checks: u64,
@@ -109,6 +111,7 @@ impl OurHost {
             listener: None,
             flows: vec![None; flows],
             accepted: vec![false; flows],
+            most_cwnd: vec![0; flows],
             last: Vec::new(),
             checks: 0,
         }
@@ -169,23 +172,32 @@ impl OurHost {
                 }
             }
         }
-        // The rest is too dear for every event. Memory first: at most twice the bytes, and some room to grow into.
-        if self.checks.is_multiple_of(16) {
-            for id in self.flows.iter().flatten() {
-                let (Ok(info), Ok(options)) = (self.stack.tcp_info(*id), self.stack.tcp_options(*id)) else { continue };
-                let most = 2 * (options.recv_buffer + options.send_buffer) + 64 * 1024;
-                if info.memory > most {
-                    return Err(format!("INV-6: a connection pins {} bytes, at most {most} are allowed", info.memory));
-                }
-            }
-        }
-        // Connections without a handle are only in the snapshot.
+        // Connections without a handle are only in the snapshot, which is too dear for every event.
         if self.checks.is_multiple_of(64) {
             for info in self.stack.tcp_snapshot() {
                 let waits = awaits_ack(info.state) || info.in_flight > 0 || info.state == State::TimeWait;
                 if waits && deadline.is_none() {
                     return Err(format!("INV-1: a connection in {} and no deadline", info.state));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// INV-4 and INV-6: what a connection has in flight, and what it pins.
+    fn check_bounds(&mut self) -> core::result::Result<(), String> {
+        for (id, most_cwnd) in self.flows.iter().zip(&mut self.most_cwnd) {
+            let Some(id) = *id else { continue };
+            let (Ok(info), Ok(options)) = (self.stack.tcp_info(id), self.stack.tcp_options(id)) else { continue };
+            // Duplicate ACKs let more fly than the window says, but never many times as much.
+            *most_cwnd = info.cwnd.max(*most_cwnd);
+            if info.in_flight > 4 * *most_cwnd + 16 * info.mss as u32 {
+                return Err(format!("INV-4: {} bytes in flight, {most_cwnd} were the most allowed", info.in_flight));
+            }
+            // At most twice the bytes, and some room to grow into.
+            let most = 2 * (options.recv_buffer + options.send_buffer) + 64 * 1024;
+            if info.memory > most {
+                return Err(format!("INV-6: a connection pins {} bytes, at most {most} are allowed", info.memory));
             }
         }
         Ok(())
@@ -339,6 +351,9 @@ impl Host for OurHost {
             return Err(format!("INV-6: {memory} bytes of buffers, {cap} allowed"));
         }
         self.check_trace(coverage)?;
+        if self.checks.is_multiple_of(16) {
+            self.check_bounds()?;
+        }
         self.check_deadline(now)
     }
 

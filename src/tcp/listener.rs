@@ -4,6 +4,7 @@
 use super::connection::Cx;
 use super::options::TcpOptions;
 use super::segment::Segment;
+use super::syncookie::PERIOD_SECONDS;
 use crate::stats::DropReason;
 use crate::time::Instant;
 use core::time::Duration;
@@ -11,7 +12,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 /// Cookies are looked for only this long after one was sent, so that nobody can forge one into a quiet listener.
-const COOKIES_OUT: Duration = Duration::from_secs(128);
+const COOKIES_OUT: Duration = Duration::from_secs(2 * PERIOD_SECONDS);
 
 /// What a listener does about a segment that belongs to no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

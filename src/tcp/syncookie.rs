@@ -11,7 +11,7 @@ use core::hash::{Hash, Hasher};
 /// The MSS values that three bits can say; the largest that the peer can take is chosen.
 const MSS_TABLE: [u16; 8] = [48, 536, 1200, 1360, 1400, 1440, 1460, 8960];
 /// A cookie is valid in the period in which it was made and in the next.
-const PERIOD_SECONDS: u64 = 64;
+pub(super) const PERIOD_SECONDS: u64 = 64;
 /// Low bits of the time stamp: four of window scale (15: none), one of SACK.
 const TIMESTAMP_BITS: u32 = 5;
 const NO_SCALE: u32 = 15;
