@@ -16,7 +16,7 @@ mod support;
 use campaign::{Opponent, Outcome, run_seed, run_seeds};
 
 /// Enough seeds to meet everything that must be met, few enough for every run of the tests.
-const SEEDS: u64 = 4000;
+const SEEDS: u64 = 8000;
 
 fn assert_no_failures(outcome: &Outcome, flag: &str) {
     let list = |(seed, why): &(u64, String)| {

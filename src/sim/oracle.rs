@@ -27,6 +27,8 @@ pub(super) struct HostFacts {
     pub(super) addr: Ipv4Addr,
     pub(super) mtu: usize,
     pub(super) judged: bool,
+    /// Whether its listener answers every SYN with a cookie.
+    pub(super) cookies: bool,
     pub(super) patience: Patience,
 }
 
@@ -208,10 +210,12 @@ impl Oracle {
     }
 
     /// Whether an application on host `at` may wait for ever: the RST that would have told it was lost or was not exact
-    /// (a RST is never sent again), or the other host gave up and said nothing.
+    /// (a RST is never sent again), or the other host gave up and said nothing. A listener that sends cookies resets who
+    /// comes with the second segment first, and may then open the connection with the first.
     pub(super) fn may_be_left_alone(&self, flow: Flow, at: usize) -> bool {
         let [me, peer] = [at, 1 - at].map(|i| &self.flows[flow].ends[i]);
-        self.may_have_given_up(flow, 1 - at) || peer.resets_out > me.exact_resets_in
+        let ghost = self.hosts[at].cookies && peer.resets_in > 0;
+        ghost || self.may_have_given_up(flow, 1 - at) || peer.resets_out > me.exact_resets_in
     }
 
     /// Whether host `at`, whose application may have closed, may have given the flow up. Without an application it need

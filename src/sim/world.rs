@@ -109,6 +109,7 @@ impl<'a> World<'a> {
                 addr: ADDRESSES[i],
                 mtu: config.mtu,
                 judged: hosts[i].judged(),
+                cookies: config.max_syn_queue == 0,
                 patience: Patience {
                     handshake: handshake + 1,
                     established: config.tcp.retries2,
