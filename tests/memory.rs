@@ -64,7 +64,7 @@ fn exchange(stacks: &mut [Stack; 2], now: Instant) {
     }
 }
 
-/// Done when 5: idle connections. Each of the two stacks holds one end.
+/// Idle connections: each of the two stacks holds one end.
 fn idle_connections(stacks: &mut [Stack; 2], now: Instant, n: usize) -> Vec<[TcpId; 2]> {
     let to = SocketAddr::from((SERVER, 80));
     let options = stacks[0].default_tcp_options();

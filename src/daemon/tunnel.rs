@@ -146,25 +146,31 @@ fn choose(netlink: &mut Netlink, name: &str, settings: &Settings) -> Result<Pref
     }
 }
 
+/// This program, as it is to be called where `PATH` is another's (sudo) or does not lead to it.
+fn program() -> String {
+    std::env::current_exe().map_or_else(|_| "tunstack".into(), |path| path.display().to_string())
+}
+
 /// Why there is no TUN, and what to do.
 pub(crate) fn tun_failure(error: &TunError) -> Failure {
+    let program = program();
     let way_out = match error {
-        TunError::NoNode => {
+        TunError::NoNode => format!(
             "  load the module:      sudo modprobe tun\n  \
                in a container:       start it with --device /dev/net/tun --cap-add NET_ADMIN\n  \
-               without any TUN:      tunstack demo --virtual"
-        }
-        TunError::NodePermission => {
+               without any TUN:      {program} demo --virtual"
+        ),
+        TunError::NodePermission => format!(
             "  open it to all, as udev does:  sudo chmod 0666 /dev/net/tun  (by itself this gives no right to any interface)\n  \
-               or run as root:                sudo tunstack serve\n  \
-               without any TUN:               tunstack demo --virtual"
-        }
-        TunError::NoPermission { .. } => {
-            "  to see it work:            tunstack demo  (in a namespace of its own, no rights needed)\n  \
-               as root:                   sudo tunstack serve\n  \
-               with the one right:        sudo setcap cap_net_admin=ep $(command -v tunstack)\n                             \
+               or run as root:                sudo {program} serve\n  \
+               without any TUN:               {program} demo --virtual"
+        ),
+        TunError::NoPermission { .. } => format!(
+            "  to see it work:            {program} demo  (in a namespace of its own, no rights needed)\n  \
+               as root:                   sudo {program} serve\n  \
+               with the one right:        sudo setcap cap_net_admin=ep {program}\n                             \
                (without effect on a nosuid mount or under no_new_privs)"
-        }
+        ),
         TunError::Busy { name } => {
             let holders = holders(name);
             let by = if holders.is_empty() { String::new() } else { format!(" (by {})", holders.join(", ")) };
@@ -173,6 +179,7 @@ pub(crate) fn tun_failure(error: &TunError) -> Failure {
         TunError::QueueMismatch { .. } => {
             "  if it is yours, make it anew as a plain TUN:  ip link del NAME; ip tuntap add dev NAME mode tun\n  \
                or choose another name:                       --tun NAME"
+                .into()
         }
         TunError::BadName { .. } => return Failure::usage(format!("--tun: {error}")),
         TunError::BadDescriptor(_) => {
@@ -242,7 +249,7 @@ mod tests {
         for (error, expected) in [
             (TunError::NoNode, "modprobe tun"),
             (TunError::NodePermission, "chmod 0666 /dev/net/tun"),
-            (TunError::NoPermission { name: name() }, "setcap cap_net_admin=ep"),
+            (TunError::NoPermission { name: name() }, "setcap cap_net_admin=ep /"),
             (TunError::Busy { name: name() }, "--tun NAME"),
             (TunError::QueueMismatch { name: name() }, "ip tuntap add"),
             (TunError::BadName { name: "a/b".into() }, "--tun: "),

@@ -94,6 +94,11 @@ pub(super) const fn listen_port(host: usize) -> u16 {
 const KIB: u64 = 1024;
 
 impl Scenario {
+    /// Whether a host has no SYN queue and answers every SYN with a cookie.
+    pub fn has_cookies(&self) -> bool {
+        self.hosts.iter().any(|host| host.config.max_syn_queue == 0)
+    }
+
     /// The run that `seed` stands for.
     pub fn from_seed(seed: u64) -> Self {
         let mut rng = Rng::new(Rng::seed_from(seed));

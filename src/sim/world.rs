@@ -23,6 +23,8 @@ const MAX_BURST: u32 = 20_000;
 const MAX_IDLE_PACKETS: u64 = 20_000;
 /// How long after everything is over the link must be silent (INV-11): a longest time-out, and some.
 const LAST_PACKET: Duration = Duration::from_secs(130);
+/// As much longer where SYN cookies are sent: so long a peer of a connection that came from one is not told that it is gone.
+const COOKIES_LAST: Duration = Duration::from_secs(128);
 
 /// What went wrong, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -385,7 +387,8 @@ impl<'a> World<'a> {
         let flows = &self.flows;
         self.oracle.sent(side, &packet, |flow| flows[flow].apps[side].written, &mut self.coverage)?;
         self.links[side].push(self.now, packet);
-        let calm = self.last_progress.max(self.start + self.scenario.faults_end) + LAST_PACKET;
+        let cookies = if self.scenario.has_cookies() { COOKIES_LAST } else { Duration::ZERO };
+        let calm = self.last_progress.max(self.start + self.scenario.faults_end) + LAST_PACKET + cookies;
         let keepalive = self.flows.iter().flat_map(|f| &f.plan.sockets).any(|s| s.keepalive.is_some());
         let paused = self.flows.iter().flat_map(|f| &f.apps).any(|a| a.wake().is_some());
         if self.now > calm && !keepalive && !paused && self.hosts.iter().all(|h| h.judged()) {
@@ -543,7 +546,7 @@ impl<'a> World<'a> {
         let impatient = self.scenario.hosts.iter().any(|h| h.config.tcp.retries2 < 10);
         // Both SYNs may find nobody at home; and a SYN cookie can only be recognized in the first segment after it, so
         // that the loss of that one turns the next into a stranger (RFC 4987 3.6).
-        let cookies = self.scenario.hosts.iter().any(|h| h.config.max_syn_queue == 0);
+        let cookies = self.scenario.has_cookies();
         let delicate = cookies || state.plan.opening == Opening::Simultaneous;
         let crossed = delicate && (0..2).any(|side| watch.reset_arrived(side));
         if ours && patient && listened && !whole && !gave_up && !impatient && !crossed {

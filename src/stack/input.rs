@@ -9,6 +9,7 @@ use crate::tcp::connection::{Connection, Cx, IcmpNotice, OnIcmp};
 use crate::tcp::listener::{OnListen, cookie};
 use crate::tcp::segment::Segment;
 use crate::tcp::seq::Seq;
+use crate::tcp::syncookie::{Cookie, CookieJar};
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
 use crate::wire::{RxFrame, checksum, tcp};
@@ -204,9 +205,14 @@ impl Stack {
         }
         let offset = self.isn.timestamp_offset(tuple);
         let accepted = self.with_listener(number, now, tuple, |cx, jar| cookie::accept(jar, segment, offset, cx));
-        let Some((Some(connection), options)) = accepted else {
-            self.reset_unknown(now, tuple, segment);
-            return Disposition::Dropped(DropReason::TcpBadCookie);
+        let (connection, options) = match accepted {
+            Some((Ok(connection), options)) => (connection, options),
+            // The peer will send the first segment again, if it is not reset for the second.
+            Some((Err(Cookie::NotFirst), _)) => return Disposition::Dropped(DropReason::TcpBadCookie),
+            Some((Err(_), _)) | None => {
+                self.reset_unknown(now, tuple, segment);
+                return Disposition::Dropped(DropReason::TcpBadCookie);
+            }
         };
         let mut socket = SocketSide::new(options);
         socket.established = true;
@@ -221,7 +227,7 @@ impl Stack {
         number: u32,
         now: Instant,
         tuple: &FourTuple,
-        act: impl FnOnce(&mut Cx<'_>, &crate::tcp::syncookie::CookieJar) -> R,
+        act: impl FnOnce(&mut Cx<'_>, &CookieJar) -> R,
     ) -> Option<(R, super::TcpOptions)> {
         let options = self.listener_at(number)?.options.clone();
         let mut cx = Cx {

@@ -4,6 +4,7 @@
 use super::connection::Cx;
 use super::options::TcpOptions;
 use super::segment::Segment;
+use super::syncookie::PERIOD_SECONDS;
 use crate::stats::DropReason;
 use crate::time::Instant;
 use core::time::Duration;
@@ -11,7 +12,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 /// Cookies are looked for only this long after one was sent, so that nobody can forge one into a quiet listener.
-const COOKIES_OUT: Duration = Duration::from_secs(128);
+const COOKIES_OUT: Duration = Duration::from_secs(2 * PERIOD_SECONDS);
 
 /// What a listener does about a segment that belongs to no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +93,7 @@ pub mod cookie {
     use crate::tcp::options::{PeerSyn, Timestamps, window_shift};
     use crate::tcp::segment::SegmentOut;
     use crate::tcp::state::{Event, State};
-    use crate::tcp::syncookie::{CookieJar, mark_timestamp, read_timestamp};
+    use crate::tcp::syncookie::{Cookie, CookieJar, mark_timestamp, read_timestamp};
     use crate::trace::What;
     use crate::wire::tcp::Flags;
     use crate::wire::tcp_options::TcpOptions as WireOptions;
@@ -125,10 +126,21 @@ pub mod cookie {
         }
     }
 
-    /// The connection that the ACK of a valid cookie stands for.
-    pub fn accept(jar: &CookieJar, ack: &Segment, timestamp_offset: u32, cx: &mut Cx<'_>) -> Option<Connection> {
+    /// The connection that the ACK of a good cookie stands for.
+    ///
+    /// # Errors
+    /// The cookie, if it is not good.
+    pub fn accept(
+        jar: &CookieJar,
+        ack: &Segment,
+        timestamp_offset: u32,
+        cx: &mut Cx<'_>,
+    ) -> Result<Connection, Cookie> {
         let (iss, irs) = (ack.ack - 1, ack.seq - 1);
-        let mss = jar.check(&cx.tuple, irs, iss, cx.now)?;
+        let mss = match jar.check(&cx.tuple, irs, iss, cx.now) {
+            Cookie::Good { mss } => mss,
+            other => return Err(other),
+        };
         let timestamp = ack.options.timestamps.filter(|_| cx.config.timestamps);
         let (window_scale, sack) = timestamp.map_or((None, false), |(_, echo)| read_timestamp(echo));
         let peer = PeerSyn { mss, window_scale, sack, timestamp: timestamp.map(|(value, _)| value) };
@@ -136,6 +148,6 @@ pub mod cookie {
         cx.transition(State::Listen, Event::RcvAckOfSyn);
         cx.stats.cookies_accepted += 1;
         cx.stats.passive_opens += 1;
-        Some(Connection::Synchronized(Box::new(handshake.establish(cx))))
+        Ok(Connection::Synchronized(Box::new(handshake.establish(cx))))
     }
 }

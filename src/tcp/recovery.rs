@@ -84,14 +84,14 @@ impl Recovery {
         self.lost
     }
 
-    /// Bytes believed to be in the network.
-    pub fn pipe(&self, una: Seq, nxt: Seq, mss: u32) -> u32 {
+    /// Bytes believed to be in the network, where a full segment brings in `segment` bytes.
+    pub fn pipe(&self, una: Seq, nxt: Seq, segment: u32) -> u32 {
         let left = match self.phase {
             Phase::Open => self.dup_acks.min(LIMITED_TRANSMIT),
             Phase::FastRecovery => self.dup_acks,
             Phase::Loss => 0,
         };
-        nxt.since(una).saturating_sub(self.lost.len()).saturating_sub(left.saturating_mul(mss))
+        nxt.since(una).saturating_sub(self.lost.len()).saturating_sub(left.saturating_mul(segment))
     }
 
     /// Whether header prediction may take an ACK.

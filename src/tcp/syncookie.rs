@@ -11,10 +11,27 @@ use core::hash::{Hash, Hasher};
 /// The MSS values that three bits can say; the largest that the peer can take is chosen.
 const MSS_TABLE: [u16; 8] = [48, 536, 1200, 1360, 1400, 1440, 1460, 8960];
 /// A cookie is valid in the period in which it was made and in the next.
-const PERIOD_SECONDS: u64 = 64;
+pub(super) const PERIOD_SECONDS: u64 = 64;
 /// Low bits of the time stamp: four of window scale (15: none), one of SACK.
 const TIMESTAMP_BITS: u32 = 5;
 const NO_SCALE: u32 = 15;
+
+/// The bits of a cookie that only the first segment after it fits.
+const FIRST_BITS: u32 = (1 << 18) - 1;
+
+/// What a returned cookie turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cookie {
+    /// Ours, in the segment right after our SYN,ACK.
+    Good {
+        /// The MSS that it kept.
+        mss: u16,
+    },
+    /// Ours, but in a later segment: the first was lost or is late, and will come again.
+    NotFirst,
+    /// Too old, or never ours.
+    Bad,
+}
 
 /// The secret that cookies are made with.
 #[derive(Debug)]
@@ -28,11 +45,19 @@ impl CookieJar {
         CookieJar { key: rng.key() }
     }
 
-    /// 29 bits over the connection's name, the peer's number, the period and the MSS, and the MSS's index below.
+    /// 14 bits over the connection's name, the period and the MSS; 15 bits over the peer's number beside these; and the
+    /// MSS's index. All 29 must be right to open a connection; the first 14 alone tell that a segment is of a peer who was
+    /// sent a cookie.
     fn cookie(&self, tuple: &FourTuple, irs: Seq, period: u64, mss: u32) -> Seq {
+        let flight = self.hash(&(tuple, period, mss)) & !FIRST_BITS;
+        let first = self.hash(&(tuple, irs, period, mss)) & FIRST_BITS & !7;
+        Seq(flight | first | mss)
+    }
+
+    fn hash(&self, what: &impl Hash) -> u32 {
         let mut hasher = self.key.hasher();
-        (tuple, irs, period, mss).hash(&mut hasher);
-        Seq((hasher.finish() as u32) << 3 | mss)
+        what.hash(&mut hasher);
+        hasher.finish() as u32
     }
 
     /// Our initial sequence number in the answer to a SYN with the number `irs` and the MSS `mss`.
@@ -41,15 +66,17 @@ impl CookieJar {
         self.cookie(tuple, irs, period(now), index as u32)
     }
 
-    /// The MSS that a valid cookie kept, or `None`.
-    pub fn check(&self, tuple: &FourTuple, irs: Seq, iss: Seq, now: Instant) -> Option<u16> {
+    /// What a segment that acknowledges `iss` and follows `irs` says.
+    pub fn check(&self, tuple: &FourTuple, irs: Seq, iss: Seq, now: Instant) -> Cookie {
         let index = iss.0 & 7;
         let current = period(now);
-        let valid = [Some(current), current.checked_sub(1)]
-            .into_iter()
-            .flatten()
-            .any(|p| self.cookie(tuple, irs, p, index) == iss);
-        valid.then(|| MSS_TABLE[index as usize])
+        let expected = [Some(current), current.checked_sub(1)].map(|p| p.map(|p| self.cookie(tuple, irs, p, index)));
+        let mut expected = expected.into_iter().flatten();
+        match expected.find(|cookie| (cookie.0 ^ iss.0) & !FIRST_BITS == 0) {
+            Some(cookie) if cookie == iss => Cookie::Good { mss: MSS_TABLE[index as usize] },
+            Some(_) => Cookie::NotFirst,
+            None => Cookie::Bad,
+        }
     }
 }
 
@@ -84,12 +111,13 @@ mod tests {
         let at = |s: u64| Instant::from_millis(s * 1000);
         for (mss, kept) in [(48, 48), (1459, 1440), (1460, 1460), (9000, 8960), (40, 48)] {
             let cookie = jar.bake(&tuple(), Seq(99), mss, at(100));
-            assert_eq!(jar.check(&tuple(), Seq(99), cookie, at(100)), Some(kept));
-            assert_eq!(jar.check(&tuple(), Seq(99), cookie, at(190)), Some(kept));
-            assert_eq!(jar.check(&tuple(), Seq(99), cookie, at(192)), None, "too old");
-            assert_eq!(jar.check(&tuple(), Seq(98), cookie, at(100)), None, "another SYN");
+            let good = Cookie::Good { mss: kept };
+            assert_eq!(jar.check(&tuple(), Seq(99), cookie, at(100)), good);
+            assert_eq!(jar.check(&tuple(), Seq(99), cookie, at(190)), good);
+            assert_eq!(jar.check(&tuple(), Seq(99), cookie, at(192)), Cookie::Bad, "too old");
+            assert_eq!(jar.check(&tuple(), Seq(98), cookie, at(100)), Cookie::NotFirst, "not right behind the SYN");
             let other = FourTuple { remote_port: 40_001, ..tuple() };
-            assert_eq!(jar.check(&other, Seq(99), cookie, at(100)), None, "another peer");
+            assert_eq!(jar.check(&other, Seq(99), cookie, at(100)), Cookie::Bad, "another peer");
         }
     }
 
@@ -98,8 +126,8 @@ mod tests {
         let jar = CookieJar::new(&mut Rng::new([2; 32]));
         let mut rng = Rng::new([3; 32]);
         let now = Instant::from_millis(1_000_000);
-        let accepted =
-            (0..1 << 18).filter(|_| jar.check(&tuple(), Seq(rng.u32()), Seq(rng.u32()), now).is_some()).count();
+        let mut check = || jar.check(&tuple(), Seq(rng.u32()), Seq(rng.u32()), now);
+        let accepted = (0..1 << 18).filter(|_| matches!(check(), Cookie::Good { .. })).count();
         assert_eq!(accepted, 0);
     }
 

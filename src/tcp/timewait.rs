@@ -32,7 +32,7 @@ impl TimeWait {
             rcv_nxt: tcb.rcv.nxt,
             wnd: u16::try_from(tcb.rcv.wnd() >> rcv_shift).unwrap_or(u16::MAX),
             timestamps,
-            deadline: cx.now + cx.config.msl * 2,
+            deadline: cx.now + cx.config.msl.saturating_mul(2),
             send_ack: tcb.rcv.ack != super::recv::AckDue::No,
             last_answer: None,
         }
@@ -59,7 +59,7 @@ impl TimeWait {
         }
         if flags.fin() && segment.end() == self.rcv_nxt {
             // The peer did not hear our last ACK: it needs it again, and the wait starts anew.
-            self.deadline = cx.now + cx.config.msl * 2;
+            self.deadline = cx.now + cx.config.msl.saturating_mul(2);
             self.send_ack = true;
             return Some(Reaction::dropped(DropReason::TcpDuplicate));
         }

@@ -72,6 +72,22 @@ fn cookies_keep_the_options() {
     assert_eq!((t.info().window_scale, t.info().timestamps), (None, false));
 }
 
+/// attack-9: the first segment after a cookie is late. The others of its flight are no cookies, but they must not have the
+/// peer reset.
+#[test]
+fn a_late_cookie_is_still_good() {
+    let mut t = with_full_queue();
+    t.send(syn().mss(1460));
+    t.expect(synack().ack(1));
+    t.send(data(b"second").seq(6).ack(1));
+    t.expect_nothing();
+    t.send(data(b"first").seq(1).ack(1));
+    t.expect_within(secs(1), ack().ack(6));
+    t.send(data(b"second").seq(6).ack(1));
+    t.expect_within(secs(1), ack().ack(12));
+    assert_eq!(t.stack.stats().tcp.cookies_accepted, 1);
+}
+
 /// attack-9: a forged or an old cookie opens nothing.
 #[test]
 fn cookies_cannot_be_forged() {

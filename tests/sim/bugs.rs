@@ -1,5 +1,5 @@
-//! Bugs that other stacks have had, each by the number it has in the list of them, as a short conversation that would
-//! show it here. Some are told twice: in `tests/rfc9293` as the requirement that rules the bug out.
+//! Bugs that other stacks have had, as short conversations that would show them here. `aNNN` is the number in a published
+//! audit of smoltcp's successor, xarxa (its `audit/` folder, commit 4999fd5). Some are told twice: in `tests/rfc9293` as the requirement that rules the bug out.
 
 use super::support::*;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};

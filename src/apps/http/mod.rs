@@ -128,7 +128,7 @@ impl Http {
         };
         let goes_on = request.keep_alive && clean;
         let reply = outcome.unwrap_or_else(|reject| self.rejection(reject));
-        log::debug!("http: {:?} {} -> {}", request.method, request.target, reply.status());
+        log::debug!("http: {} {} -> {}", request.method, request.target, reply.status());
         reply.send(stream, request.method == Method::Head, if goes_on { "keep-alive" } else { "close" })?;
         Ok(goes_on)
     }
