@@ -56,11 +56,11 @@ impl Tcb {
             return None;
         }
         let pipe = self.pipe(cx);
+        let stretch = self.stretch(lost.start, room, self.max_text(cx));
         let paced_by_window = self.recovery.phase() != Phase::FastRecovery;
-        if paced_by_window && pipe > 0 && pipe + self.snd.mss > self.cc.window() {
+        if paced_by_window && pipe > 0 && pipe + stretch.text > self.cc.window() {
             return None;
         }
-        let stretch = self.stretch(lost.start, room, self.max_text(cx));
         cx.stats.retransmits += 1;
         self.totals.retransmits += 1;
         cx.note(What::Retransmit);
@@ -73,7 +73,8 @@ impl Tcb {
     /// Data that was never sent, and the FIN behind it, as far as the windows, Nagle's algorithm and silly window
     /// avoidance let it go.
     fn new_data(&mut self, cx: &mut Cx<'_>) -> Option<SegmentOut> {
-        if !self.snd.has_unsent() {
+        // What is lost goes first, even if it must wait for room that something shorter would find.
+        if !self.snd.has_unsent() || !self.recovery.lost().is_empty() {
             return None;
         }
         let room = self.snd.right_edge().since(self.snd.nxt);

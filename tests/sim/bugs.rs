@@ -693,6 +693,30 @@ fn an_ack_that_may_answer_either_transmission_is_no_round_trip() {
     assert!(t.info().rto < backed_off);
 }
 
+/// After a time-out, what was lost did not fit into the congestion window beside what had just been sent again, but something
+/// shorter that was new did, went first and took its place: each further lost segment cost another time-out.
+#[test]
+fn the_lost_goes_before_the_new() {
+    let mut t = Tester::new();
+    t.establish_with(syn().mss(1460).sack_ok());
+    t.write(&pattern(0..3 * 1460));
+    t.drain();
+    t.expect_within(secs(2), full(1460).seq(1));
+    t.set(|o| o.nodelay = true);
+    for n in 0..5 {
+        t.write(&pattern(3 * 1460 + n..3 * 1460 + n + 1));
+    }
+    // Half of the first segment arrives; there is room for less than a whole segment.
+    t.send(ack().ack(801));
+    for p in t.drain() {
+        assert!(t.rel_seq(&p) < 3 * 1460, "new text at {} before what is lost", t.rel_seq(&p));
+    }
+    t.send(ack().ack(1461));
+    for p in t.drain() {
+        assert!(t.rel_seq(&p) < 3 * 1460, "new text at {} before what is lost", t.rel_seq(&p));
+    }
+}
+
 /// A duplicate shows that the peer lives: keepalive waits (RFC 9293 MUST-26).
 #[test]
 fn a_duplicate_is_a_sign_of_life() {
