@@ -354,6 +354,7 @@ impl Stack {
             socket.error = socket.error.or(soft).or(reason.error());
             socket.early.clear();
             if let Some(Connection::Synchronized(tcb)) = connection {
+                socket.fin_received = tcb.rcv.fin_received();
                 socket.rest = tcb.rcv.buffer.into_queue();
             }
         }

@@ -78,6 +78,8 @@ pub(super) struct SocketSide {
     pub(super) established: bool,
     /// The sending side was shut down before the handshake ended.
     pub(super) close_wanted: bool,
+    /// The peer's FIN had been received when the connection ended: reading ends well, whatever became of it afterwards.
+    pub(super) fin_received: bool,
     /// The user reads no more.
     pub(super) read_shutdown: bool,
     /// What ended the connection, until told.
@@ -94,6 +96,7 @@ impl SocketSide {
             rest: SliceQueue::new(),
             established: false,
             close_wanted: false,
+            fin_received: false,
             read_shutdown: false,
             error: None,
             soft_error: None,

@@ -223,6 +223,10 @@ impl Stack {
     fn nothing_to_read(&mut self, id: TcpId) -> Result<()> {
         let slot = self.table.check_mut(id)?;
         let socket = slot.socket.as_mut().ok_or(Error::BadHandle)?;
+        // After the peer's FIN the stream has ended well: a later RST, as Linux has it, is the writer's to hear of.
+        if socket.fin_received {
+            return Ok(());
+        }
         let ended = match &slot.connection {
             None => true,
             Some(Connection::TimeWait(_)) => true,

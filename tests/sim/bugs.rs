@@ -717,6 +717,19 @@ fn the_lost_goes_before_the_new() {
     }
 }
 
+/// A RST after the peer's FIN does not turn the end of a stream that was received whole into an error; who writes is told.
+#[test]
+fn a_reset_after_the_fin_leaves_the_end_of_the_stream() {
+    let mut t = Tester::new();
+    t.establish();
+    t.send(fin().seq(1));
+    t.drain();
+    t.send(rst().seq(2));
+    assert_eq!(t.try_read(10), Ok(Vec::new()));
+    assert_eq!(t.try_write(b"x"), Err(Error::ConnectionReset));
+    assert_eq!(t.try_write(b"x"), Err(Error::BrokenPipe));
+}
+
 /// A duplicate shows that the peer lives: keepalive waits (RFC 9293 MUST-26).
 #[test]
 fn a_duplicate_is_a_sign_of_life() {
