@@ -13,21 +13,10 @@ pub mod tuntap;
 use crate::buf::{Chunk, Slice};
 use crate::time::Instant;
 use crate::wire::{RxMeta, TxFrame};
+
+pub use crate::wire::Offloads;
 use std::io;
 use std::os::fd::BorrowedFd;
-
-/// What a device does for us.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Offloads {
-    /// It completes partial checksums on frames we send.
-    pub checksum: bool,
-    /// It cuts TCP super-segments over IPv4.
-    pub tso4: bool,
-    /// It cuts TCP super-segments over IPv6.
-    pub tso6: bool,
-    /// It cuts UDP super-segments.
-    pub uso: bool,
-}
 
 /// A source and sink of IP packets.
 pub trait Device: Send + Sync {

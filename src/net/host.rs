@@ -317,8 +317,12 @@ impl Builder {
         if let Some(error) = self.failure {
             return Err(error);
         }
-        let mut config =
-            Config { addresses: self.addresses, mtu: self.mtu.unwrap_or_else(|| device.mtu()), ..Config::default() };
+        let mut config = Config {
+            addresses: self.addresses,
+            mtu: self.mtu.unwrap_or_else(|| device.mtu()),
+            offloads: device.offloads(),
+            ..Config::default()
+        };
         if config.mtu > device.mtu() {
             return Err(invalid(format!("an MTU of {} is more than the device's {}", config.mtu, device.mtu())));
         }

@@ -1,6 +1,7 @@
 //! Every setting and bound of a stack, with its default. `docs/limits.md` says why each is what it is.
 
 use crate::tcp::TcpConfig;
+use crate::wire::Offloads;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// One of the stack's own addresses with its prefix.
@@ -51,6 +52,8 @@ pub struct Config {
     pub addresses: Vec<Cidr>,
     /// The largest IP packet on the link, in bytes (68 to 65,535).
     pub mtu: usize,
+    /// What the device does to the frames we send: nothing, unless it says so. Only what stands here is asked of it.
+    pub offloads: Offloads,
     /// TTL of packets we send (1 to 255), unless a socket sets its own.
     pub ttl: u8,
     /// Whether echo requests are answered.
@@ -97,6 +100,7 @@ impl Default for Config {
         Config {
             addresses: Vec::new(),
             mtu: 1500,
+            offloads: Offloads::NONE,
             ttl: 64,
             echo_reply: true,
             icmp_errors_per_second: 1000,

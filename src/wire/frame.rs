@@ -35,6 +35,24 @@ pub struct Gso {
     pub size: u16,
 }
 
+/// What a device does for us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offloads {
+    /// It completes partial checksums on frames we send.
+    pub checksum: bool,
+    /// It cuts TCP super-segments over IPv4.
+    pub tso4: bool,
+    /// It cuts TCP super-segments over IPv6.
+    pub tso6: bool,
+    /// It cuts UDP super-segments.
+    pub uso: bool,
+}
+
+impl Offloads {
+    /// None: each frame is one packet with all its checksums.
+    pub const NONE: Offloads = Offloads { checksum: false, tso4: false, tso6: false, uso: false };
+}
+
 /// What the device says about a received frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RxMeta {

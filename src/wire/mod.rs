@@ -25,4 +25,4 @@ pub mod protocol {
     pub const UDP: u8 = 17;
 }
 
-pub use frame::{Gso, GsoKind, RxChecksum, RxFrame, RxMeta, TxFrame, TxHeader, TxMeta};
+pub use frame::{Gso, GsoKind, Offloads, RxChecksum, RxFrame, RxMeta, TxFrame, TxHeader, TxMeta};
