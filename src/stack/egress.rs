@@ -7,7 +7,7 @@ use crate::tcp::segment::SegmentOut;
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
 use crate::wire::tcp::{self, Flags, TcpHeader};
-use crate::wire::{RxChecksum, RxFrame, RxMeta, TxFrame, checksum, ipv4};
+use crate::wire::{Gso, GsoKind, Offloads, RxChecksum, RxFrame, RxMeta, TxFrame, checksum, ipv4};
 
 /// Where the checksum field stands in a TCP header.
 const TCP_CHECKSUM: usize = 16;
@@ -80,7 +80,8 @@ impl Stack {
             stats: &mut self.stats.tcp,
             trace: &mut self.trace,
         };
-        let segment = slot.connection.as_mut()?.next_segment(&mut cx)?;
+        let limit = text_limit(&self.config.offloads, &tuple);
+        let segment = slot.connection.as_mut()?.next_segment(limit, &mut cx)?;
         self.arm(index);
         self.mark_egress(index);
         Some(self.segment_frame(&tuple, &segment, ttl, tos))
@@ -99,7 +100,7 @@ impl Stack {
             options: segment.options,
         };
         let mut frame = TxFrame { payload: segment.text.clone(), ..TxFrame::default() };
-        let mut bytes = [0; 60];
+        let mut bytes = [0; tcp::MAX_HEADER_LEN];
         let header_len = tcp::emit(&header, &mut bytes);
         let text: usize = frame.payload.iter().map(|s| s.len()).sum();
         let out = Outgoing {
@@ -113,7 +114,9 @@ impl Stack {
         let at = self.ip.output(&out, header_len + text, &mut frame.header);
         frame.header.space()[at..at + header_len].copy_from_slice(&bytes[..header_len]);
         frame.header.set_len(at + header_len);
-        checksum::fill(&mut frame, tuple.local_addr, tuple.remote_addr, ip::TCP, at, TCP_CHECKSUM);
+        let fill = if self.config.offloads.checksum { checksum::fill_partial } else { checksum::fill };
+        fill(&mut frame, tuple.local_addr, tuple.remote_addr, ip::TCP, at, TCP_CHECKSUM);
+        frame.meta.gso = segment.cut.map(|size| Gso { kind: gso_kind(tuple), size });
         self.stats.tcp.segments_out += 1;
         if segment.flags.rst() {
             self.stats.tcp.resets_out += 1;
@@ -160,8 +163,22 @@ impl Stack {
     fn loop_back(&mut self, now: Instant, frame: &TxFrame) {
         let data = Slice::copy_of(&frame.to_vec());
         let len = data.len();
-        let frame = RxFrame { data, meta: RxMeta { checksum: RxChecksum::Valid, gso: None } };
+        let frame = RxFrame { data, meta: RxMeta { checksum: RxChecksum::Valid, gso: frame.meta.gso } };
         let disposition = self.receive(now, &frame, true);
         self.stats.count(len, disposition);
     }
+}
+
+/// How many bytes of TCP's text the device takes in one packet, to cut them into segments: as many as fit into an IP
+/// packet beside headers of any length. Zero if it does not cut.
+fn text_limit(offloads: &Offloads, tuple: &FourTuple) -> usize {
+    let cuts = match gso_kind(tuple) {
+        GsoKind::TcpV6 => offloads.tso6,
+        _ => offloads.tso4,
+    };
+    if cuts { ipv4::MAX_PACKET_LEN - ipv4::MAX_HEADER_LEN - tcp::MAX_HEADER_LEN } else { 0 }
+}
+
+fn gso_kind(tuple: &FourTuple) -> GsoKind {
+    if tuple.remote_addr.is_ipv6() { GsoKind::TcpV6 } else { GsoKind::TcpV4 }
 }

@@ -64,7 +64,7 @@ impl Stack {
         }
         self.stats.tcp.segments_in += 1;
         let text = frame.data.slice(packet.bytes.start + header_len..packet.bytes.end);
-        let segment = Segment::new(&header, text);
+        let segment = Segment { joined: frame.meta.gso.map(|gso| gso.size), ..Segment::new(&header, text) };
         let local = SocketAddr::new(packet.dst, header.dst_port);
         let tuple = FourTuple::new(local, SocketAddr::new(packet.src, header.src_port));
         match self.table.find(&tuple) {

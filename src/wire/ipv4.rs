@@ -8,6 +8,12 @@ use std::net::Ipv4Addr;
 /// The length of a header without options, in bytes.
 pub const MIN_HEADER_LEN: usize = 20;
 
+/// Length of the longest header, options included, in bytes.
+pub const MAX_HEADER_LEN: usize = 60;
+
+/// Length of the longest packet, in bytes.
+pub const MAX_PACKET_LEN: usize = 65_535;
+
 /// Where the checksum field stands in the header.
 const CHECKSUM: Range<usize> = 10..12;
 

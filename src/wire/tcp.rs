@@ -5,6 +5,9 @@ use crate::stats::DropReason;
 use core::fmt;
 use core::ops::{BitOr, BitOrAssign};
 
+/// Length of the longest header, options included, in bytes.
+pub const MAX_HEADER_LEN: usize = 60;
+
 /// The eight control bits.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Flags(pub u8);
