@@ -41,7 +41,7 @@ impl Stack {
                 }
             }
         };
-        let looped = ipv4::parse_quoted(&frame.header).is_ok_and(|(header, _)| self.ip.is_local(header.dst.into()));
+        let looped = self.ip.is_local(ipv4::destination(&frame.header).into());
         Some((frame, looped))
     }
 
@@ -55,7 +55,7 @@ impl Stack {
     fn next_segment(&mut self, now: Instant) -> Option<TxFrame> {
         while let Some(index) = self.egress.pop_front() {
             self.table.leave(index, super::Queue::Egress);
-            // A connection that gave a segment may have more: with_connection puts it at the queue's end again.
+            // A connection that gave a segment may have more: it stands at the queue's end again.
             let segment = self.pull(index, now);
             if segment.is_some() {
                 return segment;
@@ -81,14 +81,21 @@ impl Stack {
             trace: &mut self.trace,
         };
         let limit = text_limit(&self.config.offloads, &tuple);
-        let segment = slot.connection.as_mut()?.next_segment(limit, &mut cx)?;
-        self.arm(index);
-        self.mark_egress(index);
-        Some(self.segment_frame(&tuple, &segment, ttl, tos))
+        match slot.connection.as_mut()?.next_segment(limit, &mut cx) {
+            Some(segment) => {
+                self.mark_egress(index);
+                Some(self.segment_frame(&tuple, segment, ttl, tos))
+            }
+            // Whatever happened to the connection ends here, so this is where its timer is set.
+            None => {
+                self.arm(index);
+                None
+            }
+        }
     }
 
     /// An outgoing packet for `segment`. TCP's packets are never fragmented (RFC 9293 3.7.2, RFC 8900).
-    fn segment_frame(&mut self, tuple: &FourTuple, segment: &SegmentOut, ttl: u8, tos: u8) -> TxFrame {
+    fn segment_frame(&mut self, tuple: &FourTuple, segment: SegmentOut, ttl: u8, tos: u8) -> TxFrame {
         let header = TcpHeader {
             src_port: tuple.local_port,
             dst_port: tuple.remote_port,
@@ -99,10 +106,9 @@ impl Stack {
             up: segment.up,
             options: segment.options,
         };
-        let mut frame = TxFrame { payload: segment.text.clone(), ..TxFrame::default() };
-        let mut bytes = [0; tcp::MAX_HEADER_LEN];
-        let header_len = tcp::emit(&header, &mut bytes);
-        let text: usize = frame.payload.iter().map(|s| s.len()).sum();
+        let header_len = tcp::emitted_len(&header);
+        let text: usize = segment.text.iter().map(|s| s.len()).sum();
+        let mut frame = TxFrame { payload: segment.text, ..TxFrame::default() };
         let out = Outgoing {
             src: tuple.local_addr,
             dst: tuple.remote_addr,
@@ -112,7 +118,7 @@ impl Stack {
             dont_fragment: true,
         };
         let at = self.ip.output(&out, header_len + text, &mut frame.header);
-        frame.header.space()[at..at + header_len].copy_from_slice(&bytes[..header_len]);
+        tcp::emit(&header, &mut frame.header.space()[at..]);
         frame.header.set_len(at + header_len);
         let fill = if self.config.offloads.checksum { checksum::fill_partial } else { checksum::fill };
         fill(&mut frame, tuple.local_addr, tuple.remote_addr, ip::TCP, at, TCP_CHECKSUM);
@@ -135,7 +141,7 @@ impl Stack {
     }
 
     /// Queues a segment that belongs to no connection, or to one that is gone.
-    pub(super) fn reply_segment(&mut self, tuple: &FourTuple, segment: &SegmentOut, ttl: u8, tos: u8) {
+    pub(super) fn reply_segment(&mut self, tuple: &FourTuple, segment: SegmentOut, ttl: u8, tos: u8) {
         let frame = self.segment_frame(tuple, segment, ttl, tos);
         self.reply(frame);
     }
@@ -156,7 +162,7 @@ impl Stack {
             SegmentOut::bare(zero, segment.end(), Flags::RST | Flags::ACK)
         };
         let ttl = self.config.ttl;
-        self.reply_segment(tuple, &reset, ttl, 0);
+        self.reply_segment(tuple, reset, ttl, 0);
     }
 
     /// Receives what we sent to ourselves.

@@ -89,7 +89,7 @@ impl Stack {
                 if let Some(reply) = reaction.reply {
                     // A RST that ends nothing answers a stranger's nonsense: within the rate limit.
                     if reaction.closed.is_some() || self.resets.take(now) {
-                        self.reply_segment(tuple, &reply, ttl, tos);
+                        self.reply_segment(tuple, *reply, ttl, tos);
                     } else {
                         self.stats.unsent += 1;
                     }
@@ -180,7 +180,6 @@ impl Stack {
         if let Some(listener) = self.listener_at_mut(number) {
             listener.syn_queue += 1;
         }
-        self.arm(index);
         self.mark_egress(index);
         Disposition::Delivered
     }
@@ -192,7 +191,7 @@ impl Stack {
         if let Some(listener) = self.listener_at_mut(number) {
             listener.sent_cookie(now);
         }
-        self.reply_segment(tuple, &answer, options.ttl, options.tos);
+        self.reply_segment(tuple, answer, options.ttl, options.tos);
         Disposition::Answered
     }
 

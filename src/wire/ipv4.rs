@@ -79,6 +79,14 @@ pub fn parse_quoted(bytes: &[u8]) -> Result<(Ipv4Header, usize), DropReason> {
     Ok((fields(&header), header.slice().len()))
 }
 
+/// The destination of a packet that we have made ourselves.
+///
+/// # Panics
+/// If `packet` is shorter than a header.
+pub fn destination(packet: &[u8]) -> Ipv4Addr {
+    Ipv4Addr::new(packet[16], packet[17], packet[18], packet[19])
+}
+
 fn header(bytes: &[u8]) -> Result<etherparse::Ipv4HeaderSlice<'_>, DropReason> {
     use etherparse::err::ipv4::{HeaderError, HeaderSliceError};
     // The version is looked at first, so that a short packet of another protocol is called by its name.
