@@ -8,8 +8,8 @@ use super::services::{self, Directories};
 use super::settings::{Capture, Offer, Settings};
 use super::ss;
 use super::tunnel::{self, Tunnel};
+use crate::device::Device;
 use crate::device::impair::Impaired;
-use crate::device::{Device, tuntap::TunTap};
 use crate::net::Host;
 use crate::rng::Rng;
 use crate::runtime::{PACKET_TARGET, PacketLog, clock};
@@ -31,7 +31,7 @@ pub(crate) fn run(settings: &Settings, quiet: bool) -> Result<ExitCode, Failure>
     // Namespaces are entered before any thread starts: the kernel insists.
     let entered = tunnel::enter(&settings.netns)?;
     let tunnel = tunnel::open(settings)?;
-    let name = tunnel.device.name().to_owned();
+    let name = tunnel.name.clone();
     let text = Greeting { name: &name, tunnel: &tunnel, entered, settings }.lines();
     let addrs = tunnel.addrs.clone();
 
@@ -66,10 +66,10 @@ pub(crate) fn run(settings: &Settings, quiet: bool) -> Result<ExitCode, Failure>
     wait(host, signals, settings, (control, pid))
 }
 
-fn impaired(device: TunTap, settings: &Settings, seed: [u8; 32]) -> Arc<dyn Device> {
+fn impaired(device: Arc<dyn Device>, settings: &Settings, seed: [u8; 32]) -> Arc<dyn Device> {
     match &settings.fault {
         Some(fault) => Arc::new(Impaired::new(device, fault.clone(), fault.clone(), seed, clock::now())),
-        None => Arc::new(device),
+        None => device,
     }
 }
 
