@@ -12,7 +12,7 @@ use crate::tcp::seq::Seq;
 use crate::tcp::syncookie::{Cookie, CookieJar};
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
-use crate::wire::{RxFrame, checksum, tcp};
+use crate::wire::{RxChecksum, RxFrame, checksum, tcp};
 use std::net::SocketAddr;
 
 impl Stack {
@@ -25,6 +25,9 @@ impl Stack {
 
     /// As [`on_frame`](Stack::on_frame), not counted yet. `looped` frames are our own.
     pub(super) fn receive(&mut self, now: Instant, frame: &RxFrame, looped: bool) -> Disposition {
+        if frame.meta.checksum == RxChecksum::Contradicted {
+            return Disposition::Dropped(DropReason::DeviceMetadata);
+        }
         match self.ip.input(now, frame, looped, &mut self.stats) {
             Input::Tcp(packet) => self.on_tcp(now, frame, &packet),
             Input::Udp(packet) => {

@@ -96,7 +96,7 @@ pub fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, len: usize) -> Sum 
 
 /// Whether `bytes`, the whole TCP segment, has a good checksum, or the device vouches for it.
 pub fn verify_tcp(src: IpAddr, dst: IpAddr, bytes: &[u8], known: RxChecksum) -> bool {
-    known != RxChecksum::Unverified || verifies(src, dst, TCP, bytes)
+    vouched_for(known) || verifies(src, dst, TCP, bytes)
 }
 
 /// Whether `bytes`, the UDP datagram cut to its own length field, has a good checksum, or the device vouches for it.
@@ -105,8 +105,12 @@ pub fn verify_udp(src: IpAddr, dst: IpAddr, bytes: &[u8], known: RxChecksum) -> 
     match bytes.get(6..8) {
         None => false,
         Some([0, 0]) => src.is_ipv4(),
-        Some(_) => known != RxChecksum::Unverified || verifies(src, dst, UDP, bytes),
+        Some(_) => vouched_for(known) || verifies(src, dst, UDP, bytes),
     }
+}
+
+fn vouched_for(known: RxChecksum) -> bool {
+    matches!(known, RxChecksum::Valid | RxChecksum::Partial)
 }
 
 fn verifies(src: IpAddr, dst: IpAddr, protocol: u8, bytes: &[u8]) -> bool {
