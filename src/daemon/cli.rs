@@ -121,16 +121,16 @@ fn run_serve(args: ServeArgs, quiet: bool) -> Result<ExitCode, Failure> {
 fn run_ss(args: &SsArgs) -> Result<ExitCode, Failure> {
     let filter = Filter::new(args.listening, args.all, &args.states)?;
     let path = control::find(&control::directory(), args.tun.as_deref())?;
-    let rows = control::ask(&path).map_err(|e| {
+    let mut report = control::ask(&path).map_err(|e| {
         Failure::environment(format!("{}: {e}; is the daemon running, and is it yours?", path.display()))
     })?;
-    let rows: Vec<_> = rows.into_iter().filter(|row| filter.shows(row)).collect();
+    report.rows.retain(|row| filter.shows(row));
     if args.json {
-        for row in &rows {
+        for row in &report.rows {
             output::line(&serde_json::to_string(row).map_err(Failure::because("JSON"))?);
         }
     } else {
-        output::line(ss::table(&rows, args.info).trim_end());
+        output::line(ss::table(&report, args.info).trim_end());
     }
     Ok(ExitCode::SUCCESS)
 }

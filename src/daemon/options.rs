@@ -4,6 +4,7 @@
 //! which are in [`settings`](super::settings).
 
 use super::error::{Failure, Kind};
+use super::settings::Offload;
 use clap::Args;
 use serde::Deserialize;
 use std::net::Ipv4Addr;
@@ -25,9 +26,19 @@ pub(crate) struct Options {
     /// The stack's address; repeatable [default: the next one after the kernel's]
     #[arg(long, value_name = "IP", env = "TUNSTACK_ADDR", value_delimiter = ',', help_heading = "Interface")]
     pub(crate) addr: Vec<Ipv4Addr>,
-    /// The largest packet in bytes [default: 1500]
+    /// The largest packet in bytes [default: what the interface has if it is set up already, else 1500]
     #[arg(long, value_name = "BYTES", env = "TUNSTACK_MTU", help_heading = "Interface")]
     pub(crate) mtu: Option<u32>,
+    /// Ask the kernel for super-segments and partial checksums: auto (all that it grants; none with --fault) or off
+    /// [default: auto]
+    #[arg(
+        long,
+        value_name = "auto|off",
+        env = "TUNSTACK_OFFLOAD",
+        help_heading = "Interface",
+        hide_possible_values = true
+    )]
+    pub(crate) offload: Option<Offload>,
     /// Packets that may wait in the kernel's queue to us [default: 10000]
     #[arg(long, value_name = "PACKETS", env = "TUNSTACK_TXQUEUELEN", help_heading = "Interface")]
     pub(crate) txqueuelen: Option<u32>,
@@ -94,6 +105,7 @@ impl Options {
             host,
             addr,
             mtu,
+            offload,
             txqueuelen,
             queues,
             netns,
@@ -120,6 +132,7 @@ impl Options {
             host: host.or(fallback.host),
             addr: if addr.is_empty() { fallback.addr } else { addr },
             mtu: mtu.or(fallback.mtu),
+            offload: offload.or(fallback.offload),
             txqueuelen: txqueuelen.or(fallback.txqueuelen),
             queues: queues.or(fallback.queues),
             netns: netns.or(fallback.netns),

@@ -6,10 +6,10 @@ use super::output;
 use super::packets::CaptureTap;
 use super::services::{self, Directories};
 use super::settings::{Capture, Offer, Settings};
-use super::ss;
+use super::ss::{self, Link, Report};
 use super::tunnel::{self, Tunnel};
+use crate::device::Device;
 use crate::device::impair::Impaired;
-use crate::device::{Device, tuntap::TunTap};
 use crate::net::Host;
 use crate::rng::Rng;
 use crate::runtime::{PACKET_TARGET, PacketLog, clock};
@@ -21,7 +21,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 use std::thread;
 
 /// Runs the daemon until a signal or the end of its device. If `quiet`, it begins without a word.
@@ -31,7 +31,7 @@ pub(crate) fn run(settings: &Settings, quiet: bool) -> Result<ExitCode, Failure>
     // Namespaces are entered before any thread starts: the kernel insists.
     let entered = tunnel::enter(&settings.netns)?;
     let tunnel = tunnel::open(settings)?;
-    let name = tunnel.device.name().to_owned();
+    let name = tunnel.name.clone();
     let text = Greeting { name: &name, tunnel: &tunnel, entered, settings }.lines();
     let addrs = tunnel.addrs.clone();
 
@@ -52,9 +52,11 @@ pub(crate) fn run(settings: &Settings, quiet: bool) -> Result<ExitCode, Failure>
     // From here on signals wait for us instead of ending the process.
     let signals = Signals::new([SIGINT, SIGTERM, SIGUSR1]).map_err(Failure::because("signals"))?;
     let device = impaired(tunnel.device, settings, seed.unwrap_or_else(|| Rng::seed_from(rand::random())));
+    let link = Arc::downgrade(&device);
     let host = builder.start_shared(device).map_err(Failure::because("the stack"))?;
     services::start(&host, &settings.offers, directories)?;
-    let control = offer_control(&host, &name);
+    let reporter = Reporter { host: host.clone(), name, link };
+    let control = offer_control(&reporter);
     let pid = settings.pid.as_deref().map(PidFile::write).transpose()?;
     let print = if settings.pcap == Some(Capture::Stdout) { output::note } else { output::line };
     for line in text.iter().filter(|_| !quiet) {
@@ -63,19 +65,36 @@ pub(crate) fn run(settings: &Settings, quiet: bool) -> Result<ExitCode, Failure>
     if let Some(number) = settings.ready_fd {
         tell_ready(number)?;
     }
-    wait(host, signals, settings, (control, pid))
+    wait(&reporter, signals, settings, (control, pid))
 }
 
-fn impaired(device: TunTap, settings: &Settings, seed: [u8; 32]) -> Arc<dyn Device> {
+fn impaired(device: Arc<dyn Device>, settings: &Settings, seed: [u8; 32]) -> Arc<dyn Device> {
     match &settings.fault {
         Some(fault) => Arc::new(Impaired::new(device, fault.clone(), fault.clone(), seed, clock::now())),
-        None => Arc::new(device),
+        None => device,
     }
 }
 
-fn offer_control(host: &Host, name: &str) -> Option<Control> {
-    let of_host = host.clone();
-    match Control::offer(&control::directory(), name, move || services::rows(&of_host, usize::MAX)) {
+/// Whoever tells what the daemon is doing.
+#[derive(Clone)]
+struct Reporter {
+    host: Host,
+    name: String,
+    /// The stack's to drop when it ends.
+    link: Weak<dyn Device>,
+}
+
+impl Reporter {
+    fn report(&self) -> Report {
+        let device = self.link.upgrade();
+        let link = device.map(|device| Link::of(&self.name, device.mtu(), &*device));
+        Report { link, rows: services::rows(&self.host, usize::MAX) }
+    }
+}
+
+fn offer_control(reporter: &Reporter) -> Option<Control> {
+    let own = reporter.clone();
+    match Control::offer(&control::directory(), &reporter.name, move || own.report()) {
         Ok(control) => {
             log::info!("control socket {}", control.path().display());
             Some(control)
@@ -92,13 +111,13 @@ fn offer_control(host: &Host, name: &str) -> Option<Control> {
 
 /// Waits for signals and for the host's end, whichever comes, and puts `files` away.
 fn wait(
-    host: Host,
+    reporter: &Reporter,
     mut signals: Signals,
     settings: &Settings,
     files: (Option<Control>, Option<PidFile>),
 ) -> Result<ExitCode, Failure> {
     let (ended, end) = mpsc::channel();
-    let watched = host.clone();
+    let watched = reporter.host.clone();
     let handle = signals.handle();
     thread::Builder::new()
         .name("end".into())
@@ -111,7 +130,7 @@ fn wait(
     let mut stopping = None;
     for signal in signals.forever() {
         match (signal, &stopping) {
-            (SIGUSR1, _) => output::note(ss::table(&services::rows(&host, usize::MAX), true).trim_end()),
+            (SIGUSR1, _) => output::note(ss::table(&reporter.report(), true).trim_end()),
             (_, Some(_)) => {
                 // The second request to end is the last word; only what others would stumble over is put away.
                 drop(files);
@@ -122,7 +141,7 @@ fn wait(
                     "ending: connections have {:?} to finish; once more to end at once",
                     settings.grace
                 ));
-                let (host, grace) = (host.clone(), settings.grace);
+                let (host, grace) = (reporter.host.clone(), settings.grace);
                 let stop = thread::Builder::new().name("shutdown".into()).spawn(move || host.shutdown(grace));
                 stopping = Some(stop.map_err(Failure::because("a thread"))?);
             }

@@ -4,6 +4,8 @@ use super::error::Failure;
 use super::options::Options;
 use crate::apps::http;
 use crate::device::impair::Impairment;
+use clap::ValueEnum;
+use serde::Deserialize;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -79,6 +81,17 @@ pub(crate) enum Link {
     Descriptor(i32),
 }
 
+/// Whether the kernel is asked for super-segments and partial checksums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Offload {
+    /// All that it grants.
+    #[default]
+    Auto,
+    /// None: each frame is one packet with all its checksums.
+    Off,
+}
+
 /// The network namespace to be in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Netns {
@@ -139,8 +152,10 @@ pub(crate) struct Settings {
     pub(crate) host: Option<Prefixed>,
     /// The stack's addresses, if any were asked for.
     pub(crate) addrs: Vec<Ipv4Addr>,
-    /// The largest packet in bytes.
-    pub(crate) mtu: u32,
+    /// The largest packet in bytes, if it was asked for; else what the link has.
+    pub(crate) mtu: Option<u32>,
+    /// Whether the kernel is asked for offloads.
+    pub(crate) offload: Offload,
     /// Packets that may wait in the kernel's queue to us.
     pub(crate) txqueuelen: u32,
     /// The network namespace to be in.
@@ -177,8 +192,9 @@ impl TryFrom<Options> for Settings {
         {
             return Err(Failure::usage(format!("--queues {queues}: only 1 is built so far")));
         }
-        let mtu = options.mtu.unwrap_or(1500);
-        if !MTU.contains(&mtu) {
+        if let Some(mtu) = options.mtu
+            && !MTU.contains(&mtu)
+        {
             return Err(Failure::usage(format!("--mtu {mtu}: it must be {} to {}", MTU.start(), MTU.end())));
         }
         let host: Option<Prefixed> = options.host.as_deref().map(str::parse).transpose().map_err(usage("host"))?;
@@ -206,7 +222,9 @@ impl TryFrom<Options> for Settings {
             link: options.tun_fd.map_or_else(|| Link::Tun(options.tun.unwrap_or("tun0".into())), Link::Descriptor),
             host,
             addrs: options.addr,
-            mtu,
+            mtu: options.mtu,
+            // A bad wire has no offloads: what crosses it are packets, each with its checksums.
+            offload: if options.fault.is_some() { Offload::Off } else { options.offload.unwrap_or_default() },
             txqueuelen: options.txqueuelen.unwrap_or(10_000),
             netns: match options.netns.as_deref() {
                 None | Some("self") => Netns::Own,
@@ -296,7 +314,10 @@ mod tests {
     fn defaults() {
         let bare = settings(Options::default()).unwrap();
         assert_eq!(bare.link, Link::Tun("tun0".into()));
-        assert_eq!((bare.mtu, bare.txqueuelen, bare.grace), (1500, 10_000, Duration::from_secs(2)));
+        assert_eq!((bare.mtu, bare.txqueuelen, bare.grace), (None, 10_000, Duration::from_secs(2)));
+        assert_eq!(bare.offload, Offload::Auto);
+        let faulty = settings(Options { fault: Some("loss=1%".into()), ..Options::default() }).unwrap();
+        assert_eq!(faulty.offload, Offload::Off);
         assert_eq!((bare.offers, bare.bare), (vec![Offer::Http(80)], true));
         let echo = settings(Options { echo: Some(7), ..Options::default() }).unwrap();
         assert_eq!((echo.offers, echo.bare), (vec![Offer::Echo(7)], false));

@@ -55,7 +55,6 @@ impl Stack {
         };
         let connection = Connection::open(iss, offset, &mut cx);
         let index = self.table.insert(tuple, connection, Holder::App, SocketSide::new(options));
-        self.arm(index);
         self.mark_egress(index);
         Ok(self.table.id(index))
     }
@@ -357,7 +356,7 @@ impl Stack {
                     (reset, Some(CloseReason::Aborted))
                 });
                 if let Some((reset, ttl, tos)) = reset.flatten() {
-                    self.reply_segment(&tuple, &reset, ttl, tos);
+                    self.reply_segment(&tuple, reset, ttl, tos);
                 }
             }
         }

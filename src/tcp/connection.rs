@@ -322,12 +322,13 @@ impl Connection {
         }
     }
 
-    /// The next segment to send, if any: what was lost first, then new data, then what else is owed.
-    pub fn next_segment(&mut self, cx: &mut Cx<'_>) -> Option<SegmentOut> {
+    /// The next segment to send, if any: what was lost first, then new data, then what else is owed. `limit` is how many
+    /// bytes of text the device takes at once, to cut them into segments; zero if it does not.
+    pub fn next_segment(&mut self, limit: usize, cx: &mut Cx<'_>) -> Option<SegmentOut> {
         let segment = match self {
             Connection::SynSent(handshake) => handshake.next_segment(State::SynSent, cx),
             Connection::SynReceived(handshake) => handshake.next_segment(State::SynReceived, cx),
-            Connection::Synchronized(tcb) => tcb.next_segment(cx),
+            Connection::Synchronized(tcb) => tcb.next_segment(limit, cx),
             Connection::TimeWait(time_wait) => time_wait.next_segment(cx),
         };
         self.debug_assert_invariants();

@@ -270,7 +270,7 @@ impl Tcb {
             return discard(DropReason::TcpReassemblyFull);
         }
         let before = self.rcv.nxt;
-        let taken = self.rcv.insert(segment.seq, &segment.text, cx.config, cx.now, !cx.pressure);
+        let taken = self.rcv.insert(segment, cx.config, cx.now, !cx.pressure);
         self.totals.bytes_received += u64::from(self.rcv.nxt.since(before));
         match taken {
             Taken::InOrder => {}

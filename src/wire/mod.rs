@@ -14,6 +14,7 @@ pub mod pretty;
 pub mod tcp;
 pub mod tcp_options;
 pub mod udp;
+pub mod vnet;
 
 /// Protocol numbers of what IP carries.
 pub mod protocol {

@@ -14,7 +14,7 @@ use super::options::Options;
 use super::output;
 use super::packets::CaptureTap;
 use super::services;
-use super::settings::{self, Capture, Netns, Settings};
+use super::settings::{self, Capture, Netns, Offload, Settings};
 use super::tunnel::{self, Tunnel};
 use crate::apps::http::{Http, Page, Site};
 use crate::device::Device;
@@ -152,7 +152,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
                 Entered::Network => "a network namespace",
                 Entered::UserAndNetwork => "a user and network namespace",
             };
-            let (name, addr) = (tunnel.device.name().to_owned(), tunnel.addr());
+            let (name, addr) = (tunnel.name.clone(), tunnel.addr());
             output::line(&format!(
                 "in {rights} of its own: the kernel's TCP on one side of {name}, tunstack ({addr}) on the other"
             ));
@@ -180,8 +180,9 @@ fn private_link(args: &DemoArgs) -> Result<(Tunnel, Entered), String> {
     // A command may want to look at the network as root does; our own fetching needs no rights.
     let identity = if args.command.is_empty() { Identity::Same } else { Identity::Root };
     let entered = tunnel::enter_private(identity).map_err(|failure| failure.text)?;
-    let settings =
-        Settings::try_from(Options { netns: Some("new".into()), ..Options::default() }).map_err(|f| f.text)?;
+    // Packets as a wire has them are what is to be seen.
+    let options = Options { netns: Some("new".into()), offload: Some(Offload::Off), ..Options::default() };
+    let settings = Settings::try_from(options).map_err(|f| f.text)?;
     debug_assert_eq!(settings.netns, Netns::New);
     tunnel::open(&settings).map(|tunnel| (tunnel, entered)).map_err(|failure| failure.text)
 }
