@@ -199,7 +199,9 @@ impl Stack {
         if slices.is_empty() {
             return self.nothing_to_read(id).map(|()| slices);
         }
-        self.touch(id.index, now);
+        // It may owe a window update now. No timer depends on what was read.
+        self.mark_egress(id.index);
+        self.recount(id.index, now);
         Ok(slices)
     }
 
@@ -437,11 +439,11 @@ impl Stack {
         Ok(())
     }
 
-    /// What every event ends with, where there was none but the user's.
+    /// What every event ends with, where there was none but the user's: the connection is in the same state as before.
     fn touch(&mut self, index: u32, now: Instant) {
-        if self.with_connection(index, now, |_, _| ((), None)).is_none() {
-            self.recount(index, now);
-        }
+        self.arm(index);
+        self.mark_egress(index);
+        self.recount(index, now);
     }
 
     pub(super) fn tcp_readiness(&self, slot: &Slot) -> Readiness {
