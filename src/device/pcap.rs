@@ -334,4 +334,38 @@ mod tests {
         assert_eq!(comment(std::iter::empty(), Some(Disposition::Answered)), "answered");
         assert_eq!(comment(std::iter::empty(), None), "");
     }
+
+    /// A TCP super-segment of two segments and a bit, its checksum partial.
+    fn super_segment() -> RxFrame {
+        let mut packet = vec![0u8; 40 + 250];
+        packet[..4].copy_from_slice(&[0x45, 0, 1, 34]);
+        (packet[8], packet[9]) = (64, 6);
+        (packet[32], packet[33]) = (5 << 4, 0x10);
+        let gso = crate::wire::Gso { kind: crate::wire::GsoKind::TcpV4, size: 100 };
+        let meta = crate::wire::RxMeta { checksum: crate::wire::RxChecksum::Partial, gso: Some(gso) };
+        RxFrame { data: Slice::copy_of(&packet), meta }
+    }
+
+    #[test]
+    fn a_super_segment_is_written_as_packets_unless_it_is_to_stay_whole() {
+        let shared = Shared::default();
+        let mut tap = shared.tap(Duration::ZERO);
+        let frame = super_segment();
+        tap.rx(Instant::ZERO, &frame, "caused by all of it");
+        let mut sent = TxFrame { payload: [frame.data.slice(40..290)].into_iter().collect(), ..TxFrame::default() };
+        sent.header.space()[..40].copy_from_slice(&frame.data[..40]);
+        sent.header.set_len(40);
+        sent.meta = crate::wire::TxMeta { partial_checksum: Some((20, 16)), gso: frame.meta.gso };
+        tap.tx(Instant::ZERO, &sent, "the cause of all of it");
+        tap = tap.with_whole(true);
+        tap.rx(Instant::ZERO, &frame, "");
+        tap.flush().unwrap();
+        let packets = shared.packets();
+        let sizes: Vec<usize> = packets.iter().map(|packet| packet.data.len()).collect();
+        assert_eq!(sizes, [140, 140, 90, 140, 140, 90, 290]);
+        assert_eq!(packets[0].data, packets[3].data, "the same wire, whoever sends");
+        let commented: Vec<usize> = (0..7).filter(|n| packets[*n].options.len() > 1).collect();
+        assert_eq!(commented, [2, 3], "the end of what came, the beginning of what goes");
+        assert!(packets.iter().all(|packet| packet.data[36..38] != [0, 0]), "all checksums are complete");
+    }
 }
