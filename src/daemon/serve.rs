@@ -2,10 +2,11 @@
 
 use super::control::{self, Control};
 use super::error::{Failure, Kind};
+use super::mtu::MtuFollower;
 use super::output;
 use super::packets::CaptureTap;
 use super::services::{self, Directories};
-use super::settings::{Capture, Offer, Settings};
+use super::settings::{self, Capture, Offer, Settings};
 use super::ss::{self, Link, Report};
 use super::tunnel::{self, Tunnel};
 use crate::device::Device;
@@ -27,7 +28,7 @@ use std::thread;
 /// Runs the daemon until a signal or the end of its device. If `quiet`, it begins without a word.
 pub(crate) fn run(settings: &Settings, quiet: bool) -> Result<ExitCode, Failure> {
     let directories = Directories::open(settings)?;
-    let capture = settings.pcap.as_ref().map(CaptureTap::open).transpose()?;
+    let capture = settings.pcap.as_ref().map(|to| CaptureTap::open(to, settings.pcap_whole)).transpose()?;
     // Namespaces are entered before any thread starts: the kernel insists.
     let entered = tunnel::enter(&settings.netns)?;
     let tunnel = tunnel::open(settings)?;
@@ -55,6 +56,8 @@ pub(crate) fn run(settings: &Settings, quiet: bool) -> Result<ExitCode, Failure>
     let link = Arc::downgrade(&device);
     let host = builder.start_shared(device).map_err(Failure::because("the stack"))?;
     services::start(&host, &settings.offers, directories)?;
+    // As long as this function, which is as long as the daemon.
+    let _follower = follow_mtu(&host, &name, settings);
     let reporter = Reporter { host: host.clone(), name, link };
     let control = offer_control(&reporter);
     let pid = settings.pid.as_deref().map(PidFile::write).transpose()?;
@@ -87,9 +90,19 @@ struct Reporter {
 impl Reporter {
     fn report(&self) -> Report {
         let device = self.link.upgrade();
-        let link = device.map(|device| Link::of(&self.name, device.mtu(), &*device));
+        let link = device.map(|device| Link::of(&self.name, self.host.mtu(), &*device));
         Report { link, rows: services::rows(&self.host, usize::MAX) }
     }
+}
+
+/// A descriptor's link is left alone: it may be in another namespace.
+fn follow_mtu(host: &Host, name: &str, settings: &Settings) -> Option<MtuFollower> {
+    if !matches!(settings.link, settings::Link::Tun(_)) {
+        return None;
+    }
+    MtuFollower::start(host.clone(), name.to_owned(), settings.mtu)
+        .inspect_err(|e| log::warn!("changes of the MTU of {name} will not be seen: {e}"))
+        .ok()
 }
 
 fn offer_control(reporter: &Reporter) -> Option<Control> {

@@ -242,6 +242,30 @@ impl Stack {
         &self.config
     }
 
+    /// The largest packet of the link, in bytes.
+    pub fn mtu(&self) -> usize {
+        self.ip.mtu()
+    }
+
+    /// The link carries packets of another size from now on, in bytes. Every connection keeps to it at once, also with
+    /// what it sends again. A connection's work for this is small, but all have it in one call.
+    ///
+    /// # Errors
+    /// `InvalidInput` outside 68 to 65,535; nothing has changed then.
+    pub fn set_mtu(&mut self, mtu: usize) -> Result<()> {
+        self.ip.set_mtu(mtu)?;
+        self.config.mtu = mtu;
+        for index in self.table.indices() {
+            if let Some(slot) = self.table.get_mut(index)
+                && let Some(connection) = slot.connection.as_mut()
+            {
+                connection.on_link_mss(mss_of_link(&self.ip, slot.tuple.remote_addr));
+                self.mark_egress(index);
+            }
+        }
+        Ok(())
+    }
+
     /// The counters.
     pub fn stats(&self) -> &Stats {
         &self.stats

@@ -412,6 +412,14 @@ impl Connection {
         }
     }
 
+    /// The link has another MTU: segments fit into it from the next one on, those that are sent again too. How large the
+    /// peer's are is the peer's to find out; our SYN told it once and for all.
+    pub fn on_link_mss(&mut self, link_mss: u16) {
+        if let Connection::Synchronized(tcb) = self {
+            tcb.on_link_mss(link_mss);
+        }
+    }
+
     /// Memory that its buffers pin, in bytes.
     pub fn memory(&self) -> usize {
         self.tcb().map_or(0, |tcb| tcb.snd.buffer.pinned() + tcb.rcv.pinned())
@@ -464,6 +472,14 @@ impl Tcb {
     fn acknowledge_syn(&mut self, segment: &Segment) {
         self.snd.set_window(segment.seq, segment.ack, u32::from(segment.wnd));
         self.rcv.ack = super::recv::AckDue::Now;
+    }
+
+    fn on_link_mss(&mut self, link_mss: u16) {
+        let negotiated = &mut self.negotiated;
+        let options = u32::from(negotiated.mss) - self.snd.mss;
+        negotiated.mss = negotiated.peer_mss.min(link_mss);
+        self.snd.mss = u32::from(negotiated.mss) - options;
+        self.cc.on_mss(self.snd.mss);
     }
 
     /// The state.

@@ -215,6 +215,7 @@ impl Handshake {
         let scale = peer.window_scale.filter(|_| cx.config.window_scaling);
         Negotiated {
             mss: peer.mss.min(cx.link_mss),
+            peer_mss: peer.mss,
             snd_shift: scale.unwrap_or(0),
             rcv_shift: if scale.is_some() { self.shift } else { 0 },
             window_scaling: scale.is_some(),

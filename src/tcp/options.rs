@@ -77,6 +77,8 @@ impl TcpOptions {
 pub struct Negotiated {
     /// The MSS that bounds what we send: the smaller of the peer's and our link's, options not yet taken off.
     pub mss: u16,
+    /// The peer's alone: our link's may change.
+    pub peer_mss: u16,
     /// Shift of the window that the peer announces.
     pub snd_shift: u8,
     /// Shift of the window that we announce.
