@@ -11,6 +11,7 @@ mod device;
 mod faults;
 mod harness;
 mod http;
+mod perf;
 mod scripts;
 mod sockets;
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         demo::TESTS,
         capture::TESTS,
         device::TESTS,
+        perf::TESTS,
         scripts::TESTS,
     ]
     .concat()
