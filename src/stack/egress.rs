@@ -81,17 +81,10 @@ impl Stack {
             trace: &mut self.trace,
         };
         let limit = text_limit(&self.config.offloads, &tuple);
-        match slot.connection.as_mut()?.next_segment(limit, &mut cx) {
-            Some(segment) => {
-                self.mark_egress(index);
-                Some(self.segment_frame(&tuple, segment, ttl, tos))
-            }
-            // Whatever happened to the connection ends here, so this is where its timer is set.
-            None => {
-                self.arm(index);
-                None
-            }
-        }
+        let segment = slot.connection.as_mut()?.next_segment(limit, &mut cx)?;
+        self.arm(index);
+        self.mark_egress(index);
+        Some(self.segment_frame(&tuple, segment, ttl, tos))
     }
 
     /// An outgoing packet for `segment`. TCP's packets are never fragmented (RFC 9293 3.7.2, RFC 8900).

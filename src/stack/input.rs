@@ -183,6 +183,7 @@ impl Stack {
         if let Some(listener) = self.listener_at_mut(number) {
             listener.syn_queue += 1;
         }
+        self.arm(index);
         self.mark_egress(index);
         Disposition::Delivered
     }

@@ -188,8 +188,7 @@ impl Stack {
 
     // ---- time ----
 
-    /// When [`on_deadline`](Stack::on_deadline) wants to be called next. It may be earlier than the first timer. It counts
-    /// the timers of those connections that have nothing to send: it is to be asked after all frames were pulled.
+    /// When [`on_deadline`](Stack::on_deadline) wants to be called next. It may be earlier than the first timer.
     pub fn deadline(&self) -> Option<Instant> {
         self.wheel.next()
     }
@@ -277,8 +276,8 @@ impl Stack {
 
     // ---- what every event on a connection goes through ----
 
-    /// Lets `act` do something with connection `index`, then does what may follow from anything: its end, its output
-    /// (and with that its timer), its memory, its readiness.
+    /// Lets `act` do something with connection `index`, then does what may follow from anything: its end, its timer,
+    /// its output, its memory, its readiness.
     fn with_connection<R>(
         &mut self,
         index: u32,
@@ -317,6 +316,7 @@ impl Stack {
                 if synchronized && !was_synchronized {
                     self.established(index, now, was_embryonic);
                 }
+                self.arm(index);
                 self.mark_egress(index);
             }
         }

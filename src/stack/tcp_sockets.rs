@@ -55,6 +55,7 @@ impl Stack {
         };
         let connection = Connection::open(iss, offset, &mut cx);
         let index = self.table.insert(tuple, connection, Holder::App, SocketSide::new(options));
+        self.arm(index);
         self.mark_egress(index);
         Ok(self.table.id(index))
     }
