@@ -27,6 +27,7 @@ impl Tcb {
         if segment.text.is_empty() {
             self.on_new_ack(segment, cx);
         } else {
+            self.note_echo(segment, cx.now);
             self.rcv.insert(segment.seq, &segment.text, cx.config, cx.now, true);
             self.totals.bytes_received += segment.text.len() as u64;
         }
