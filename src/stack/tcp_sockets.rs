@@ -4,8 +4,10 @@ use super::table::{Holder, Slot, SocketSide};
 use super::{Readiness, Shutdown, Stack, TcpId, TcpInfo, TcpOptions, mss_of_link};
 use crate::buf::{Slice, Slices};
 use crate::error::{Error, Result};
+use crate::tcp::TcpConfig;
+use crate::tcp::autotune::Range;
 use crate::tcp::config::SHARE_UNDER_PRESSURE;
-use crate::tcp::connection::{CloseReason, Connection, Cx};
+use crate::tcp::connection::{CloseReason, Connection, Cx, Tcb};
 use crate::tcp::state::State;
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
@@ -123,7 +125,6 @@ impl Stack {
 
     /// How many bytes may be written now.
     fn room_to_send(&mut self, id: TcpId) -> Result<usize> {
-        let pressure = self.pressure;
         let slot = self.table.check_mut(id)?;
         let socket = slot.socket.as_mut().ok_or(Error::BadHandle)?;
         let queued = match &slot.connection {
@@ -131,8 +132,13 @@ impl Stack {
             Some(Connection::SynSent(_) | Connection::SynReceived(_)) if !socket.close_wanted => socket.early.len(),
             _ => return Err(socket.error.take().unwrap_or(Error::BrokenPipe)),
         };
-        let limit = if pressure { SHARE_UNDER_PRESSURE } else { socket.options.send_buffer };
-        let room = limit.min(socket.options.send_buffer).saturating_sub(queued);
+        let limit = send_limit(
+            slot.connection.as_ref().and_then(Connection::tcb),
+            &socket.options,
+            &self.config.tcp,
+            self.pressure,
+        );
+        let room = limit.saturating_sub(queued);
         if room > 0 {
             return Ok(room);
         }
@@ -193,7 +199,12 @@ impl Stack {
             return Ok(Slices::new());
         }
         let slices = match &mut slot.connection {
-            Some(Connection::Synchronized(tcb)) => tcb.rcv.read(max),
+            Some(Connection::Synchronized(tcb)) => {
+                let options = slot.socket.as_ref().map_or(&self.default_options, |socket| &socket.options);
+                // Where memory is short nothing grows.
+                let range = if self.pressure { Range::NONE } else { Range::recv(&self.config.tcp, options) };
+                tcb.read(max, now, range)
+            }
             _ => slot.socket.as_mut().map_or_else(Slices::new, |socket| socket.rest.pop(max)),
         };
         if slices.is_empty() {
@@ -431,8 +442,10 @@ impl Stack {
     pub fn set_tcp_options(&mut self, now: Instant, id: TcpId, options: TcpOptions) -> Result<()> {
         options.validate()?;
         let slot = self.table.check_mut(id)?;
-        if let Some(tcb) = slot.connection.as_mut().and_then(Connection::tcb_mut) {
-            tcb.rcv.buffer.set_capacity(options.recv_buffer);
+        if let Some(tcb) = slot.connection.as_mut().and_then(Connection::tcb_mut)
+            && let Some(size) = options.recv_buffer
+        {
+            tcb.rcv.buffer.set_capacity(size);
         }
         slot.socket.as_mut().ok_or(Error::BadHandle)?.options = options;
         self.touch(id.index, now);
@@ -466,7 +479,7 @@ impl Stack {
                     ready |= Readiness::PRIORITY;
                 }
                 let closing = !tcb.state().may_send();
-                if closing || self.has_room(tcb.snd.buffer.len(), socket.options.send_buffer) {
+                if closing || self.has_room(tcb, &socket.options) {
                     ready |= Readiness::WRITABLE;
                 }
                 if ended && closing {
@@ -481,10 +494,17 @@ impl Stack {
     }
 
     /// Whether it is worth waking a writer: a third of the buffer is free, as Linux has it.
-    fn has_room(&self, queued: usize, send_buffer: usize) -> bool {
-        let limit = if self.pressure { SHARE_UNDER_PRESSURE.min(send_buffer) } else { send_buffer };
-        limit.saturating_sub(queued) * 3 >= limit
+    fn has_room(&self, tcb: &Tcb, options: &TcpOptions) -> bool {
+        let limit = send_limit(Some(tcb), options, &self.config.tcp, self.pressure);
+        limit.saturating_sub(tcb.snd.buffer.len()) * 3 >= limit
     }
+}
+
+/// What the send buffer may hold now.
+fn send_limit(tcb: Option<&Tcb>, options: &TcpOptions, config: &TcpConfig, pressure: bool) -> usize {
+    let range = Range::send(config, options);
+    let limit = tcb.map_or(range.initial, |tcb| tcb.send_limit(range));
+    if pressure { SHARE_UNDER_PRESSURE.min(limit) } else { limit }
 }
 
 /// Data to be queued.
