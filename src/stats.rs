@@ -33,6 +33,8 @@ macro_rules! drop_reasons {
 }
 
 drop_reasons! {
+    /// What the device says of the frame's checksum or segmentation contradicts the frame.
+    DeviceMetadata = "device-metadata",
     /// The frame is empty or shorter than its headers say.
     Truncated = "truncated",
     /// IP version other than 4 (or 6, where enabled).

@@ -9,6 +9,7 @@ pub mod discard;
 pub mod echo;
 pub mod hello;
 pub mod http;
+pub mod perf;
 pub mod service;
 
 #[cfg(test)]

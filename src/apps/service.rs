@@ -44,6 +44,11 @@ impl Default for Limits {
 
 /// What a TCP service does with one connection.
 pub trait Service: Send + Sync + 'static {
+    /// Is told of each connection in the order in which they came, before it is served. It must not block.
+    fn accepted(&self, peer: SocketAddr) {
+        let _ = peer;
+    }
+
     /// Serves `stream` until one side has had enough. An error ends only this connection.
     ///
     /// # Errors
@@ -85,6 +90,7 @@ fn accept_loop<S: Service>(name: &'static str, listener: &TcpListener, limits: L
             }
         };
         errors = 0;
+        service.accepted(peer);
         let Some(seat) = Seat::take(&serving, limits.connections) else {
             log::info!("{name}: {peer} turned away: {} connections are being served", limits.connections);
             service.refuse(&stream);

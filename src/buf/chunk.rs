@@ -8,10 +8,27 @@ use std::sync::{Arc, Weak};
 /// The size of a full chunk in bytes: the largest IP packet, a virtio-net header and some room to spare.
 pub const CHUNK_CAPACITY: usize = 64 * 1024 + 256;
 
-/// The memory itself. On drop a full-size buffer goes back to its pool.
+/// The memory itself: its size is the vector's capacity, and its length says how much was ever written, so that what is
+/// only copied into is never zeroed. On drop a full-size buffer goes back to its pool.
 pub(super) struct Buffer {
     pub(super) bytes: Vec<u8>,
     pub(super) home: Weak<PoolInner>,
+}
+
+impl Buffer {
+    /// Memory of `capacity` bytes that belongs to no pool.
+    fn new(capacity: usize) -> Self {
+        Buffer { bytes: Vec::with_capacity(capacity), home: Weak::new() }
+    }
+
+    /// Copies what fits of `bytes` to `at`, which is not beyond what was ever written, and says how much that was.
+    fn write(&mut self, at: usize, bytes: &[u8]) -> usize {
+        let n = bytes.len().min(self.bytes.capacity() - at);
+        let (over, behind) = bytes[..n].split_at(n.min(self.bytes.len() - at));
+        self.bytes[at..at + over.len()].copy_from_slice(over);
+        self.bytes.extend_from_slice(behind);
+        n
+    }
 }
 
 impl Drop for Buffer {
@@ -35,8 +52,7 @@ impl Chunk {
 
     /// A chunk outside any pool with room for `capacity` bytes, at most [`CHUNK_CAPACITY`].
     pub fn with_capacity(capacity: usize) -> Self {
-        let capacity = capacity.min(CHUNK_CAPACITY);
-        Chunk { buffer: Buffer { bytes: vec![0; capacity], home: Weak::new() }, len: 0 }
+        Chunk::from_buffer(Buffer::new(capacity.min(CHUNK_CAPACITY)))
     }
 
     /// A chunk that holds a copy of `bytes`.
@@ -44,10 +60,8 @@ impl Chunk {
     /// # Panics
     /// If `bytes` is longer than [`CHUNK_CAPACITY`].
     pub fn copy_of(bytes: &[u8]) -> Self {
-        let mut chunk = Chunk::with_capacity(bytes.len());
-        chunk.buffer.bytes[..bytes.len()].copy_from_slice(bytes);
-        chunk.len = bytes.len();
-        chunk
+        assert!(bytes.len() <= CHUNK_CAPACITY, "a chunk cannot hold so much");
+        Chunk { buffer: Buffer { bytes: bytes.to_vec(), home: Weak::new() }, len: bytes.len() }
     }
 
     /// Bytes in use.
@@ -62,11 +76,13 @@ impl Chunk {
 
     /// Bytes that fit.
     pub fn capacity(&self) -> usize {
-        self.buffer.bytes.len()
+        self.buffer.bytes.capacity()
     }
 
-    /// The whole buffer, used and unused, to be written by a device. Call [`set_len`](Chunk::set_len) afterwards.
+    /// The whole buffer, used and unused, to be written by a device. Call [`set_len`](Chunk::set_len) afterwards. What was
+    /// never written is zeroed, once.
     pub fn space(&mut self) -> &mut [u8] {
+        self.buffer.bytes.resize(self.capacity(), 0);
         &mut self.buffer.bytes
     }
 
@@ -76,20 +92,22 @@ impl Chunk {
     /// If `len` is more than the capacity.
     pub fn set_len(&mut self, len: usize) {
         assert!(len <= self.capacity(), "a chunk cannot use more than it has");
+        if len > self.buffer.bytes.len() {
+            self.buffer.bytes.resize(len, 0);
+        }
         self.len = len;
     }
 
     /// Appends what fits of `bytes` and says how much that was.
     pub fn append(&mut self, bytes: &[u8]) -> usize {
-        let n = bytes.len().min(self.capacity() - self.len);
-        self.buffer.bytes[self.len..self.len + n].copy_from_slice(&bytes[..n]);
+        let n = self.buffer.write(self.len, bytes);
         self.len += n;
         n
     }
 
     /// Makes the chunk shareable; it can no longer be written.
     pub fn freeze(self) -> Slice {
-        Slice { start: 0, end: self.len, buffer: Some(Arc::new(self.buffer)) }
+        Slice { start: 0, end: self.len as u32, buffer: Some(Arc::new(self.buffer)) }
     }
 }
 
@@ -111,8 +129,9 @@ impl fmt::Debug for Chunk {
 pub struct Slice {
     // None for the empty slice, which pins nothing.
     buffer: Option<Arc<Buffer>>,
-    start: usize,
-    end: usize,
+    // A chunk is not so large that these need more.
+    start: u32,
+    end: u32,
 }
 
 impl Slice {
@@ -130,7 +149,8 @@ impl Slice {
         if range.is_empty() {
             return Slice::default();
         }
-        Slice { buffer: self.buffer.clone(), start: self.start + range.start, end: self.start + range.end }
+        let (start, end) = (self.start + range.start as u32, self.start + range.end as u32);
+        Slice { buffer: self.buffer.clone(), start, end }
     }
 
     /// Drops the first `n` bytes from view.
@@ -139,12 +159,12 @@ impl Slice {
     /// If there are fewer.
     pub fn advance(&mut self, n: usize) {
         assert!(n <= self.len(), "advance past the end of a slice");
-        self.start += n;
+        self.start += n as u32;
     }
 
     /// Drops all but the first `n` bytes from view.
     pub fn truncate(&mut self, n: usize) {
-        self.end = self.end.min(self.start + n);
+        self.end = self.start + n.min(self.len()) as u32;
     }
 
     /// This slice, or a copy of its own memory if it uses less than half of what it pins: for slices that wait.
@@ -154,7 +174,7 @@ impl Slice {
 
     /// The size of the memory that this slice keeps from being freed, in bytes.
     pub fn pinned(&self) -> usize {
-        self.buffer.as_ref().map_or(0, |b| b.bytes.len())
+        self.buffer.as_ref().map_or(0, |b| b.bytes.capacity())
     }
 
     /// Writes what fits of `bytes` behind the slice's end, into unused room of its own buffer, and says how much that
@@ -163,9 +183,8 @@ impl Slice {
         let Some(buffer) = self.buffer.as_mut().and_then(Arc::get_mut) else {
             return 0;
         };
-        let n = bytes.len().min(buffer.bytes.len() - self.end);
-        buffer.bytes[self.end..self.end + n].copy_from_slice(&bytes[..n]);
-        self.end += n;
+        let n = buffer.write(self.end as usize, bytes);
+        self.end += n as u32;
         n
     }
 
@@ -173,9 +192,9 @@ impl Slice {
     /// [`extend_front_in_place`](Slice::extend_front_in_place).
     pub(super) fn copy_at_end(bytes: &[u8], capacity: usize) -> Slice {
         let mut chunk = Chunk::with_capacity(capacity);
-        let start = chunk.capacity() - bytes.len();
-        chunk.space()[start..].copy_from_slice(bytes);
-        chunk.set_len(chunk.capacity());
+        let start = capacity - bytes.len();
+        chunk.set_len(start);
+        chunk.append(bytes);
         let mut slice = chunk.freeze();
         slice.advance(start);
         slice
@@ -187,9 +206,10 @@ impl Slice {
         let Some(buffer) = self.buffer.as_mut().and_then(Arc::get_mut) else {
             return 0;
         };
-        let n = bytes.len().min(self.start);
-        buffer.bytes[self.start - n..self.start].copy_from_slice(&bytes[bytes.len() - n..]);
-        self.start -= n;
+        let start = self.start as usize;
+        let n = bytes.len().min(start);
+        buffer.bytes[start - n..start].copy_from_slice(&bytes[bytes.len() - n..]);
+        self.start -= n as u32;
         n
     }
 }
@@ -198,7 +218,7 @@ impl Deref for Slice {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
         match &self.buffer {
-            Some(buffer) => &buffer.bytes[self.start..self.end],
+            Some(buffer) => &buffer.bytes[self.start as usize..self.end as usize],
             None => &[],
         }
     }
@@ -247,6 +267,25 @@ mod tests {
         let copy = whole.slice(10..59).compact();
         assert_eq!((copy.pinned(), &*copy), (49, &[7; 49][..]));
         assert_eq!(whole.slice(3..3).compact().pinned(), 0);
+    }
+
+    /// A second copy of every byte would hide in zeroing what is overwritten at once.
+    #[test]
+    fn only_what_a_device_writes_is_zeroed() {
+        let written = |chunk: &Chunk| chunk.buffer.bytes.len();
+        let mut chunk = Chunk::with_capacity(5000);
+        assert_eq!((chunk.append(&[1; 3000]), written(&chunk), chunk.capacity()), (3000, 3000, 5000));
+        chunk.set_len(2999);
+        assert_eq!((chunk.append(&[2; 3000]), written(&chunk), chunk.len()), (2001, 5000, 5000));
+        assert_eq!((chunk[2998], chunk[2999], chunk[4999]), (1, 2, 2));
+        let mut chunk = Chunk::with_capacity(100);
+        chunk.set_len(10);
+        assert_eq!(*chunk, [0; 10], "what nobody wrote is no secret of anybody's");
+        assert_eq!((chunk.space().len(), written(&chunk)), (100, 100));
+        assert_eq!(
+            (Chunk::copy_of(&[1; 40_000]).capacity(), Chunk::with_capacity(1 << 20).capacity()),
+            (40_000, CHUNK_CAPACITY)
+        );
     }
 
     #[test]

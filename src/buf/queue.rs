@@ -10,23 +10,29 @@ pub type Slices = SmallVec<[Slice; 4]>;
 /// The smallest packed chunk, in bytes.
 const MIN_PACKED: usize = 256;
 
-/// A FIFO of bytes that knows its length and the memory it pins.
+/// A FIFO of bytes that knows its length and the memory it pins. One slice, which is all that a question or an answer
+/// takes, needs no memory but its own; an empty queue needs none.
 #[derive(Debug, Default)]
 pub struct SliceQueue {
-    slices: VecDeque<Slice>,
-    len: usize,
-    pinned: usize,
+    /// The front; empty only if the queue is.
+    first: Slice,
+    /// The slices behind it.
+    #[expect(clippy::box_collection, reason = "most queues are short or empty, and there are a million of them")]
+    rest: Option<Box<VecDeque<Slice>>>,
+    // A sequence space has no room for more than these can count.
+    len: u32,
+    pinned: u32,
 }
 
 impl SliceQueue {
     /// An empty queue. It allocates nothing.
-    pub const fn new() -> Self {
-        SliceQueue { slices: VecDeque::new(), len: 0, pinned: 0 }
+    pub fn new() -> Self {
+        SliceQueue::default()
     }
 
     /// Bytes queued.
     pub fn len(&self) -> usize {
-        self.len
+        self.len as usize
     }
 
     /// Whether there is nothing queued.
@@ -36,15 +42,65 @@ impl SliceQueue {
 
     /// Bytes of memory that the queue keeps from being freed.
     pub fn pinned(&self) -> usize {
-        self.pinned
+        self.pinned as usize
+    }
+
+    /// The slices, in order.
+    fn iter(&self) -> impl Iterator<Item = &Slice> {
+        let first = Some(&self.first).filter(|first| !first.is_empty());
+        first.into_iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
+    }
+
+    /// How many slices there are.
+    fn count(&self) -> usize {
+        usize::from(!self.is_empty()) + self.rest.as_ref().map_or(0, |rest| rest.len())
+    }
+
+    fn link_back(&mut self, slice: Slice) {
+        self.len += slice.len() as u32;
+        self.pinned += slice.pinned() as u32;
+        if self.first.is_empty() {
+            self.first = slice;
+        } else {
+            self.rest.get_or_insert_default().push_back(slice);
+        }
+    }
+
+    fn link_front(&mut self, slice: Slice) {
+        self.len += slice.len() as u32;
+        self.pinned += slice.pinned() as u32;
+        let second = core::mem::replace(&mut self.first, slice);
+        if !second.is_empty() {
+            self.rest.get_or_insert_default().push_front(second);
+        }
+    }
+
+    /// Takes the front slice out, if there is one.
+    fn unlink_front(&mut self) -> Option<Slice> {
+        let next = self.rest.as_mut().and_then(|rest| rest.pop_front()).unwrap_or_default();
+        let front = core::mem::replace(&mut self.first, next);
+        self.len -= front.len() as u32;
+        self.pinned -= front.pinned() as u32;
+        if self.is_empty() {
+            self.rest = None; // an idle queue holds no memory
+        }
+        Some(front).filter(|front| !front.is_empty())
+    }
+
+    /// Takes the last slice out, if there is one.
+    fn unlink_back(&mut self) -> Option<Slice> {
+        let Some(back) = self.rest.as_mut().and_then(|rest| rest.pop_back()) else {
+            return self.unlink_front();
+        };
+        self.len -= back.len() as u32;
+        self.pinned -= back.pinned() as u32;
+        Some(back)
     }
 
     /// Appends `slice`: as it is if it fills at least half of its memory, else by a copy into the packed tail.
     pub fn push(&mut self, slice: Slice) {
         if is_worth_its_memory(&slice) {
-            self.len += slice.len();
-            self.pinned += slice.pinned();
-            self.slices.push_back(slice);
+            self.link_back(slice);
         } else {
             self.append(&slice);
         }
@@ -52,37 +108,30 @@ impl SliceQueue {
 
     /// Appends a copy of `bytes` to the packed tail.
     pub fn append(&mut self, mut bytes: &[u8]) {
-        self.len += bytes.len();
-        if let Some(tail) = self.slices.back_mut() {
-            let n = tail.extend_in_place(bytes);
-            bytes = &bytes[n..];
-        }
+        let tail = self.rest.as_mut().and_then(|rest| rest.back_mut()).unwrap_or(&mut self.first);
+        let n = tail.extend_in_place(bytes);
+        self.len += n as u32;
+        bytes = &bytes[n..];
         while !bytes.is_empty() {
             let mut chunk = Chunk::with_capacity(self.capacity_for(bytes.len()));
             let n = chunk.append(bytes);
             bytes = &bytes[n..];
-            self.pinned += chunk.capacity();
-            self.slices.push_back(chunk.freeze());
+            self.link_back(chunk.freeze());
         }
     }
 
     /// As [`push`](SliceQueue::push), at the front.
     pub fn push_front(&mut self, slice: Slice) {
-        self.len += slice.len();
         if is_worth_its_memory(&slice) {
-            self.pinned += slice.pinned();
-            return self.slices.push_front(slice);
+            return self.link_front(slice);
         }
-        let mut bytes = &slice[..];
-        if let Some(front) = self.slices.front_mut() {
-            let n = front.extend_front_in_place(bytes);
-            bytes = &bytes[..bytes.len() - n];
-        }
+        let n = self.first.extend_front_in_place(&slice);
+        self.len += n as u32;
+        let mut bytes = &slice[..slice.len() - n];
         while !bytes.is_empty() {
             let capacity = self.capacity_for(bytes.len());
             let (rest, last) = bytes.split_at(bytes.len().saturating_sub(capacity));
-            self.pinned += capacity;
-            self.slices.push_front(Slice::copy_at_end(last, capacity));
+            self.link_front(Slice::copy_at_end(last, capacity));
             bytes = rest;
         }
     }
@@ -90,51 +139,40 @@ impl SliceQueue {
     /// Appends all of `other`. Whichever has fewer slices is moved, so that a slice is moved seldom however often queues
     /// are joined.
     pub fn join(&mut self, mut other: SliceQueue) {
-        if other.slices.len() > self.slices.len() {
+        if other.count() > self.count() {
             core::mem::swap(self, &mut other);
-            while let Some(slice) = other.slices.pop_back() {
+            while let Some(slice) = other.unlink_back() {
                 self.push_front(slice);
             }
         } else {
-            for slice in other.slices {
+            while let Some(slice) = other.unlink_front() {
                 self.push(slice);
             }
         }
     }
 
-    /// The size of the next packed chunk, when `n` bytes that are counted already are to be copied: as large as leaves at
-    /// least half of all that is pinned in use. (As large as what is queued would not do: where slices taken as they are
-    /// alternate with small ones, each small one would get such a chunk.)
+    /// The size of the next packed chunk, when `n` bytes are to be copied: as large as leaves at least half of all that is
+    /// pinned in use. (As large as what is queued would not do: where slices taken as they are alternate with small ones,
+    /// each small one would get such a chunk.)
     fn capacity_for(&self, n: usize) -> usize {
-        n.max((2 * self.len).saturating_sub(self.pinned)).clamp(MIN_PACKED, CHUNK_CAPACITY)
+        n.max((2 * (self.len() + n)).saturating_sub(self.pinned())).clamp(MIN_PACKED, CHUNK_CAPACITY)
     }
 
     /// Drops the first `n` bytes (all, if there are fewer).
     pub fn advance(&mut self, n: usize) {
-        let mut left = n.min(self.len);
-        self.len -= left;
-        while left > 0 {
-            let Some(front) = self.slices.front_mut() else {
-                break;
-            };
-            if front.len() > left {
-                front.advance(left);
-                break;
-            }
-            left -= front.len();
-            self.pinned -= front.pinned();
-            self.slices.pop_front();
+        let mut left = n.min(self.len());
+        while left >= self.first.len() && left > 0 {
+            left -= self.unlink_front().map_or(left, |front| front.len());
         }
-        if self.slices.is_empty() {
-            self.slices = VecDeque::new(); // an idle queue holds no memory
-        }
+        self.first.advance(left);
+        self.len -= left as u32;
     }
 
     /// The bytes `offset .. offset + len` as shared slices; fewer if the queue ends before, or after `max_slices`.
     pub fn slices(&self, offset: usize, len: usize, max_slices: usize) -> Slices {
         let mut out = Slices::new();
         let (mut skip, mut left) = (offset, len);
-        for slice in &self.slices {
+        for slice in self.iter() {
             if left == 0 || out.len() == max_slices {
                 break;
             }
@@ -152,8 +190,18 @@ impl SliceQueue {
 
     /// Takes up to `max` bytes from the front, as slices.
     pub fn pop(&mut self, max: usize) -> Slices {
-        let out = self.slices(0, max, usize::MAX);
-        self.advance(max);
+        let mut out = Slices::new();
+        let mut left = max.min(self.len());
+        while left >= self.first.len()
+            && let Some(front) = self.unlink_front()
+        {
+            left -= front.len();
+            out.push(front);
+        }
+        if left > 0 {
+            out.push(self.first.slice(0..left));
+            self.advance(left);
+        }
         out
     }
 
@@ -161,7 +209,7 @@ impl SliceQueue {
     pub fn copy_to(&self, offset: usize, buf: &mut [u8]) -> usize {
         let mut skip = offset;
         let mut done = 0;
-        for slice in &self.slices {
+        for slice in self.iter() {
             if skip >= slice.len() {
                 skip -= slice.len();
                 continue;
@@ -195,7 +243,7 @@ mod tests {
     impl SliceQueue {
         fn clone_of(&self) -> SliceQueue {
             let mut copy = SliceQueue::new();
-            self.slices.iter().for_each(|s| copy.push(s.clone()));
+            self.iter().for_each(|s| copy.push(s.clone()));
             copy
         }
     }

@@ -1,11 +1,11 @@
 //! The daemon's control socket: JSON lines over a Unix socket that only its owner reaches.
 //!
-//! A client sends one line, `{"command":"ss"}`, and gets one line for each connection, then `{"end":n}` with their
-//! number, or `{"error":"..."}`. No line is longer than 64 KiB. The directory has mode 0700 and the socket 0600, and
+//! A client sends one line, `{"command":"ss"}`, and gets one line about the link, `{"link":{..}}`, one for each
+//! connection, then `{"end":n}` with the number of connections, or `{"error":"..."}`. No line is longer than 64 KiB. The directory has mode 0700 and the socket 0600, and
 //! the peer's user is asked of the kernel besides, because modes can be changed.
 
 use super::error::Failure;
-use super::ss::Row;
+use super::ss::{Link, Report, Row};
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder};
@@ -31,6 +31,7 @@ enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Answer {
+    Link { link: Link },
     Row(Box<Row>),
     End { end: usize },
     Error { error: String },
@@ -44,11 +45,11 @@ pub(crate) struct Control {
 
 impl Control {
     /// Offers the socket `NAME.sock` in `dir`, or `NAME-PID.sock` if another daemon answers at that one; each request
-    /// for connections is answered by `rows`.
+    /// is answered by `report`.
     ///
     /// # Errors
     /// If the directory is not ours alone or cannot be made, or no socket or thread can be had.
-    pub(crate) fn offer(dir: &Path, name: &str, rows: impl Fn() -> Vec<Row> + Send + 'static) -> io::Result<Control> {
+    pub(crate) fn offer(dir: &Path, name: &str, report: impl Fn() -> Report + Send + 'static) -> io::Result<Control> {
         own_directory(dir)?;
         let usual = dir.join(format!("{name}.sock"));
         let path = if UnixStream::connect(&usual).is_ok() {
@@ -65,7 +66,7 @@ impl Control {
         let control = Control { path };
         thread::Builder::new().name("control".into()).spawn(move || {
             for stream in listener.incoming() {
-                match stream.and_then(|stream| serve(&stream, &rows)) {
+                match stream.and_then(|stream| serve(&stream, &report)) {
                     Ok(()) => {}
                     // One at a time, and a rest after an error: no caller can make this loop hot.
                     Err(e) => {
@@ -108,7 +109,7 @@ fn own_directory(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn serve(stream: &UnixStream, rows: &dyn Fn() -> Vec<Row>) -> io::Result<()> {
+fn serve(stream: &UnixStream, report: &dyn Fn() -> Report) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let peer = rustix::net::sockopt::socket_peercred(stream)?;
@@ -118,7 +119,10 @@ fn serve(stream: &UnixStream, rows: &dyn Fn() -> Vec<Row>) -> io::Result<()> {
     let mut out = BufWriter::new(stream);
     match line(&mut BufReader::new(stream)).map(|line| serde_json::from_str(&line)) {
         Ok(Ok(Request::Ss)) => {
-            let rows = rows();
+            let Report { link, rows } = report();
+            if let Some(link) = link {
+                send(&mut out, &Answer::Link { link })?;
+            }
             let end = rows.len();
             for row in rows {
                 send(&mut out, &Answer::Row(Box::new(row)))?;
@@ -150,22 +154,23 @@ fn line(from: &mut impl BufRead) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the line is not text"))
 }
 
-/// Asks the daemon at `path` for its connections.
+/// Asks the daemon at `path` for its link and its connections.
 ///
 /// # Errors
 /// If it does not answer, or not as it should.
-pub(crate) fn ask(path: &Path) -> io::Result<Vec<Row>> {
+pub(crate) fn ask(path: &Path) -> io::Result<Report> {
     let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     serde_json::to_writer(&mut stream, &Request::Ss)?;
     stream.write_all(b"\n")?;
     let mut answers = BufReader::new(stream);
-    let mut rows = Vec::new();
+    let mut report = Report::default();
     loop {
         match serde_json::from_str(&line(&mut answers)?)? {
-            Answer::Row(row) => rows.push(*row),
-            Answer::End { end } if end == rows.len() => return Ok(rows),
+            Answer::Link { link } => report.link = Some(link),
+            Answer::Row(row) => report.rows.push(*row),
+            Answer::End { end } if end == report.rows.len() => return Ok(report),
             Answer::End { .. } => return Err(io::Error::other("the answer is not whole")),
             Answer::Error { error } => return Err(io::Error::other(error)),
         }
@@ -212,19 +217,21 @@ mod tests {
     #[test]
     fn rows_are_asked_for_and_come() {
         let (_top, dir) = dir();
+        let link = Link { name: "tun0".into(), mtu: 1500, offloads: "none".into(), super_in: 0, super_out: 0, lost: 0 };
         let rows: Vec<Row> = (0..500).map(|_| sample(State::Established)).collect();
-        let offered = rows.clone();
+        let report = Report { link: Some(link), rows };
+        let offered = report.clone();
         let control = Control::offer(&dir, "tun0", move || offered.clone()).unwrap();
         assert_eq!(fs::metadata(control.path()).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o777, 0o700);
         assert_eq!(find(&dir, None).unwrap(), control.path());
-        assert_eq!(ask(control.path()).unwrap(), rows);
+        assert_eq!(ask(control.path()).unwrap(), report);
 
-        let second = Control::offer(&dir, "tun0", Vec::new).unwrap();
+        let second = Control::offer(&dir, "tun0", Report::default).unwrap();
         assert_ne!(second.path(), control.path());
         assert!(find(&dir, None).unwrap_err().text.contains("choose by --tun: tun0, tun0-"));
         drop(second);
-        assert_eq!(ask(control.path()).unwrap().len(), 500);
+        assert_eq!(ask(control.path()).unwrap().rows.len(), 500);
 
         drop(control);
         assert!(find(&dir, None).unwrap_err().text.contains("no daemon"));
@@ -235,15 +242,15 @@ mod tests {
         let (_top, dir) = dir();
         own_directory(&dir).unwrap();
         drop(UnixListener::bind(dir.join("tun0.sock")).unwrap());
-        let control = Control::offer(&dir, "tun0", Vec::new).unwrap();
+        let control = Control::offer(&dir, "tun0", Report::default).unwrap();
         assert_eq!(control.path(), dir.join("tun0.sock"));
-        assert_eq!(ask(control.path()).unwrap(), []);
+        assert_eq!(ask(control.path()).unwrap(), Report::default());
     }
 
     #[test]
     fn nonsense_is_answered_and_ends_nothing() {
         let (_top, dir) = dir();
-        let control = Control::offer(&dir, "tun0", Vec::new).unwrap();
+        let control = Control::offer(&dir, "tun0", Report::default).unwrap();
         let answer = |bytes: &[u8]| {
             let mut stream = UnixStream::connect(control.path()).unwrap();
             let _ = stream.write_all(bytes);
@@ -257,7 +264,7 @@ mod tests {
         answer(&vec![b'x'; 70_000]);
         answer(b"");
         answer(&[b"[".repeat(10_000), b"\n".to_vec()].concat());
-        assert_eq!(ask(control.path()).unwrap(), []);
+        assert_eq!(ask(control.path()).unwrap(), Report::default());
     }
 
     #[test]
@@ -265,7 +272,7 @@ mod tests {
         let (_top, dir) = dir();
         fs::create_dir(&dir).unwrap();
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
-        assert!(Control::offer(&dir, "tun0", Vec::new).unwrap_err().to_string().contains("0700"));
+        assert!(Control::offer(&dir, "tun0", Report::default).unwrap_err().to_string().contains("0700"));
         let link = dir.with_extension("link");
         std::os::unix::fs::symlink("/tmp", &link).unwrap();
         assert!(own_directory(&link).is_err());

@@ -1,4 +1,4 @@
-//! The command `tunstack`: `serve`, `demo` and `ss`.
+//! The command `tunstack`: `serve`, `demo`, `perf` and `ss`.
 //!
 //! | file | what |
 //! |---|---|
@@ -8,6 +8,8 @@
 //! | `serve`, `services` | the daemon |
 //! | `control`, `ss` | its control socket and the table of connections |
 //! | `demo` | one page fetched by the kernel's TCP from ours, and what happened, as a ladder |
+//! | `mtu` | follows the link's MTU |
+//! | `perf` | measuring throughput |
 //! | `packets` | packets in the log |
 //! | `error`, `output` | exit codes; printing |
 
@@ -15,10 +17,12 @@ mod cli;
 mod control;
 mod demo;
 mod error;
+mod mtu;
 pub mod netif;
 mod options;
 mod output;
 mod packets;
+mod perf;
 mod serve;
 mod services;
 mod settings;

@@ -2,14 +2,16 @@
 
 use super::control::{self, Control};
 use super::error::{Failure, Kind};
+use super::mtu::MtuFollower;
 use super::output;
 use super::packets::CaptureTap;
 use super::services::{self, Directories};
-use super::settings::{Capture, Offer, Settings};
-use super::ss;
+use super::settings::{self, Capture, Offer, Settings};
+use super::ss::{self, Link, Report};
 use super::tunnel::{self, Tunnel};
+use crate::apps::perf;
+use crate::device::Device;
 use crate::device::impair::Impaired;
-use crate::device::{Device, tuntap::TunTap};
 use crate::net::Host;
 use crate::rng::Rng;
 use crate::runtime::{PACKET_TARGET, PacketLog, clock};
@@ -21,17 +23,45 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 use std::thread;
 
 /// Runs the daemon until a signal or the end of its device. If `quiet`, it begins without a word.
 pub(crate) fn run(settings: &Settings, quiet: bool) -> Result<ExitCode, Failure> {
     let directories = Directories::open(settings)?;
-    let capture = settings.pcap.as_ref().map(CaptureTap::open).transpose()?;
+    run_with(settings, quiet, |up| services::start(&up.host, &settings.offers, directories))
+}
+
+/// As [`run`], with the services that `start` starts.
+pub(crate) fn run_with(
+    settings: &Settings,
+    quiet: bool,
+    start: impl FnOnce(&Up) -> Result<(), Failure>,
+) -> Result<ExitCode, Failure> {
+    let (up, signals, text) = bring_up(settings)?;
+    start(&up)?;
+    // As long as this function, which is as long as the daemon.
+    let _follower = follow_mtu(&up, settings);
+    let control = offer_control(&up);
+    let pid = settings.pid.as_deref().map(PidFile::write).transpose()?;
+    let print = if settings.pcap == Some(Capture::Stdout) { output::note } else { output::line };
+    for line in text.iter().filter(|_| !quiet) {
+        print(line);
+    }
+    if let Some(number) = settings.ready_fd {
+        tell_ready(number)?;
+    }
+    wait(&up, signals, settings, (control, pid))
+}
+
+/// Starts a stack on the link that `settings` ask for. From then on signals wait for whoever takes them from what is
+/// given, instead of ending the process. The lines tell what has come up.
+pub(crate) fn bring_up(settings: &Settings) -> Result<(Up, Signals, [String; 5]), Failure> {
+    let capture = settings.pcap.as_ref().map(|to| CaptureTap::open(to, settings.pcap_whole)).transpose()?;
     // Namespaces are entered before any thread starts: the kernel insists.
     let entered = tunnel::enter(&settings.netns)?;
     let tunnel = tunnel::open(settings)?;
-    let name = tunnel.device.name().to_owned();
+    let name = tunnel.name.clone();
     let text = Greeting { name: &name, tunnel: &tunnel, entered, settings }.lines();
     let addrs = tunnel.addrs.clone();
 
@@ -49,33 +79,55 @@ pub(crate) fn run(settings: &Settings, quiet: bool) -> Result<ExitCode, Failure>
     if log::log_enabled!(target: PACKET_TARGET, log::Level::Trace) {
         builder = builder.tap(PacketLog);
     }
-    // From here on signals wait for us instead of ending the process.
     let signals = Signals::new([SIGINT, SIGTERM, SIGUSR1]).map_err(Failure::because("signals"))?;
     let device = impaired(tunnel.device, settings, seed.unwrap_or_else(|| Rng::seed_from(rand::random())));
+    let link = Arc::downgrade(&device);
     let host = builder.start_shared(device).map_err(Failure::because("the stack"))?;
-    services::start(&host, &settings.offers, directories)?;
-    let control = offer_control(&host, &name);
-    let pid = settings.pid.as_deref().map(PidFile::write).transpose()?;
-    let print = if settings.pcap == Some(Capture::Stdout) { output::note } else { output::line };
-    for line in text.iter().filter(|_| !quiet) {
-        print(line);
-    }
-    if let Some(number) = settings.ready_fd {
-        tell_ready(number)?;
-    }
-    wait(host, signals, settings, (control, pid))
+    Ok((Up { host, name, link }, signals, text))
 }
 
-fn impaired(device: TunTap, settings: &Settings, seed: [u8; 32]) -> Arc<dyn Device> {
+fn impaired(device: Arc<dyn Device>, settings: &Settings, seed: [u8; 32]) -> Arc<dyn Device> {
     match &settings.fault {
         Some(fault) => Arc::new(Impaired::new(device, fault.clone(), fault.clone(), seed, clock::now())),
-        None => Arc::new(device),
+        None => device,
     }
 }
 
-fn offer_control(host: &Host, name: &str) -> Option<Control> {
-    let of_host = host.clone();
-    match Control::offer(&control::directory(), name, move || services::rows(&of_host, usize::MAX)) {
+/// A running stack and its link.
+#[derive(Clone)]
+pub(crate) struct Up {
+    /// The stack.
+    pub(crate) host: Host,
+    name: String,
+    /// The stack's to drop when it ends.
+    link: Weak<dyn Device>,
+}
+
+impl Up {
+    /// The link, as long as the stack holds it.
+    pub(crate) fn link(&self) -> Option<Link> {
+        let device = self.link.upgrade()?;
+        Some(Link::of(&self.name, self.host.mtu(), &*device))
+    }
+
+    fn report(&self) -> Report {
+        Report { link: self.link(), rows: services::rows(&self.host, usize::MAX) }
+    }
+}
+
+/// A descriptor's link is left alone: it may be in another namespace.
+fn follow_mtu(up: &Up, settings: &Settings) -> Option<MtuFollower> {
+    if !matches!(settings.link, settings::Link::Tun(_)) {
+        return None;
+    }
+    MtuFollower::start(up.host.clone(), up.name.clone(), settings.mtu)
+        .inspect_err(|e| log::warn!("changes of the MTU of {} will not be seen: {e}", up.name))
+        .ok()
+}
+
+fn offer_control(up: &Up) -> Option<Control> {
+    let own = up.clone();
+    match Control::offer(&control::directory(), &up.name, move || own.report()) {
         Ok(control) => {
             log::info!("control socket {}", control.path().display());
             Some(control)
@@ -92,13 +144,13 @@ fn offer_control(host: &Host, name: &str) -> Option<Control> {
 
 /// Waits for signals and for the host's end, whichever comes, and puts `files` away.
 fn wait(
-    host: Host,
+    up: &Up,
     mut signals: Signals,
     settings: &Settings,
     files: (Option<Control>, Option<PidFile>),
 ) -> Result<ExitCode, Failure> {
     let (ended, end) = mpsc::channel();
-    let watched = host.clone();
+    let watched = up.host.clone();
     let handle = signals.handle();
     thread::Builder::new()
         .name("end".into())
@@ -111,7 +163,7 @@ fn wait(
     let mut stopping = None;
     for signal in signals.forever() {
         match (signal, &stopping) {
-            (SIGUSR1, _) => output::note(ss::table(&services::rows(&host, usize::MAX), true).trim_end()),
+            (SIGUSR1, _) => output::note(ss::table(&up.report(), true).trim_end()),
             (_, Some(_)) => {
                 // The second request to end is the last word; only what others would stumble over is put away.
                 drop(files);
@@ -122,7 +174,7 @@ fn wait(
                     "ending: connections have {:?} to finish; once more to end at once",
                     settings.grace
                 ));
-                let (host, grace) = (host.clone(), settings.grace);
+                let (host, grace) = (up.host.clone(), settings.grace);
                 let stop = thread::Builder::new().name("shutdown".into()).spawn(move || host.shutdown(grace));
                 stopping = Some(stop.map_err(Failure::because("a thread"))?);
             }
@@ -209,6 +261,8 @@ fn suggestion(offer: Offer, addr: &str) -> String {
         Offer::Http(80) => format!("curl http://{addr}/"),
         Offer::Http(port) => format!("curl http://{addr}:{port}/"),
         Offer::Chargen(port) => format!("nc {addr} {port} | head"),
+        Offer::Perf(perf::PORT) => format!("iperf3 -c {addr}"),
+        Offer::Perf(port) => format!("iperf3 -c {addr} -p {port}"),
         other => format!("nc {addr} {}", other.name().1),
     }
 }

@@ -79,6 +79,15 @@ pub(crate) enum Link {
     Descriptor(i32),
 }
 
+/// Whether the kernel is asked for super-segments and partial checksums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offload {
+    /// All that it grants.
+    Auto,
+    /// None: each frame is one packet with all its checksums.
+    Off,
+}
+
 /// The network namespace to be in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Netns {
@@ -114,6 +123,8 @@ pub(crate) enum Offer {
     Daytime(u16),
     /// The tutorials' greeter, TCP and UDP.
     Hello(u16),
+    /// A server for iperf3, TCP and UDP.
+    Perf(u16),
 }
 
 impl Offer {
@@ -126,6 +137,7 @@ impl Offer {
             Offer::Chargen(port) => ("chargen", port),
             Offer::Daytime(port) => ("daytime", port),
             Offer::Hello(port) => ("hello", port),
+            Offer::Perf(port) => ("perf", port),
         }
     }
 }
@@ -139,8 +151,10 @@ pub(crate) struct Settings {
     pub(crate) host: Option<Prefixed>,
     /// The stack's addresses, if any were asked for.
     pub(crate) addrs: Vec<Ipv4Addr>,
-    /// The largest packet in bytes.
-    pub(crate) mtu: u32,
+    /// The largest packet in bytes, if it was asked for; else what the link has.
+    pub(crate) mtu: Option<u32>,
+    /// Whether the kernel is asked for offloads.
+    pub(crate) offload: Offload,
     /// Packets that may wait in the kernel's queue to us.
     pub(crate) txqueuelen: u32,
     /// The network namespace to be in.
@@ -155,6 +169,8 @@ pub(crate) struct Settings {
     pub(crate) spool: Option<PathBuf>,
     /// Where packets are written.
     pub(crate) pcap: Option<Capture>,
+    /// Whether super-segments are written there in one piece.
+    pub(crate) pcap_whole: bool,
     /// How the link is spoilt.
     pub(crate) fault: Option<Impairment>,
     /// Where random choices come from, if they are to be repeatable.
@@ -177,10 +193,18 @@ impl TryFrom<Options> for Settings {
         {
             return Err(Failure::usage(format!("--queues {queues}: only 1 is built so far")));
         }
-        let mtu = options.mtu.unwrap_or(1500);
-        if !MTU.contains(&mtu) {
+        if let Some(mtu) = options.mtu
+            && !MTU.contains(&mtu)
+        {
             return Err(Failure::usage(format!("--mtu {mtu}: it must be {} to {}", MTU.start(), MTU.end())));
         }
+        let offload = match options.offload.as_deref() {
+            // A bad wire has no offloads: what crosses it are packets, each with its checksums.
+            None | Some("auto") if options.fault.is_some() => Offload::Off,
+            None | Some("auto") => Offload::Auto,
+            Some("off") => Offload::Off,
+            Some(other) => return Err(Failure::usage(format!("--offload {other}: it must be auto or off"))),
+        };
         let host: Option<Prefixed> = options.host.as_deref().map(str::parse).transpose().map_err(usage("host"))?;
         for addr in &options.addr {
             if host.is_some_and(|host| host.addr == *addr) {
@@ -206,7 +230,8 @@ impl TryFrom<Options> for Settings {
             link: options.tun_fd.map_or_else(|| Link::Tun(options.tun.unwrap_or("tun0".into())), Link::Descriptor),
             host,
             addrs: options.addr,
-            mtu,
+            mtu: options.mtu,
+            offload,
             txqueuelen: options.txqueuelen.unwrap_or(10_000),
             netns: match options.netns.as_deref() {
                 None | Some("self") => Netns::Own,
@@ -218,6 +243,7 @@ impl TryFrom<Options> for Settings {
             dir: options.dir,
             spool: options.spool,
             pcap: options.pcap.map(|path| if path.as_os_str() == "-" { Capture::Stdout } else { Capture::File(path) }),
+            pcap_whole: options.pcap_whole.unwrap_or_default(),
             fault: options.fault.map(|spec| impairment(&spec)).transpose().map_err(usage("fault"))?,
             seed: options.seed,
             pid: options.pid,
@@ -230,8 +256,9 @@ impl TryFrom<Options> for Settings {
 fn offers(options: &Options) -> Vec<Offer> {
     // A directory to serve or to fill asks for the server too.
     let http = options.http.or((options.dir.is_some() || options.spool.is_some()).then_some(http::PORT));
-    let others_asked =
-        [options.echo, options.discard, options.chargen, options.daytime, options.hello].iter().any(Option::is_some);
+    let others_asked = [options.echo, options.discard, options.chargen, options.daytime, options.hello, options.perf]
+        .iter()
+        .any(Option::is_some);
     let http = if others_asked { options.http } else { http };
     [
         http.map(Offer::Http),
@@ -240,6 +267,7 @@ fn offers(options: &Options) -> Vec<Offer> {
         options.chargen.map(Offer::Chargen),
         options.daytime.map(Offer::Daytime),
         options.hello.map(Offer::Hello),
+        options.perf.map(Offer::Perf),
     ]
     .into_iter()
     .flatten()
@@ -296,7 +324,10 @@ mod tests {
     fn defaults() {
         let bare = settings(Options::default()).unwrap();
         assert_eq!(bare.link, Link::Tun("tun0".into()));
-        assert_eq!((bare.mtu, bare.txqueuelen, bare.grace), (1500, 10_000, Duration::from_secs(2)));
+        assert_eq!((bare.mtu, bare.txqueuelen, bare.grace), (None, 10_000, Duration::from_secs(2)));
+        assert_eq!(bare.offload, Offload::Auto);
+        let faulty = settings(Options { fault: Some("loss=1%".into()), ..Options::default() }).unwrap();
+        assert_eq!(faulty.offload, Offload::Off);
         assert_eq!((bare.offers, bare.bare), (vec![Offer::Http(80)], true));
         let echo = settings(Options { echo: Some(7), ..Options::default() }).unwrap();
         assert_eq!((echo.offers, echo.bare), (vec![Offer::Echo(7)], false));
@@ -325,6 +356,7 @@ mod tests {
             (Options { echo: Some(7), hello: Some(7), ..Options::default() }, "--echo and --hello both want port 7"),
             (Options { http: Some(0), ..Options::default() }, "--http 0"),
             (Options { echo: Some(7), dir: Some("/".into()), ..Options::default() }, "are for --http"),
+            (Options { offload: Some("on".into()), ..Options::default() }, "--offload on"),
             (Options { fault: Some("loss=200%".into()), ..Options::default() }, "--fault: "),
             (Options { grace: Some("soon".into()), ..Options::default() }, "--grace: "),
         ] {

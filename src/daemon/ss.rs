@@ -1,12 +1,54 @@
 //! Live connections, as ss(8) shows the kernel's: which to show, and how.
 
 use super::error::Failure;
+use crate::device::{Counters, Device};
 use crate::stack::TcpInfo;
 use crate::tcp::state::State;
 use serde::{Deserialize, Serialize};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
+
+/// What the daemon tells about itself: its link and its connections.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Report {
+    /// The link, as long as the stack holds it.
+    pub(crate) link: Option<Link>,
+    /// Its connections and listeners.
+    pub(crate) rows: Vec<Row>,
+}
+
+/// The link to the kernel, as it crosses the control socket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Link {
+    /// Its name.
+    pub(crate) name: String,
+    /// The largest packet that is sent on it, in bytes.
+    pub(crate) mtu: usize,
+    /// What the device does for us: names with spaces between them, or `none`.
+    pub(crate) offloads: String,
+    /// Super-segments received.
+    pub(crate) super_in: u64,
+    /// Super-segments sent.
+    pub(crate) super_out: u64,
+    /// Frames that the kernel did not take.
+    pub(crate) lost: u64,
+}
+
+impl Link {
+    /// The link `name`, on which packets of `mtu` bytes may be sent, behind `device`.
+    pub(crate) fn of(name: &str, mtu: usize, device: &dyn Device) -> Link {
+        let Counters { super_in, super_out, lost } = device.counters();
+        Link { name: name.to_owned(), mtu, offloads: device.offloads().to_string(), super_in, super_out, lost }
+    }
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Link { name, mtu, offloads, super_in, super_out, lost } = self;
+        write!(f, "{name}: mtu {mtu}, offloads {offloads}, super-segments {super_in} in {super_out} out, lost {lost}")
+    }
+}
 
 /// One connection or listener, as it crosses the control socket. Sizes are in bytes, times in microseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -158,16 +200,21 @@ fn matches(word: &str, &(state, name, short): &(State, &str, &str)) -> bool {
     }
 }
 
-/// The table, with a line of numbers below each connection if `info`.
-pub(crate) fn table(rows: &[Row], info: bool) -> String {
+/// The table. If `info`, with a line about the link before it and a line of numbers below each connection.
+pub(crate) fn table(report: &Report, info: bool) -> String {
+    let Report { link, rows } = report;
     let ends: Vec<(String, String)> = rows.iter().map(|row| (end(row.local), end(row.remote))).collect();
     let width = |of: fn(&(String, String)) -> &String, head: &str| {
         ends.iter().map(|e| of(e).len()).chain([head.len()]).max().unwrap_or(0)
     };
     let (local, remote) = ("Local Address:Port", "Peer Address:Port");
     let (local_width, remote_width) = (width(|e| &e.0, local), width(|e| &e.1, remote));
-    let mut out =
-        format!("{:<11} {:>7} {:>7} {local:>local_width$} {remote:>remote_width$}\n", "State", "Recv-Q", "Send-Q");
+    let mut out = match link {
+        Some(link) if info => format!("{link}\n"),
+        _ => String::new(),
+    };
+    let _ =
+        writeln!(out, "{:<11} {:>7} {:>7} {local:>local_width$} {remote:>remote_width$}", "State", "Recv-Q", "Send-Q");
     for (row, (local, remote)) in rows.iter().zip(&ends) {
         let _ = writeln!(
             out,
@@ -243,6 +290,8 @@ pub(super) fn sample(state: State) -> Row {
         remote: "192.0.2.1:53530".parse().expect("an address"),
         recv_queue: 0,
         send_queue: 2896,
+        recv_buffer: 131_072,
+        send_buffer: 131_072,
         mss: 1448,
         cwnd: 14480,
         ssthresh: u32::MAX,
@@ -280,8 +329,19 @@ LISTEN            0     128         0.0.0.0:80         0.0.0.0:*
 ESTAB             0    2896       192.0.2.2:80   192.0.2.1:53530
 \t ts sack wscale:7,3 rto:204 rtt:3.5/1.25 mss:1448 cwnd:10 bytes_acked:1000 bytes_received:78 unacked:2896 retrans:2 snd_wnd:64256 rcv_wnd:65535 mem:4096
 ";
-        assert_eq!(table(&[listener, sample(State::Established)], true), expected);
-        assert_eq!(table(&[sample(State::Established)], false).lines().count(), 2);
+        let mut report = Report { link: None, rows: vec![listener, sample(State::Established)] };
+        assert_eq!(table(&report, true), expected);
+        report.link = Some(Link {
+            name: "tun0".into(),
+            mtu: 1500,
+            offloads: "checksum tso4".into(),
+            super_in: 12,
+            super_out: 34,
+            lost: 5,
+        });
+        let link = "tun0: mtu 1500, offloads checksum tso4, super-segments 12 in 34 out, lost 5\n";
+        assert_eq!(table(&report, true), format!("{link}{expected}"));
+        assert_eq!(table(&report, false).lines().count(), 3);
     }
 
     #[test]

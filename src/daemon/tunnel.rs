@@ -3,22 +3,30 @@
 
 use super::error::Failure;
 use super::netif::{self, DOCUMENTATION, NetifError, Netlink, Outcome};
-use super::settings::{Link, Netns, Prefixed, Settings};
+use super::settings::{Link, Netns, Offload, Prefixed, Settings};
+use crate::device::Device;
+use crate::device::tun::Tun;
 use crate::device::tuntap::TunTap;
 use crate::stack::Cidr;
 use crate::sys::namespace::{self, Entered, Identity, NamespaceError};
-use crate::sys::tun::{self, TunError};
+use crate::sys::tun::{self, TunError, flags};
+use crate::wire::Offloads;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 /// Processes that are looked at to find who holds an interface.
 const MAX_PROCESSES: usize = 100_000;
 
+/// The MTU of a link that nobody has given one.
+const MTU: u32 = 1500;
+
 /// A link that is up.
-#[derive(Debug)]
 pub(crate) struct Tunnel {
     /// Our end of it.
-    pub(crate) device: TunTap,
+    pub(crate) device: Arc<dyn Device>,
+    /// Its name.
+    pub(crate) name: String,
     /// The kernel's address, if it is known.
     pub(crate) host: Option<Prefixed>,
     /// The stack's addresses.
@@ -53,22 +61,23 @@ pub(crate) fn open(settings: &Settings) -> Result<Tunnel, Failure> {
     match &settings.link {
         Link::Tun(name) => open_named(name, settings),
         Link::Descriptor(number) => {
-            let device = tun::handed_in(*number)
-                .and_then(|fd| TunTap::from_fd(fd, settings.mtu as usize))
-                .map_err(|e| tun_failure(&e))?;
+            let mtu = settings.mtu.unwrap_or(MTU);
+            let (device, name) = take(*number, mtu, settings.offload).map_err(|e| tun_failure(&e))?;
             let prefix = settings.host.map_or(24, |host| host.prefix);
-            Ok(Tunnel { device, host: settings.host, addrs: with_prefix(&settings.addrs, prefix) })
+            Ok(Tunnel { device, name, host: settings.host, addrs: with_prefix(&settings.addrs, prefix) })
         }
     }
 }
 
 fn open_named(name: &str, settings: &Settings) -> Result<Tunnel, Failure> {
     let mut netlink = Netlink::open().map_err(|e| netif_failure(name, &e))?;
-    let host = match existing(&mut netlink, name) {
+    let found = existing(&mut netlink, name);
+    let host = match (found, settings.host) {
         // It was set up by somebody else, so that we may do without the right to.
-        Some(found) => settings.host.unwrap_or(found),
-        None => choose(&mut netlink, name, settings)?,
+        (Some(_), Some(host)) | (Some((host, _)), None) => host,
+        (None, _) => choose(&mut netlink, name, settings)?,
     };
+    let mtu = settings.mtu.or(found.map(|(_, mtu)| mtu)).unwrap_or(MTU);
     let addrs = if settings.addrs.is_empty() {
         let addr =
             host.neighbour(&[]).ok_or_else(|| Failure::usage(format!("{host} has no room for a second host")))?;
@@ -76,34 +85,81 @@ fn open_named(name: &str, settings: &Settings) -> Result<Tunnel, Failure> {
     } else {
         settings.addrs.clone()
     };
-    let device = TunTap::open(name, settings.mtu as usize).map_err(|e| tun_failure(&e))?;
+    let (device, name) = attach(name, mtu, settings.offload).map_err(|e| tun_failure(&e))?;
     let wanted = netif::Settings {
         addresses: vec![Cidr::new(host.addr.into(), host.prefix)],
-        mtu: settings.mtu,
+        mtu,
         txqueuelen: settings.txqueuelen,
     };
-    match netlink.configure(device.name(), &wanted).map_err(|e| netif_failure(device.name(), &e))? {
+    match netlink.configure(&name, &wanted).map_err(|e| netif_failure(&name, &e))? {
         Outcome::Configured(_) => {}
-        Outcome::LeftAlone(link, _) if link.mtu < settings.mtu => {
+        Outcome::LeftAlone(link, _) if link.mtu < mtu => {
             return Err(Failure::environment(format!(
-                "{name} was set up by somebody else with an MTU of {0}, less than our {1}; say --mtu {0}",
-                link.mtu, settings.mtu
+                "{name} was set up by somebody else with an MTU of {0}, less than our {mtu}; say --mtu {0}",
+                link.mtu
             )));
         }
         Outcome::LeftAlone(link, _) => log::info!("{} was up with an address: left as it is", link.name),
     }
-    Ok(Tunnel { device, host: Some(host), addrs: with_prefix(&addrs, host.prefix) })
+    Ok(Tunnel { device, name, host: Some(host), addrs: with_prefix(&addrs, host.prefix) })
+}
+
+/// Our end of the link `name`: with all offloads that the kernel grants, or else a plain one; and the link's name.
+fn attach(name: &str, mtu: u32, offload: Offload) -> Result<(Arc<dyn Device>, String), TunError> {
+    if offload == Offload::Auto {
+        match Tun::open(name, mtu as usize, Offloads::ALL) {
+            Ok(device) => return Ok(told(device)),
+            // Some link in use without the header, or an old kernel. What else is wrong, a plain one suffers too.
+            Err(e @ (TunError::QueueMismatch { .. } | TunError::Other { .. })) => {
+                log::info!("{name} without offloads: {e}");
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    match TunTap::open(name, mtu as usize) {
+        Err(TunError::QueueMismatch { .. }) => {
+            let (fd, _) = tun::open(name, flags::NO_PI | flags::MULTI_QUEUE)?;
+            TunTap::from_fd(fd, mtu as usize)
+        }
+        opened => opened,
+    }
+    .map(plain)
+}
+
+/// The queue behind the descriptor `number`, as whoever opened it decided.
+fn take(number: i32, mtu: u32, offload: Offload) -> Result<(Arc<dyn Device>, String), TunError> {
+    let fd = tun::handed_in(number)?;
+    if tun::inspect(&fd)?.flags & flags::VNET_HDR == 0 {
+        return TunTap::from_fd(fd, mtu as usize).map(plain);
+    }
+    let wanted = match offload {
+        Offload::Auto => Offloads::ALL,
+        Offload::Off => Offloads::NONE,
+    };
+    Tun::from_fd(fd, mtu as usize, wanted).map(told)
+}
+
+fn told(device: Tun) -> (Arc<dyn Device>, String) {
+    let name = device.name().to_owned();
+    log::info!("{name}: virtio-net header, offloads {}", device.offloads());
+    (Arc::new(device), name)
+}
+
+fn plain(device: TunTap) -> (Arc<dyn Device>, String) {
+    let name = device.name().to_owned();
+    log::info!("{name}: plain, no offloads");
+    (Arc::new(device), name)
 }
 
 fn with_prefix(addrs: &[Ipv4Addr], prefix: u8) -> Vec<Cidr> {
     addrs.iter().map(|addr| Cidr::new((*addr).into(), prefix)).collect()
 }
 
-/// The kernel's address on `name`, if that interface exists, is up and has one.
-fn existing(netlink: &mut Netlink, name: &str) -> Option<Prefixed> {
+/// The kernel's address on `name` and its MTU, if that interface exists, is up and has an address.
+fn existing(netlink: &mut Netlink, name: &str) -> Option<(Prefixed, u32)> {
     let link = netlink.link(name).ok().filter(|link| link.up)?;
     netlink.addresses(link.index).ok()?.into_iter().find_map(|cidr| match cidr.addr {
-        IpAddr::V4(addr) => Some(Prefixed { addr, prefix: cidr.prefix }),
+        IpAddr::V4(addr) => Some((Prefixed { addr, prefix: cidr.prefix }, link.mtu)),
         IpAddr::V6(_) => None,
     })
 }
@@ -183,7 +239,9 @@ pub(crate) fn tun_failure(error: &TunError) -> Failure {
         }
         TunError::BadName { .. } => return Failure::usage(format!("--tun: {error}")),
         TunError::BadDescriptor(_) => {
-            return Failure::usage(format!("--tun-fd: {error}; open it with IFF_TUN | IFF_NO_PI"));
+            return Failure::usage(format!(
+                "--tun-fd: {error}; open it with IFF_TUN | IFF_NO_PI, with or without IFF_VNET_HDR"
+            ));
         }
         _ => return Failure::environment(error.to_string()),
     };

@@ -8,6 +8,8 @@ pub mod impair;
 pub mod mem;
 #[cfg(feature = "pcap")]
 pub mod pcap;
+mod queue;
+pub mod tun;
 pub mod tuntap;
 
 use crate::buf::{Chunk, Slice};
@@ -17,6 +19,7 @@ use crate::wire::{RxMeta, TxFrame};
 pub use crate::wire::Offloads;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 /// A source and sink of IP packets.
 pub trait Device: Send + Sync {
@@ -40,6 +43,11 @@ pub trait Device: Send + Sync {
         Offloads::default()
     }
 
+    /// What the device has counted so far.
+    fn counters(&self) -> Counters {
+        Counters::default()
+    }
+
     /// A descriptor that polls readable when [`recv`](Device::recv) has something. Every device used with the
     /// runtime has one.
     fn as_fd(&self) -> BorrowedFd<'_>;
@@ -57,6 +65,52 @@ pub trait Device: Send + Sync {
     fn flush(&self, now: Instant) -> io::Result<()> {
         let _ = now;
         Ok(())
+    }
+}
+
+/// What a device counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Super-segments received: frames that somebody else would have had to cut.
+    pub super_in: u64,
+    /// Super-segments sent.
+    pub super_out: u64,
+    /// Frames sent that the kernel did not take, as they might be lost on a wire.
+    pub lost: u64,
+}
+
+/// A device that others look at too, or whose type is decided at run time.
+impl<D: Device + ?Sized> Device for Arc<D> {
+    fn recv(&self, now: Instant, chunk: &mut Chunk) -> io::Result<RxMeta> {
+        (**self).recv(now, chunk)
+    }
+
+    fn send(&self, now: Instant, frame: &TxFrame) -> io::Result<()> {
+        (**self).send(now, frame)
+    }
+
+    fn mtu(&self) -> usize {
+        (**self).mtu()
+    }
+
+    fn offloads(&self) -> Offloads {
+        (**self).offloads()
+    }
+
+    fn counters(&self) -> Counters {
+        (**self).counters()
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        (**self).as_fd()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        (**self).deadline()
+    }
+
+    fn flush(&self, now: Instant) -> io::Result<()> {
+        (**self).flush(now)
     }
 }
 

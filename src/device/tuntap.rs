@@ -1,30 +1,20 @@
 //! A plain TUN: one IP packet a read, one a write, no offloads.
 
-use super::Device;
+use super::queue::{LARGEST, Queue};
+use super::{Counters, Device};
 use crate::buf::Chunk;
 use crate::sys::tun::{self, TunError, flags};
 use crate::time::Instant;
 use crate::wire::{RxMeta, TxFrame, TxMeta};
-use core::sync::atomic::{AtomicU64, Ordering};
-use rustix::io::Errno;
-use smallvec::SmallVec;
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-/// The largest IPv4 packet. A shorter buffer would lose the end of a longer packet without a word.
-const LARGEST: usize = 65_535;
 
 /// A plain TUN. The link disappears with it unless it is persistent.
 ///
 /// Packets of both IP versions are received. A frame that the kernel does not take because the link is down or memory
 /// is short, or that is no IP packet, counts as [lost](TunTap::lost), as it would on a wire; TCP sends it again.
 #[derive(Debug)]
-pub struct TunTap {
-    fd: OwnedFd,
-    name: String,
-    mtu: usize,
-    lost: AtomicU64,
-}
+pub struct TunTap(Queue);
 
 impl TunTap {
     /// Creates the link `name`, or attaches to it if it is persistent and ours to use; `%d` in the name stands for the
@@ -54,28 +44,20 @@ impl TunTap {
     }
 
     fn new(fd: OwnedFd, name: String, mtu: usize) -> Result<TunTap, TunError> {
-        rustix::io::ioctl_fionbio(&fd, true)
-            .map_err(|errno| TunError::Other { operation: "FIONBIO", error: errno.into() })?;
-        Ok(TunTap { fd, name, mtu, lost: AtomicU64::new(0) })
+        // A persistent link keeps the offloads of whoever held it before us, and there is no header here to tell of
+        // what was left undone.
+        tun::set_offload(&fd, 0)?;
+        Ok(TunTap(Queue::new(fd, name, mtu)?))
     }
 
     /// Name of the link.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     /// Frames sent that the kernel did not take.
     pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
-    }
-
-    fn failed(&self, errno: Errno) -> io::Error {
-        match errno {
-            Errno::BADFD | Errno::NODEV => {
-                io::Error::new(io::ErrorKind::NetworkDown, format!("the link {} was deleted", self.name))
-            }
-            _ => errno.into(),
-        }
+        self.0.lost()
     }
 }
 
@@ -84,34 +66,26 @@ impl Device for TunTap {
         if chunk.capacity() < LARGEST {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a TUN is read into full-size chunks"));
         }
-        let len = rustix::io::retry_on_intr(|| rustix::io::read(&self.fd, chunk.space()))
-            .map_err(|errno| self.failed(errno))?;
+        let len = rustix::io::retry_on_intr(|| rustix::io::read(&self.0.fd, chunk.space()))
+            .map_err(|errno| self.0.failed(errno))?;
         chunk.set_len(len);
         Ok(RxMeta::default())
     }
 
     fn send(&self, _now: Instant, frame: &TxFrame) -> io::Result<()> {
         debug_assert_eq!(frame.meta, TxMeta::default(), "this device offers no offload");
-        let mut parts: SmallVec<[IoSlice<'_>; 5]> = SmallVec::new();
-        parts.push(IoSlice::new(&frame.header));
-        parts.extend(frame.payload.iter().map(|slice| IoSlice::new(slice)));
-        match rustix::io::retry_on_intr(|| rustix::io::writev(&self.fd, &parts)) {
-            Ok(_) => Ok(()),
-            // Link down, no memory, no IP packet. The descriptor may poll writable all the while, so a sender that
-            // waited for it would spin; a lost frame is what every sender can deal with.
-            Err(Errno::IO | Errno::NOBUFS | Errno::NOMEM | Errno::INVAL) => {
-                self.lost.fetch_add(1, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(errno) => Err(self.failed(errno)),
-        }
+        self.0.send(&[], frame)
     }
 
     fn mtu(&self) -> usize {
-        self.mtu
+        self.0.mtu
+    }
+
+    fn counters(&self) -> Counters {
+        Counters { lost: self.0.lost(), ..Counters::default() }
     }
 
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.0.fd.as_fd()
     }
 }

@@ -167,6 +167,20 @@ impl Host {
         &self.0.config
     }
 
+    /// The largest IP packet that is sent, in bytes.
+    pub fn mtu(&self) -> usize {
+        self.0.shard.look(|stack| Ok(stack.mtu())).unwrap_or(self.0.config.mtu)
+    }
+
+    /// Sends IP packets of at most `mtu` bytes from now on, because the link's MTU was changed: connections that exist
+    /// keep to it at once. Whoever makes it larger knows that the link carries such packets.
+    ///
+    /// # Errors
+    /// `InvalidInput` outside 68 to 65,535; or if the host has ended.
+    pub fn set_mtu(&self, mtu: usize) -> io::Result<()> {
+        Ok(self.0.shard.act(|core, _| core.stack.set_mtu(mtu))?)
+    }
+
     /// A copy of the counters.
     pub fn stats(&self) -> Stats {
         self.0.shard.look(|stack| Ok(stack.stats().clone())).unwrap_or_default()

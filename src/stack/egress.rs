@@ -7,7 +7,7 @@ use crate::tcp::segment::SegmentOut;
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
 use crate::wire::tcp::{self, Flags, TcpHeader};
-use crate::wire::{RxChecksum, RxFrame, RxMeta, TxFrame, checksum, ipv4};
+use crate::wire::{Gso, GsoKind, Offloads, RxChecksum, RxFrame, RxMeta, TxFrame, checksum, ipv4};
 
 /// Where the checksum field stands in a TCP header.
 const TCP_CHECKSUM: usize = 16;
@@ -41,7 +41,7 @@ impl Stack {
                 }
             }
         };
-        let looped = ipv4::parse_quoted(&frame.header).is_ok_and(|(header, _)| self.ip.is_local(header.dst.into()));
+        let looped = self.ip.is_local(ipv4::destination(&frame.header).into());
         Some((frame, looped))
     }
 
@@ -55,7 +55,7 @@ impl Stack {
     fn next_segment(&mut self, now: Instant) -> Option<TxFrame> {
         while let Some(index) = self.egress.pop_front() {
             self.table.leave(index, super::Queue::Egress);
-            // A connection that gave a segment may have more: with_connection puts it at the queue's end again.
+            // A connection that gave a segment may have more: it stands at the queue's end again.
             let segment = self.pull(index, now);
             if segment.is_some() {
                 return segment;
@@ -80,14 +80,15 @@ impl Stack {
             stats: &mut self.stats.tcp,
             trace: &mut self.trace,
         };
-        let segment = slot.connection.as_mut()?.next_segment(&mut cx)?;
+        let limit = text_limit(&self.config.offloads, &tuple);
+        let segment = slot.connection.as_mut()?.next_segment(limit, &mut cx)?;
         self.arm(index);
         self.mark_egress(index);
-        Some(self.segment_frame(&tuple, &segment, ttl, tos))
+        Some(self.segment_frame(&tuple, segment, ttl, tos))
     }
 
     /// An outgoing packet for `segment`. TCP's packets are never fragmented (RFC 9293 3.7.2, RFC 8900).
-    fn segment_frame(&mut self, tuple: &FourTuple, segment: &SegmentOut, ttl: u8, tos: u8) -> TxFrame {
+    fn segment_frame(&mut self, tuple: &FourTuple, segment: SegmentOut, ttl: u8, tos: u8) -> TxFrame {
         let header = TcpHeader {
             src_port: tuple.local_port,
             dst_port: tuple.remote_port,
@@ -98,10 +99,9 @@ impl Stack {
             up: segment.up,
             options: segment.options,
         };
-        let mut frame = TxFrame { payload: segment.text.clone(), ..TxFrame::default() };
-        let mut bytes = [0; 60];
-        let header_len = tcp::emit(&header, &mut bytes);
-        let text: usize = frame.payload.iter().map(|s| s.len()).sum();
+        let header_len = tcp::emitted_len(&header);
+        let text: usize = segment.text.iter().map(|s| s.len()).sum();
+        let mut frame = TxFrame { payload: segment.text, ..TxFrame::default() };
         let out = Outgoing {
             src: tuple.local_addr,
             dst: tuple.remote_addr,
@@ -111,9 +111,11 @@ impl Stack {
             dont_fragment: true,
         };
         let at = self.ip.output(&out, header_len + text, &mut frame.header);
-        frame.header.space()[at..at + header_len].copy_from_slice(&bytes[..header_len]);
+        tcp::emit(&header, &mut frame.header.space()[at..]);
         frame.header.set_len(at + header_len);
-        checksum::fill(&mut frame, tuple.local_addr, tuple.remote_addr, ip::TCP, at, TCP_CHECKSUM);
+        let fill = if self.config.offloads.checksum { checksum::fill_partial } else { checksum::fill };
+        fill(&mut frame, tuple.local_addr, tuple.remote_addr, ip::TCP, at, TCP_CHECKSUM);
+        frame.meta.gso = segment.cut.map(|size| Gso { kind: gso_kind(tuple), size });
         self.stats.tcp.segments_out += 1;
         if segment.flags.rst() {
             self.stats.tcp.resets_out += 1;
@@ -132,7 +134,7 @@ impl Stack {
     }
 
     /// Queues a segment that belongs to no connection, or to one that is gone.
-    pub(super) fn reply_segment(&mut self, tuple: &FourTuple, segment: &SegmentOut, ttl: u8, tos: u8) {
+    pub(super) fn reply_segment(&mut self, tuple: &FourTuple, segment: SegmentOut, ttl: u8, tos: u8) {
         let frame = self.segment_frame(tuple, segment, ttl, tos);
         self.reply(frame);
     }
@@ -153,15 +155,29 @@ impl Stack {
             SegmentOut::bare(zero, segment.end(), Flags::RST | Flags::ACK)
         };
         let ttl = self.config.ttl;
-        self.reply_segment(tuple, &reset, ttl, 0);
+        self.reply_segment(tuple, reset, ttl, 0);
     }
 
     /// Receives what we sent to ourselves.
     fn loop_back(&mut self, now: Instant, frame: &TxFrame) {
         let data = Slice::copy_of(&frame.to_vec());
         let len = data.len();
-        let frame = RxFrame { data, meta: RxMeta { checksum: RxChecksum::Valid, gso: None } };
+        let frame = RxFrame { data, meta: RxMeta { checksum: RxChecksum::Valid, gso: frame.meta.gso } };
         let disposition = self.receive(now, &frame, true);
         self.stats.count(len, disposition);
     }
+}
+
+/// How many bytes of TCP's text the device takes in one packet, to cut them into segments: as many as fit into an IP
+/// packet beside headers of any length. Zero if it does not cut.
+fn text_limit(offloads: &Offloads, tuple: &FourTuple) -> usize {
+    let cuts = match gso_kind(tuple) {
+        GsoKind::TcpV6 => offloads.tso6,
+        _ => offloads.tso4,
+    };
+    if cuts { ipv4::MAX_PACKET_LEN - ipv4::MAX_HEADER_LEN - tcp::MAX_HEADER_LEN } else { 0 }
+}
+
+fn gso_kind(tuple: &FourTuple) -> GsoKind {
+    if tuple.remote_addr.is_ipv6() { GsoKind::TcpV6 } else { GsoKind::TcpV4 }
 }

@@ -12,7 +12,7 @@ use crate::tcp::seq::Seq;
 use crate::tcp::syncookie::{Cookie, CookieJar};
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
-use crate::wire::{RxFrame, checksum, tcp};
+use crate::wire::{RxChecksum, RxFrame, checksum, tcp};
 use std::net::SocketAddr;
 
 impl Stack {
@@ -25,6 +25,9 @@ impl Stack {
 
     /// As [`on_frame`](Stack::on_frame), not counted yet. `looped` frames are our own.
     pub(super) fn receive(&mut self, now: Instant, frame: &RxFrame, looped: bool) -> Disposition {
+        if frame.meta.checksum == RxChecksum::Contradicted {
+            return Disposition::Dropped(DropReason::DeviceMetadata);
+        }
         match self.ip.input(now, frame, looped, &mut self.stats) {
             Input::Tcp(packet) => self.on_tcp(now, frame, &packet),
             Input::Udp(packet) => {
@@ -64,7 +67,7 @@ impl Stack {
         }
         self.stats.tcp.segments_in += 1;
         let text = frame.data.slice(packet.bytes.start + header_len..packet.bytes.end);
-        let segment = Segment::new(&header, text);
+        let segment = Segment { joined: frame.meta.gso.map(|gso| gso.size), ..Segment::new(&header, text) };
         let local = SocketAddr::new(packet.dst, header.dst_port);
         let tuple = FourTuple::new(local, SocketAddr::new(packet.src, header.src_port));
         match self.table.find(&tuple) {
@@ -89,7 +92,7 @@ impl Stack {
                 if let Some(reply) = reaction.reply {
                     // A RST that ends nothing answers a stranger's nonsense: within the rate limit.
                     if reaction.closed.is_some() || self.resets.take(now) {
-                        self.reply_segment(tuple, &reply, ttl, tos);
+                        self.reply_segment(tuple, *reply, ttl, tos);
                     } else {
                         self.stats.unsent += 1;
                     }
@@ -192,7 +195,7 @@ impl Stack {
         if let Some(listener) = self.listener_at_mut(number) {
             listener.sent_cookie(now);
         }
-        self.reply_segment(tuple, &answer, options.ttl, options.tos);
+        self.reply_segment(tuple, answer, options.ttl, options.tos);
         Disposition::Answered
     }
 

@@ -1,10 +1,10 @@
-//! Opening TUN queues.
+//! Opening TUN queues, and what the kernel may leave to be done on their packets.
 
 use core::ffi::c_int;
 use core::fmt;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::ioctl::{Opcode, Updater, opcode};
+use rustix::ioctl::{IntegerSetter, Opcode, Setter, Updater, opcode};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
@@ -25,9 +25,27 @@ pub mod flags {
     pub const VNET_HDR: u16 = 0x4000;
 }
 
+/// What the kernel may hand over unfinished (TUNSETOFFLOAD), as in `linux/if_tun.h`, with those names less the `TUN_F_`.
+pub mod offload {
+    /// Checksums that are only partial.
+    pub const CSUM: u32 = 0x01;
+    /// TCP super-segments over IPv4.
+    pub const TSO4: u32 = 0x02;
+    /// TCP super-segments over IPv6.
+    pub const TSO6: u32 = 0x04;
+    /// Such of which the first piece alone carries CWR.
+    pub const TSO_ECN: u32 = 0x08;
+    /// UDP super-segments over IPv4 (since Linux 6.2; only together with `USO6`).
+    pub const USO4: u32 = 0x20;
+    /// UDP super-segments over IPv6.
+    pub const USO6: u32 = 0x40;
+}
+
 const NODE: &str = "/dev/net/tun";
 const NAME_SIZE: usize = libc::IFNAMSIZ;
 const TUNSETIFF: Opcode = opcode::write::<c_int>(b'T', 202);
+const TUNSETOFFLOAD: Opcode = opcode::write::<core::ffi::c_uint>(b'T', 208);
+const TUNSETVNETHDRSZ: Opcode = opcode::write::<c_int>(b'T', 216);
 const TUNGETIFF: Opcode = opcode::read::<core::ffi::c_uint>(b'T', 210);
 
 /// Why a TUN queue could not be had.
@@ -215,6 +233,27 @@ pub fn inspect(fd: impl AsFd) -> Result<Queue, TunError> {
         Err(Errno::BADF) => Err(TunError::BadDescriptor("is not open")),
         Err(_) => Err(TunError::BadDescriptor("is not a TUN queue")),
     }
+}
+
+/// Sets the length of the virtio-net header before each packet of the link, in bytes (at least 10).
+///
+/// # Errors
+/// [`TunError::Other`].
+pub fn set_vnet_header_len(fd: impl AsFd, len: c_int) -> Result<(), TunError> {
+    // SAFETY: TUNSETVNETHDRSZ reads one `int`.
+    unsafe { rustix::ioctl::ioctl(fd, Setter::<TUNSETVNETHDRSZ, c_int>::new(len)) }
+        .map_err(|errno| TunError::other("TUNSETVNETHDRSZ", errno))
+}
+
+/// Sets what the kernel hands over unfinished, all [`offload`]s of the link at once. It holds for the link, not the
+/// queue, and outlives both where the link is persistent.
+///
+/// # Errors
+/// [`TunError::Other`] with EINVAL if this kernel does not know all of them; nothing is changed then.
+pub fn set_offload(fd: impl AsFd, offloads: u32) -> Result<(), TunError> {
+    // SAFETY: TUNSETOFFLOAD takes a number, not a pointer.
+    unsafe { rustix::ioctl::ioctl(fd, IntegerSetter::<TUNSETOFFLOAD>::new_usize(offloads as usize)) }
+        .map_err(|errno| TunError::other("TUNSETOFFLOAD", errno))
 }
 
 /// A duplicate of the descriptor with this number, which was handed to the process from outside. Neither is inherited

@@ -1,5 +1,5 @@
-//! Header prediction: the two segments that nearly all of a transfer consists of, the next piece of text and the ACK of
-//! new data, are taken here without walking the steps of [`input`](super::input). Whatever is unusual is left to them.
+//! Header prediction: the segments that nearly all of a transfer consists of, the next piece of text, the ACK of new data
+//! and both in one, are taken here without walking the steps of [`input`](super::input). Whatever is unusual is left to them.
 
 use super::connection::{Cx, Tcb};
 use super::segment::Segment;
@@ -14,8 +14,10 @@ impl Tcb {
             && flags == Flags::ACK.0
             && segment.seq == self.rcv.nxt
             && self.snd.wnd > 0
-            && self.scaled_window(segment) == self.snd.wnd;
-        if !as_expected || !(self.is_next_ack(segment) || self.is_next_text(segment, cx)) {
+            && segment.wnd > 0
+            && self.ack_is_expected(segment)
+            && self.text_is_expected(segment, cx);
+        if !as_expected {
             return false;
         }
         match (&mut self.negotiated.timestamps, segment.options.timestamps) {
@@ -24,32 +26,33 @@ impl Tcb {
             _ => return false,
         }
         self.keepalive.on_heard(cx.now);
-        if segment.text.is_empty() {
+        if segment.ack != self.snd.una {
             self.on_new_ack(segment, cx);
-        } else {
-            self.rcv.insert(segment.seq, &segment.text, cx.config, cx.now, true);
+        }
+        if !segment.text.is_empty() {
+            self.note_echo(segment, cx.now);
+            self.rcv.insert(segment, cx.config, cx.now, true);
             self.totals.bytes_received += segment.text.len() as u64;
         }
-        self.snd.update_window(segment.seq, segment.ack, self.snd.wnd);
+        self.snd.update_window(segment.seq, segment.ack, self.scaled_window(segment));
         true
     }
 
-    /// An ACK of new data, with nothing else to it.
-    fn is_next_ack(&self, segment: &Segment) -> bool {
-        segment.text.is_empty()
-            && segment.ack.after(self.snd.una)
-            && segment.ack.at_or_before(self.snd.nxt)
-            && self.recovery.is_quiet()
+    /// It acknowledges something new and recovers nothing, or brings text. (What does neither may be a duplicate ACK.)
+    fn ack_is_expected(&self, segment: &Segment) -> bool {
+        if segment.ack == self.snd.una {
+            return !segment.text.is_empty();
+        }
+        segment.ack.after(self.snd.una) && segment.ack.at_or_before(self.snd.nxt) && self.recovery.is_quiet()
     }
 
-    /// The next text in order, with nothing else to it.
-    fn is_next_text(&self, segment: &Segment, cx: &Cx<'_>) -> bool {
-        !segment.text.is_empty()
-            && segment.ack == self.snd.una
-            && segment.text.len() as u32 <= self.rcv.wnd()
-            && self.rcv.assembler.is_empty()
-            && self.rcv.fin.is_none()
-            && !self.is_full(cx)
-            && !cx.orphan
+    /// It brings no text, or the next in order, for which there is room.
+    fn text_is_expected(&self, segment: &Segment, cx: &Cx<'_>) -> bool {
+        segment.text.is_empty()
+            || (segment.text.len() as u32 <= self.rcv.wnd()
+                && self.rcv.assembler.is_empty()
+                && self.rcv.fin.is_none()
+                && !self.is_full(cx)
+                && !cx.orphan)
     }
 }

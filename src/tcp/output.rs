@@ -24,17 +24,31 @@ impl Stretch {
     }
 }
 
+/// What a segment that goes out now has beside its text, and how much text that leaves room for.
+struct Room {
+    options: WireOptions,
+    /// Bytes of text in a full segment (MUST-16).
+    segment: u32,
+    /// Bytes of text that the device takes at once: a multiple of `segment`.
+    most: u32,
+}
+
 impl Tcb {
-    /// The next segment: loss first, then new data, then probes, then a bare ACK.
-    pub(super) fn next_segment(&mut self, cx: &mut Cx<'_>) -> Option<SegmentOut> {
-        if let Some(segment) = self.retransmission(cx) {
+    /// The next segment: loss first, then new data, then probes, then a bare ACK. `limit` is how many bytes of text the
+    /// device takes at once.
+    pub(super) fn next_segment(&mut self, limit: usize, cx: &mut Cx<'_>) -> Option<SegmentOut> {
+        if !self.may_have_output(cx) {
+            return None;
+        }
+        let room = self.room(limit, cx);
+        if let Some(segment) = self.retransmission(&room, cx) {
             return Some(segment);
         }
-        if let Some(segment) = self.new_data(cx) {
+        if let Some(segment) = self.new_data(&room, cx) {
             return Some(segment);
         }
         if core::mem::take(&mut self.owed.window_probe)
-            && let Some(segment) = self.window_probe(cx)
+            && let Some(segment) = self.window_probe(&room, cx)
         {
             return Some(segment);
         }
@@ -42,21 +56,40 @@ impl Tcb {
             cx.stats.keepalive_probes += 1;
             cx.note(What::Keepalive);
             // SHLD-12: no data, and a number that the peer has acknowledged, so that it must answer.
-            return Some(self.bare(self.snd.nxt - 1, cx));
+            return Some(self.bare(self.snd.nxt - 1, &room, cx));
         }
-        self.owes_ack(cx).then(|| self.bare(self.acceptable_seq(), cx))
+        self.owes_ack(cx).then(|| self.bare(self.acceptable_seq(), &room, cx))
+    }
+
+    /// Whether it is worth asking the rules below: after most events there is nothing to send.
+    fn may_have_output(&self, cx: &Cx<'_>) -> bool {
+        self.snd.has_unsent()
+            || !self.recovery.lost().is_empty()
+            || self.owed.window_probe
+            || self.owed.keepalive_probe
+            || self.owes_ack(cx)
+    }
+
+    /// The windows are filled by two super-segments at least, so that the ACK of one is on its way while the other is
+    /// sent.
+    fn room(&self, limit: usize, cx: &Cx<'_>) -> Room {
+        let options = self.options(cx);
+        let segment = u32::from(self.negotiated.mss) - options.encoded_len() as u32;
+        let half = self.snd.wnd.min(self.cc.window()) / 2;
+        let segments = half.min(u32::try_from(limit).unwrap_or(u32::MAX)) / segment;
+        Room { options, segment, most: segments.max(1) * segment }
     }
 
     /// The front of what is believed lost, within the peer's window (SHLD-15, SHLD-16) and, after a time-out, within
     /// the congestion window. It may run on into data that was never sent, so that full segments result.
-    fn retransmission(&mut self, cx: &mut Cx<'_>) -> Option<SegmentOut> {
+    fn retransmission(&mut self, room: &Room, cx: &mut Cx<'_>) -> Option<SegmentOut> {
         let lost = self.recovery.lost();
-        let room = self.snd.right_edge().since(lost.start);
-        if lost.is_empty() || room == 0 {
+        let window = self.snd.right_edge().since(lost.start);
+        if lost.is_empty() || window == 0 {
             return None;
         }
-        let pipe = self.pipe(cx);
-        let stretch = self.stretch(lost.start, room, self.max_text(cx));
+        let pipe = self.pipe(room);
+        let stretch = self.stretch(lost.start, window, room.segment);
         let paced_by_window = self.recovery.phase() != Phase::FastRecovery;
         if paced_by_window && pipe > 0 && pipe + stretch.text > self.cc.window() {
             return None;
@@ -65,36 +98,54 @@ impl Tcb {
         self.totals.retransmits += 1;
         cx.note(What::Retransmit);
         self.rtt.on_retransmit(cx.now);
-        let segment = self.emit(&stretch, cx);
+        let segment = self.emit(&stretch, room, cx);
         self.recovery.on_resent(segment.seq + segment.len());
         Some(segment)
     }
 
     /// Data that was never sent, and the FIN behind it, as far as the windows, Nagle's algorithm and silly window
     /// avoidance let it go.
-    fn new_data(&mut self, cx: &mut Cx<'_>) -> Option<SegmentOut> {
+    fn new_data(&mut self, room: &Room, cx: &mut Cx<'_>) -> Option<SegmentOut> {
         // What is lost goes first, even if it must wait for room that something shorter would find.
         if !self.snd.has_unsent() || !self.recovery.lost().is_empty() {
             return None;
         }
-        let room = self.snd.right_edge().since(self.snd.nxt);
-        let stretch = self.stretch(self.snd.nxt, room, self.max_text(cx));
+        let window = self.snd.right_edge().since(self.snd.nxt);
+        let mut stretch = self.stretch(self.snd.nxt, window, room.most);
         if stretch.end() == self.snd.nxt {
             return None;
         }
         self.restart_after_idle(cx);
-        let pipe = self.pipe(cx);
-        if pipe > 0 && pipe + stretch.text > self.cc.window() {
+        // One segment may always enter an empty pipe.
+        let pipe = self.pipe(room);
+        let allowed = self.cc.window().saturating_sub(pipe);
+        if pipe > 0 && stretch.text.min(room.segment) > allowed {
             return None;
         }
-        if !self.owed.override_sws && !self.worth_sending(&stretch, cx) {
+        self.cut_to_segments(&mut stretch, allowed, room, cx);
+        if !self.owed.override_sws && !self.worth_sending(&stretch, self.snd.flight() > 0, room, cx) {
             return None;
         }
         self.owed.override_sws = false;
         self.start_timer_with(&stretch, cx);
-        let segment = self.emit(&stretch, cx);
+        let segment = self.emit(&stretch, room, cx);
         self.rtt.on_sent(segment.seq + segment.len(), cx.now);
         Some(segment)
+    }
+
+    /// Where a stretch makes more than one segment, takes off its end what the congestion window does not allow, and what
+    /// would not be worth a segment if it came alone.
+    fn cut_to_segments(&self, stretch: &mut Stretch, allowed: u32, room: &Room, cx: &Cx<'_>) {
+        let text = if stretch.text <= allowed { stretch.text } else { allowed / room.segment * room.segment };
+        let text = text.max(stretch.text.min(room.segment));
+        let last = text % room.segment;
+        stretch.fin &= text == stretch.text;
+        stretch.text = text;
+        let end = Stretch { start: stretch.start + (text - last), text: last, fin: stretch.fin };
+        if text > room.segment && last > 0 && !self.worth_sending(&end, true, room, cx) {
+            stretch.text -= last;
+            stretch.fin = false;
+        }
     }
 
     /// RFC 5681 4.1: after an idle RTO the window is no measure of the path any more.
@@ -113,18 +164,18 @@ impl Tcb {
     }
 
     /// Nagle's algorithm (RFC 9293 3.7.4) and sender silly window avoidance (3.8.6.2.1).
-    fn worth_sending(&self, stretch: &Stretch, cx: &Cx<'_>) -> bool {
+    fn worth_sending(&self, stretch: &Stretch, in_flight: bool, room: &Room, cx: &Cx<'_>) -> bool {
         let is_last = stretch.start + stretch.text == self.snd.buffer.end();
         // A full segment is one that has no room for more, be it that SACK blocks take some.
-        stretch.text >= self.max_text(cx)
+        stretch.text >= room.segment
             || stretch.fin
-            || (is_last && (cx.options.nodelay || self.snd.flight() == 0))
+            || (is_last && (cx.options.nodelay || !in_flight))
             || (is_last && self.snd.up.is_some())
             || stretch.text >= (self.snd.max_wnd / 2).max(1)
     }
 
     /// One octet of new data, or the FIN, against a shut window (RFC 9293 3.8.6.1); the same octet each time.
-    fn window_probe(&mut self, cx: &mut Cx<'_>) -> Option<SegmentOut> {
+    fn window_probe(&mut self, room: &Room, cx: &mut Cx<'_>) -> Option<SegmentOut> {
         let stretch = self.stretch(self.snd.una, 1, 1);
         if self.snd.wnd > 0 || stretch.end() == self.snd.una {
             return None;
@@ -132,7 +183,7 @@ impl Tcb {
         cx.stats.window_probes += 1;
         cx.note(What::WindowProbe);
         self.rtt.on_retransmit(cx.now);
-        Some(self.emit(&stretch, cx))
+        Some(self.emit(&stretch, room, cx))
     }
 
     /// From `start` on, at most `max_text` bytes of text, and with the FIN at most `room` numbers.
@@ -143,24 +194,19 @@ impl Tcb {
         Stretch { start, text, fin: fin && start.at_or_before(self.snd.buffer.end()) }
     }
 
-    /// Text that fits beside the options that a segment has now (MUST-16).
-    fn max_text(&self, cx: &Cx<'_>) -> u32 {
-        u32::from(self.negotiated.mss) - self.options(cx).encoded_len() as u32
-    }
-
     /// Bytes believed to be in the network. A duplicate ACK takes away what a segment now brings in, no more: else, where
     /// segments are short, each would let several others go and they would multiply.
-    fn pipe(&self, cx: &Cx<'_>) -> u32 {
-        self.recovery.pipe(self.snd.una, self.snd.nxt, self.max_text(cx))
+    fn pipe(&self, room: &Room) -> u32 {
+        self.recovery.pipe(self.snd.una, self.snd.nxt, room.segment)
     }
 
-    fn emit(&mut self, stretch: &Stretch, cx: &mut Cx<'_>) -> SegmentOut {
+    fn emit(&mut self, stretch: &Stretch, room: &Room, cx: &mut Cx<'_>) -> SegmentOut {
         let text = self.snd.buffer.slices(stretch.start, stretch.text);
         // Where the text is cut up too finely for one segment, what fits goes first.
         let sent: u32 = text.iter().map(|s| s.len() as u32).sum();
         let whole = sent == stretch.text;
         let end = stretch.start + sent + u32::from(stretch.fin && whole);
-        let mut segment = self.bare(stretch.start, cx);
+        let mut segment = self.bare(stretch.start, room, cx);
         if stretch.fin && whole {
             segment.flags |= Flags::FIN;
         }
@@ -169,6 +215,7 @@ impl Tcb {
             segment.flags |= Flags::PSH;
         }
         segment.text = text;
+        segment.cut = u16::try_from(room.segment).ok().filter(|_| sent > room.segment);
         self.snd.nxt = self.snd.nxt.max(end);
         if sent > 0 {
             self.last_data_sent = cx.now;
@@ -178,10 +225,10 @@ impl Tcb {
 
     /// A segment without text: ACK, window, options and, where there is urgent data ahead, the pointer to it. Whatever
     /// goes out carries the ACK, so none is owed any more.
-    fn bare(&mut self, seq: Seq, cx: &mut Cx<'_>) -> SegmentOut {
+    fn bare(&mut self, seq: Seq, room: &Room, cx: &mut Cx<'_>) -> SegmentOut {
         let mut segment = SegmentOut::bare(seq, self.rcv.nxt, Flags::ACK);
         segment.wnd = self.rcv.select_window(u32::from(cx.link_mss), cx.pressure);
-        segment.options = self.options(cx);
+        segment.options = room.options;
         if let Some(up) = self.snd.up
             && up.after(seq)
         {

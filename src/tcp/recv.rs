@@ -2,8 +2,10 @@
 //! to acknowledge.
 
 use super::assembler::Assembler;
+use super::autotune::RecvTuning;
 use super::config::{SHARE_UNDER_PRESSURE, TcpConfig};
 use super::recv_buffer::RecvBuffer;
+use super::segment::Segment;
 use super::seq::Seq;
 use crate::buf::{Slice, Slices};
 use crate::time::Instant;
@@ -54,6 +56,8 @@ pub struct Recv {
     pub urgent_news: bool,
     /// Text in order.
     pub buffer: RecvBuffer,
+    /// What the buffer's size follows from.
+    pub tuning: RecvTuning,
     /// Text out of order.
     pub assembler: Assembler,
     /// Where the peer's FIN stands, once seen.
@@ -72,8 +76,8 @@ pub struct Recv {
 }
 
 impl Recv {
-    /// The side's state when the peer's SYN `irs` has been received and a window of `window` bytes offered.
-    pub fn new(irs: Seq, window: u32, shift: u8, capacity: usize) -> Self {
+    /// The side's state when, at `now`, the peer's SYN `irs` has been received and a window of `window` bytes offered.
+    pub fn new(irs: Seq, window: u32, shift: u8, capacity: usize, now: Instant) -> Self {
         let first = irs + 1;
         Recv {
             irs,
@@ -82,6 +86,7 @@ impl Recv {
             up: None,
             urgent_news: false,
             buffer: RecvBuffer::new(capacity),
+            tuning: RecvTuning::new(now),
             assembler: Assembler::default(),
             fin: None,
             ack: AckDue::No,
@@ -168,10 +173,9 @@ impl Recv {
         gain > 0 && (self.wnd() >> self.shift == 0 || (self.read_since_ack && worthwhile && held_back))
     }
 
-    /// Takes the text of an acceptable segment at `seq`, cut to the window. `room` says whether out-of-order text may
-    /// use memory.
-    pub fn insert(&mut self, seq: Seq, text: &Slice, config: &TcpConfig, now: Instant, room: bool) -> Taken {
-        let (seq, text) = self.cut(seq, text);
+    /// Takes the text of an acceptable segment, cut to the window. `room` says whether out-of-order text may use memory.
+    pub fn insert(&mut self, segment: &Segment, config: &TcpConfig, now: Instant, room: bool) -> Taken {
+        let (seq, text) = self.cut(segment.seq, &segment.text);
         if text.is_empty() {
             return Taken::Nothing;
         }
@@ -183,7 +187,7 @@ impl Recv {
             }
             return Taken::Refused;
         }
-        self.note_segment(text.len() as u32, config, now);
+        self.note_segment(text.len() as u32, segment.segment_size(), config, now);
         if self.assembler.is_empty() {
             self.nxt += text.len() as u32;
             self.buffer.push(text);
@@ -212,8 +216,8 @@ impl Recv {
     }
 
     /// Delayed ACK: at once for every second full segment, else within the configured delay (RFC 9293 SHLD-18, 19).
-    fn note_segment(&mut self, len: u32, config: &TcpConfig, now: Instant) {
-        self.segment_size = self.segment_size.max(len);
+    fn note_segment(&mut self, len: u32, segment_size: u32, config: &TcpConfig, now: Instant) {
+        self.segment_size = self.segment_size.max(segment_size);
         self.unacked += len;
         self.ack = match self.ack {
             _ if self.unacked >= 2 * self.segment_size => AckDue::Now,
@@ -238,15 +242,35 @@ impl Recv {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::tcp::TcpHeader;
 
     const MSS: u32 = 1000;
 
     fn recv(capacity: usize) -> Recv {
-        Recv::new(Seq(0), capacity as u32, 0, capacity)
+        Recv::new(Seq(0), capacity as u32, 0, capacity, Instant::ZERO)
     }
 
     fn insert(r: &mut Recv, seq: u32, len: usize) -> Taken {
-        r.insert(Seq(seq), &Slice::copy_of(&vec![7; len]), &TcpConfig::default(), Instant::ZERO, true)
+        insert_joined(r, seq, len, None)
+    }
+
+    fn insert_joined(r: &mut Recv, seq: u32, len: usize, joined: Option<u16>) -> Taken {
+        let header = TcpHeader { seq, ..TcpHeader::default() };
+        let segment = Segment { joined, ..Segment::new(&header, Slice::copy_of(&vec![7; len])) };
+        r.insert(&segment, &TcpConfig::default(), Instant::ZERO, true)
+    }
+
+    #[test]
+    fn a_joined_segment_counts_as_those_it_was_made_of() {
+        let mut r = recv(60_000);
+        insert_joined(&mut r, 1, 1500, Some(1000));
+        assert_eq!(r.segment_size, 1000);
+        assert_eq!(r.ack, AckDue::At(Instant::from_millis(40)), "one full segment and a half");
+        insert_joined(&mut r, 1501, 2000, Some(1000));
+        assert_eq!(r.ack, AckDue::Now);
+        r.on_ack_sent();
+        insert_joined(&mut r, 3501, 30_000, Some(1000));
+        assert_eq!((r.ack, r.segment_size), (AckDue::Now, 1000));
     }
 
     #[test]

@@ -4,14 +4,15 @@ use super::seq::Seq;
 use crate::time::Instant;
 use core::time::Duration;
 
-/// Clock granularity G of RFC 6298: the unit of time stamps.
-const GRANULARITY: Duration = Duration::from_millis(1);
+/// Clock granularity G of RFC 6298: the unit of time stamps. In nanoseconds.
+const GRANULARITY: u64 = 1_000_000;
 
 /// SRTT and RTTVAR, and the one segment being timed.
 #[derive(Clone, Debug, Default)]
 pub struct Rtt {
-    srtt: Option<Duration>,
-    rttvar: Duration,
+    /// SRTT and RTTVAR in nanoseconds: they are reckoned with at every ACK, which is dear in `Duration`s.
+    srtt: Option<u64>,
+    rttvar: u64,
     timed: Option<(Seq, Instant)>,
     /// When something was sent again last.
     resent: Option<Instant>,
@@ -23,12 +24,12 @@ pub struct Rtt {
 impl Rtt {
     /// The smoothed round-trip time, once there was a sample.
     pub fn srtt(&self) -> Option<Duration> {
-        self.srtt
+        self.srtt.map(Duration::from_nanos)
     }
 
     /// The round-trip time's variation.
     pub fn rttvar(&self) -> Duration {
-        self.rttvar
+        Duration::from_nanos(self.rttvar)
     }
 
     /// New data up to `end` was sent at `now`: times it, if nothing is being timed.
@@ -66,6 +67,7 @@ impl Rtt {
 
     /// One measurement R' (RFC 6298 2.2, 2.3: RTTVAR before SRTT).
     pub fn sample(&mut self, r: Duration) {
+        let r = nanos(r);
         match self.srtt {
             None => {
                 self.srtt = Some(r);
@@ -82,9 +84,17 @@ impl Rtt {
     pub fn rto(&self, initial: Duration, min: Duration, max: Duration) -> Duration {
         match self.srtt {
             None => initial.min(max),
-            Some(srtt) => (srtt + GRANULARITY.max(self.rttvar * 4)).clamp(min, max),
+            Some(srtt) => {
+                let rto = srtt.saturating_add(GRANULARITY.max(self.rttvar.saturating_mul(4)));
+                Duration::from_nanos(rto.clamp(nanos(min), nanos(max)))
+            }
         }
     }
+}
+
+/// A round-trip time, at most a hundred years so that it can be reckoned with.
+fn nanos(r: Duration) -> u64 {
+    u64::try_from(r.as_nanos()).unwrap_or(u64::MAX).min(u64::MAX >> 3)
 }
 
 #[cfg(test)]

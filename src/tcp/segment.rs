@@ -22,10 +22,12 @@ pub struct Segment {
     pub options: TcpOptions,
     /// The segment's text.
     pub text: Slice,
+    /// Bytes of text of each segment that this one was joined of, but for the last, if a device has joined several.
+    pub joined: Option<u16>,
 }
 
 impl Segment {
-    /// A segment from a parsed header and its text.
+    /// A segment from a parsed header and its text, not joined.
     pub fn new(header: &TcpHeader, text: Slice) -> Self {
         Segment {
             seq: Seq(header.seq),
@@ -35,7 +37,14 @@ impl Segment {
             up: header.up,
             options: header.options,
             text,
+            joined: None,
         }
+    }
+
+    /// Bytes of text of the largest segment that the peer sent to make this one.
+    pub fn segment_size(&self) -> u32 {
+        let len = self.text.len() as u32;
+        self.joined.map_or(len, |size| len.min(size.into()))
     }
 
     /// SEG.LEN: the text, counting SYN and FIN as one each (RFC 9293 3.4).
@@ -71,12 +80,14 @@ pub struct SegmentOut {
     pub options: TcpOptions,
     /// The text.
     pub text: Slices,
+    /// If set, the device is to cut the text into segments of so many bytes.
+    pub cut: Option<u16>,
 }
 
 impl SegmentOut {
     /// A segment without text.
     pub fn bare(seq: Seq, ack: Seq, flags: Flags) -> Self {
-        SegmentOut { seq, ack, flags, wnd: 0, up: 0, options: TcpOptions::default(), text: Slices::new() }
+        SegmentOut { seq, ack, flags, wnd: 0, up: 0, options: TcpOptions::default(), text: Slices::new(), cut: None }
     }
 
     /// SEG.LEN: the text, counting SYN and FIN as one each.

@@ -42,21 +42,27 @@ fn fold(mut sum: u64) -> u16 {
 /// order but for a final swap (RFC 1071 2 B), so it is made of native 32-bit halves in eight lanes that the compiler
 /// turns into vector additions. A lane would overflow after 32 GiB.
 fn sum_native(bytes: &[u8]) -> u16 {
-    let mut lanes = [0u64; 8];
     let (blocks, rest) = bytes.as_chunks::<64>();
-    for block in blocks {
-        for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<8>().0) {
-            let word = u64::from_ne_bytes(*word);
-            *lane += (word & 0xffff_ffff) + (word >> 32);
-        }
-    }
-    let mut sum = lanes.iter().sum::<u64>();
+    let mut sum = if blocks.is_empty() { 0 } else { sum_blocks(blocks) };
+    let (words, rest) = rest.as_chunks::<4>();
+    sum += words.iter().map(|&word| u64::from(u32::from_ne_bytes(word))).sum::<u64>();
     let (pairs, last) = rest.as_chunks::<2>();
     sum += pairs.iter().map(|&pair| u64::from(u16::from_ne_bytes(pair))).sum::<u64>();
     if let [byte] = *last {
         sum += u64::from(u16::from_ne_bytes([byte, 0]));
     }
     u16::from_be(fold(sum))
+}
+
+fn sum_blocks(blocks: &[[u8; 64]]) -> u64 {
+    let mut lanes = [0u64; 8];
+    for block in blocks {
+        for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<8>().0) {
+            let word = u64::from_ne_bytes(*word);
+            *lane += (word & 0xffff_ffff) + (word >> 32);
+        }
+    }
+    lanes.iter().sum()
 }
 
 /// The checksum field over `bytes` alone: IPv4's header, ICMP.
@@ -84,14 +90,13 @@ pub fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, len: usize) -> Sum 
         }
         _ => panic!("a packet between two address families"),
     }
-    sum.add(&(len as u32).to_be_bytes());
-    sum.add(&[0, protocol]);
+    sum.sum += (len as u64 & 0xffff_ffff) + u64::from(protocol);
     sum
 }
 
 /// Whether `bytes`, the whole TCP segment, has a good checksum, or the device vouches for it.
 pub fn verify_tcp(src: IpAddr, dst: IpAddr, bytes: &[u8], known: RxChecksum) -> bool {
-    known != RxChecksum::Unverified || verifies(src, dst, TCP, bytes)
+    vouched_for(known) || verifies(src, dst, TCP, bytes)
 }
 
 /// Whether `bytes`, the UDP datagram cut to its own length field, has a good checksum, or the device vouches for it.
@@ -100,8 +105,12 @@ pub fn verify_udp(src: IpAddr, dst: IpAddr, bytes: &[u8], known: RxChecksum) -> 
     match bytes.get(6..8) {
         None => false,
         Some([0, 0]) => src.is_ipv4(),
-        Some(_) => known != RxChecksum::Unverified || verifies(src, dst, UDP, bytes),
+        Some(_) => vouched_for(known) || verifies(src, dst, UDP, bytes),
     }
+}
+
+fn vouched_for(known: RxChecksum) -> bool {
+    matches!(known, RxChecksum::Valid | RxChecksum::Partial)
 }
 
 fn verifies(src: IpAddr, dst: IpAddr, protocol: u8, bytes: &[u8]) -> bool {

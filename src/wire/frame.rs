@@ -13,6 +13,9 @@ pub enum RxChecksum {
     Valid,
     /// The field holds only the pseudo-header's sum; the data never crossed a wire (virtio's NEEDS_CSUM).
     Partial,
+    /// What the device says contradicts the packet or itself, so that no word of it can be believed: the frame is to be
+    /// dropped.
+    Contradicted,
 }
 
 /// The kind of a super-segment.
@@ -51,6 +54,22 @@ pub struct Offloads {
 impl Offloads {
     /// None: each frame is one packet with all its checksums.
     pub const NONE: Offloads = Offloads { checksum: false, tso4: false, tso6: false, uso: false };
+
+    /// All of them.
+    pub const ALL: Offloads = Offloads { checksum: true, tso4: true, tso6: true, uso: true };
+}
+
+/// The names of what is done, such as `checksum tso4`, or `none`.
+impl core::fmt::Display for Offloads {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let all = [(self.checksum, "checksum"), (self.tso4, "tso4"), (self.tso6, "tso6"), (self.uso, "uso")];
+        let mut separator = "";
+        for (_, name) in all.iter().filter(|(offered, _)| *offered) {
+            write!(f, "{separator}{name}")?;
+            separator = " ";
+        }
+        if separator.is_empty() { f.write_str("none") } else { Ok(()) }
+    }
 }
 
 /// What the device says about a received frame.

@@ -8,6 +8,12 @@ use std::net::Ipv4Addr;
 /// The length of a header without options, in bytes.
 pub const MIN_HEADER_LEN: usize = 20;
 
+/// Length of the longest header, options included, in bytes.
+pub const MAX_HEADER_LEN: usize = 60;
+
+/// Length of the longest packet, in bytes.
+pub const MAX_PACKET_LEN: usize = 65_535;
+
 /// Where the checksum field stands in the header.
 const CHECKSUM: Range<usize> = 10..12;
 
@@ -71,6 +77,14 @@ pub fn parse(bytes: &[u8]) -> Result<(Ipv4Header, Range<usize>), DropReason> {
 pub fn parse_quoted(bytes: &[u8]) -> Result<(Ipv4Header, usize), DropReason> {
     let header = header(bytes)?;
     Ok((fields(&header), header.slice().len()))
+}
+
+/// The destination of a packet that we have made ourselves.
+///
+/// # Panics
+/// If `packet` is shorter than a header.
+pub fn destination(packet: &[u8]) -> Ipv4Addr {
+    Ipv4Addr::new(packet[16], packet[17], packet[18], packet[19])
 }
 
 fn header(bytes: &[u8]) -> Result<etherparse::Ipv4HeaderSlice<'_>, DropReason> {

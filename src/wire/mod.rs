@@ -7,6 +7,7 @@
 
 pub mod checksum;
 pub mod frame;
+pub mod gso;
 pub mod icmp;
 pub mod ipv4;
 #[cfg(feature = "cli")]
@@ -14,6 +15,7 @@ pub mod pretty;
 pub mod tcp;
 pub mod tcp_options;
 pub mod udp;
+pub mod vnet;
 
 /// Protocol numbers of what IP carries.
 pub mod protocol {

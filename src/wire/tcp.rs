@@ -5,6 +5,9 @@ use crate::stats::DropReason;
 use core::fmt;
 use core::ops::{BitOr, BitOrAssign};
 
+/// Length of the longest header, options included, in bytes.
+pub const MAX_HEADER_LEN: usize = 60;
+
 /// The eight control bits.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Flags(pub u8);
@@ -151,14 +154,22 @@ pub fn parse(bytes: &[u8]) -> Result<(TcpHeader, usize), DropReason> {
     Ok((header, slice.slice().len()))
 }
 
+/// The length that [`emit`] gives for `header`.
+pub fn emitted_len(header: &TcpHeader) -> usize {
+    MIN_HEADER_LEN + emitted_options(header).encoded_len()
+}
+
+fn emitted_options(header: &TcpHeader) -> TcpOptions {
+    if header.flags.syn() { header.options } else { header.options.without_syn_only() }
+}
+
 /// Writes `header` to the start of `buf`, with a zero checksum field, and gives its length (20 to 60 bytes, a
 /// multiple of four). Options that only a SYN may carry are left out elsewhere (MUST-65).
 ///
 /// # Panics
 /// If `buf` is shorter.
 pub fn emit(header: &TcpHeader, buf: &mut [u8]) -> usize {
-    let options = if header.flags.syn() { header.options } else { header.options.without_syn_only() };
-    let len = MIN_HEADER_LEN + options.emit(&mut buf[MIN_HEADER_LEN..]);
+    let len = MIN_HEADER_LEN + emitted_options(header).emit(&mut buf[MIN_HEADER_LEN..]);
     buf[0..2].copy_from_slice(&header.src_port.to_be_bytes());
     buf[2..4].copy_from_slice(&header.dst_port.to_be_bytes());
     buf[4..8].copy_from_slice(&header.seq.to_be_bytes());

@@ -11,6 +11,8 @@ mod device;
 mod faults;
 mod harness;
 mod http;
+mod offload;
+mod perf;
 mod scripts;
 mod sockets;
 
@@ -27,6 +29,8 @@ fn main() -> ExitCode {
         demo::TESTS,
         capture::TESTS,
         device::TESTS,
+        offload::TESTS,
+        perf::TESTS,
         scripts::TESTS,
     ]
     .concat()

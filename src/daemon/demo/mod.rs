@@ -152,7 +152,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
                 Entered::Network => "a network namespace",
                 Entered::UserAndNetwork => "a user and network namespace",
             };
-            let (name, addr) = (tunnel.device.name().to_owned(), tunnel.addr());
+            let (name, addr) = (tunnel.name.clone(), tunnel.addr());
             output::line(&format!(
                 "in {rights} of its own: the kernel's TCP on one side of {name}, tunstack ({addr}) on the other"
             ));
@@ -180,8 +180,9 @@ fn private_link(args: &DemoArgs) -> Result<(Tunnel, Entered), String> {
     // A command may want to look at the network as root does; our own fetching needs no rights.
     let identity = if args.command.is_empty() { Identity::Same } else { Identity::Root };
     let entered = tunnel::enter_private(identity).map_err(|failure| failure.text)?;
-    let settings =
-        Settings::try_from(Options { netns: Some("new".into()), ..Options::default() }).map_err(|f| f.text)?;
+    // Packets as a wire has them are what is to be seen.
+    let options = Options { netns: Some("new".into()), offload: Some("off".into()), ..Options::default() };
+    let settings = Settings::try_from(options).map_err(|f| f.text)?;
     debug_assert_eq!(settings.netns, Netns::New);
     tunnel::open(&settings).map(|tunnel| (tunnel, entered)).map_err(|failure| failure.text)
 }
@@ -204,7 +205,7 @@ fn set_up(device: impl Device + 'static, addr: Cidr, client: Client, plan: &Plan
     let recorder = Recorder::default();
     let seed = Rng::seed_from(plan.seed);
     let device = Impaired::new(recorder.watch(device), plan.fault.clone(), plan.fault.clone(), seed, clock::now());
-    let capture = CaptureTap::open(&Capture::File(plan.pcap.clone()))?;
+    let capture = CaptureTap::open(&Capture::File(plan.pcap.clone()), false)?;
     let mut builder = Host::builder().address(addr).tap(recorder.clone()).tap(capture);
     if log::log_enabled!(target: PACKET_TARGET, log::Level::Trace) {
         builder = builder.tap(PacketLog);
