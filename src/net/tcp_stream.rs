@@ -491,6 +491,10 @@ impl TcpStream {
         self.0.host.readiness(self.0.socket())
     }
 
+    pub(super) fn socket(&self) -> SocketId {
+        self.0.socket()
+    }
+
     /// The host it belongs to.
     pub fn host(&self) -> &Host {
         &self.0.host
