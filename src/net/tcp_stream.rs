@@ -209,15 +209,18 @@ impl TcpStream {
         let mut done = 0;
         let mut chunk: Option<Slice> = None;
         while done < part.len() {
-            let sent = if part.len() <= SMALL {
-                let rest = &part[done..];
-                self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_send(now, id, rest))
-            } else {
-                let rest = chunk.get_or_insert_with(|| self.chunk_of(part));
+            let rest = &part[done..];
+            if chunk.is_none() && part.len() > SMALL {
+                chunk = self.chunk_of(rest);
+            }
+            let sent = if let Some(chunk) = &mut chunk {
                 let sent =
-                    self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_push(now, id, rest.clone()));
-                rest.advance(*sent.as_ref().unwrap_or(&0));
+                    self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_push(now, id, chunk.clone()));
+                chunk.advance(*sent.as_ref().unwrap_or(&0));
                 sent
+            } else {
+                let rest = &rest[..rest.len().min(SMALL)];
+                self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_send(now, id, rest))
             };
             match sent {
                 Ok(n) => done += n,
@@ -227,14 +230,14 @@ impl TcpStream {
         (done, Ok(()))
     }
 
-    /// A copy of `data`, made without any lock.
-    fn chunk_of(&self, data: &[u8]) -> Slice {
+    /// A copy of `data`, made without any lock, if there is a chunk for it.
+    fn chunk_of(&self, data: &[u8]) -> Option<Slice> {
         if data.len() * 2 < CHUNK_CAPACITY {
-            return Chunk::copy_of(data).freeze();
+            return Some(Chunk::copy_of(data).freeze());
         }
-        let mut chunk = self.0.host.shard().pool().take();
+        let mut chunk = self.0.host.shard().pool().try_take()?;
         chunk.append(data);
-        chunk.freeze()
+        Some(chunk.freeze())
     }
 
     /// Sends `data` with the last byte marked urgent (RFC 6093: new applications should not use it), and says how many
