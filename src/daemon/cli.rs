@@ -36,7 +36,7 @@ struct Cli {
 enum Command {
     /// Run the stack on a TUN interface and serve on it
     #[command(visible_alias = "up")]
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Show one page fetched by the kernel's TCP from ours, in a private network namespace
     Demo(DemoArgs),
     /// Show the live connections of a running daemon
@@ -93,7 +93,7 @@ pub fn main() -> ExitCode {
     };
     start_log(cli.verbose, cli.quiet);
     let outcome = match cli.command {
-        Command::Serve(args) => run_serve(args, cli.quiet),
+        Command::Serve(args) => run_serve(*args, cli.quiet),
         Command::Demo(args) => demo::run(&args),
         Command::Ss(args) => run_ss(&args),
     };
