@@ -5,6 +5,7 @@ use super::demo::{self, DemoArgs};
 use super::error::{Failure, Kind};
 use super::options::Options;
 use super::output;
+use super::perf::{self, PerfArgs};
 use super::serve;
 use super::settings::Settings;
 use super::ss::{self, Filter};
@@ -39,6 +40,8 @@ enum Command {
     Serve(Box<ServeArgs>),
     /// Show one page fetched by the kernel's TCP from ours, in a private network namespace
     Demo(DemoArgs),
+    /// Measure throughput over this stack; the other end is iperf3 on the kernel's, or another of these
+    Perf(RunPerfArgs),
     /// Show the live connections of a running daemon
     Ss(SsArgs),
 }
@@ -48,6 +51,15 @@ struct ServeArgs {
     #[command(flatten)]
     options: Options,
     /// The configuration file (TOML; the flags' names are its keys) [default: tunstack.toml in $XDG_CONFIG_HOME or /etc]
+    #[arg(long, value_name = "FILE", env = "TUNSTACK_CONFIG", help_heading = "Running")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+struct RunPerfArgs {
+    #[command(flatten)]
+    perf: PerfArgs,
+    /// The configuration file, as of serve
     #[arg(long, value_name = "FILE", env = "TUNSTACK_CONFIG", help_heading = "Running")]
     config: Option<PathBuf>,
 }
@@ -80,9 +92,18 @@ struct SsArgs {
     states: Vec<String>,
 }
 
+/// The command, with `perf` not showing the services that only `serve` has.
+fn command() -> clap::Command {
+    let hide = |arg: clap::Arg| {
+        let service = arg.get_help_heading() == Some("Services");
+        arg.hide(service)
+    };
+    Cli::command().mut_subcommand("perf", |perf| perf.mut_args(hide))
+}
+
 /// Runs the command.
 pub fn main() -> ExitCode {
-    let cli = match Cli::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
+    let cli = match command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(e) => {
             // Help and the version are for the standard output and are no failure.
@@ -95,6 +116,9 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(args) => run_serve(*args, cli.quiet),
         Command::Demo(args) => demo::run(&args),
+        Command::Perf(args) => {
+            Options::from_file(args.config.as_deref()).and_then(|file| perf::run(args.perf, file, cli.quiet))
+        }
         Command::Ss(args) => run_ss(&args),
     };
     outcome.unwrap_or_else(|failure| {
@@ -141,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_command_line_holds_together() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The command `tunstack`: `serve`, `demo` and `ss`.
+//! The command `tunstack`: `serve`, `demo`, `perf` and `ss`.
 //!
 //! | file | what |
 //! |---|---|
@@ -9,6 +9,7 @@
 //! | `control`, `ss` | its control socket and the table of connections |
 //! | `demo` | one page fetched by the kernel's TCP from ours, and what happened, as a ladder |
 //! | `mtu` | follows the link's MTU |
+//! | `perf` | measuring throughput |
 //! | `packets` | packets in the log |
 //! | `error`, `output` | exit codes; printing |
 
@@ -21,6 +22,7 @@ pub mod netif;
 mod options;
 mod output;
 mod packets;
+mod perf;
 mod serve;
 mod services;
 mod settings;

@@ -72,6 +72,9 @@ pub(crate) struct Options {
     /// Greet whoever says a name, by TCP and UDP [port: 8000]
     #[arg(long, value_name = "PORT", env = "TUNSTACK_HELLO", num_args = 0..=1, default_missing_value = "8000", help_heading = "Services")]
     pub(crate) hello: Option<u16>,
+    /// Measure throughput with whoever comes with iperf3, by TCP and UDP [port: 5201]
+    #[arg(long, value_name = "PORT", env = "TUNSTACK_PERF", num_args = 0..=1, default_missing_value = "5201", help_heading = "Services")]
+    pub(crate) perf: Option<u16>,
 
     /// Write all packets as pcapng, each with what it caused, to this file or, for -, to the standard output
     #[arg(long, value_name = "FILE|-", env = "TUNSTACK_PCAP", help_heading = "Watching and spoiling")]
@@ -119,6 +122,7 @@ impl Options {
             chargen,
             daytime,
             hello,
+            perf,
             pcap,
             pcap_whole,
             fault,
@@ -147,6 +151,7 @@ impl Options {
             chargen: chargen.or(fallback.chargen),
             daytime: daytime.or(fallback.daytime),
             hello: hello.or(fallback.hello),
+            perf: perf.or(fallback.perf),
             pcap: pcap.or(fallback.pcap),
             pcap_whole: pcap_whole.or(fallback.pcap_whole),
             fault: fault.or(fallback.fault),

@@ -7,6 +7,11 @@ pub(crate) fn line(text: &str) {
     emit(&mut io::stdout(), text);
 }
 
+/// Prints lines that have their line feeds already, or nothing.
+pub(crate) fn text(lines: &str) {
+    let _ = io::stdout().write_all(lines.as_bytes()).and_then(|()| io::stdout().flush());
+}
+
 /// As [`line`], to the standard error.
 pub(crate) fn note(text: &str) {
     emit(&mut io::stderr(), text);

@@ -9,6 +9,7 @@ use super::services::{self, Directories};
 use super::settings::{self, Capture, Offer, Settings};
 use super::ss::{self, Link, Report};
 use super::tunnel::{self, Tunnel};
+use crate::apps::perf;
 use crate::device::Device;
 use crate::device::impair::Impaired;
 use crate::net::Host;
@@ -28,6 +29,34 @@ use std::thread;
 /// Runs the daemon until a signal or the end of its device. If `quiet`, it begins without a word.
 pub(crate) fn run(settings: &Settings, quiet: bool) -> Result<ExitCode, Failure> {
     let directories = Directories::open(settings)?;
+    run_with(settings, quiet, |up| services::start(&up.host, &settings.offers, directories))
+}
+
+/// As [`run`], with the services that `start` starts.
+pub(crate) fn run_with(
+    settings: &Settings,
+    quiet: bool,
+    start: impl FnOnce(&Up) -> Result<(), Failure>,
+) -> Result<ExitCode, Failure> {
+    let (up, signals, text) = bring_up(settings)?;
+    start(&up)?;
+    // As long as this function, which is as long as the daemon.
+    let _follower = follow_mtu(&up, settings);
+    let control = offer_control(&up);
+    let pid = settings.pid.as_deref().map(PidFile::write).transpose()?;
+    let print = if settings.pcap == Some(Capture::Stdout) { output::note } else { output::line };
+    for line in text.iter().filter(|_| !quiet) {
+        print(line);
+    }
+    if let Some(number) = settings.ready_fd {
+        tell_ready(number)?;
+    }
+    wait(&up, signals, settings, (control, pid))
+}
+
+/// Starts a stack on the link that `settings` ask for. From then on signals wait for whoever takes them from what is
+/// given, instead of ending the process. The lines tell what has come up.
+pub(crate) fn bring_up(settings: &Settings) -> Result<(Up, Signals, [String; 5]), Failure> {
     let capture = settings.pcap.as_ref().map(|to| CaptureTap::open(to, settings.pcap_whole)).transpose()?;
     // Namespaces are entered before any thread starts: the kernel insists.
     let entered = tunnel::enter(&settings.netns)?;
@@ -50,25 +79,11 @@ pub(crate) fn run(settings: &Settings, quiet: bool) -> Result<ExitCode, Failure>
     if log::log_enabled!(target: PACKET_TARGET, log::Level::Trace) {
         builder = builder.tap(PacketLog);
     }
-    // From here on signals wait for us instead of ending the process.
     let signals = Signals::new([SIGINT, SIGTERM, SIGUSR1]).map_err(Failure::because("signals"))?;
     let device = impaired(tunnel.device, settings, seed.unwrap_or_else(|| Rng::seed_from(rand::random())));
     let link = Arc::downgrade(&device);
     let host = builder.start_shared(device).map_err(Failure::because("the stack"))?;
-    services::start(&host, &settings.offers, directories)?;
-    // As long as this function, which is as long as the daemon.
-    let _follower = follow_mtu(&host, &name, settings);
-    let reporter = Reporter { host: host.clone(), name, link };
-    let control = offer_control(&reporter);
-    let pid = settings.pid.as_deref().map(PidFile::write).transpose()?;
-    let print = if settings.pcap == Some(Capture::Stdout) { output::note } else { output::line };
-    for line in text.iter().filter(|_| !quiet) {
-        print(line);
-    }
-    if let Some(number) = settings.ready_fd {
-        tell_ready(number)?;
-    }
-    wait(&reporter, signals, settings, (control, pid))
+    Ok((Up { host, name, link }, signals, text))
 }
 
 fn impaired(device: Arc<dyn Device>, settings: &Settings, seed: [u8; 32]) -> Arc<dyn Device> {
@@ -78,36 +93,41 @@ fn impaired(device: Arc<dyn Device>, settings: &Settings, seed: [u8; 32]) -> Arc
     }
 }
 
-/// Whoever tells what the daemon is doing.
+/// A running stack and its link.
 #[derive(Clone)]
-struct Reporter {
-    host: Host,
+pub(crate) struct Up {
+    /// The stack.
+    pub(crate) host: Host,
     name: String,
     /// The stack's to drop when it ends.
     link: Weak<dyn Device>,
 }
 
-impl Reporter {
+impl Up {
+    /// The link, as long as the stack holds it.
+    pub(crate) fn link(&self) -> Option<Link> {
+        let device = self.link.upgrade()?;
+        Some(Link::of(&self.name, self.host.mtu(), &*device))
+    }
+
     fn report(&self) -> Report {
-        let device = self.link.upgrade();
-        let link = device.map(|device| Link::of(&self.name, self.host.mtu(), &*device));
-        Report { link, rows: services::rows(&self.host, usize::MAX) }
+        Report { link: self.link(), rows: services::rows(&self.host, usize::MAX) }
     }
 }
 
 /// A descriptor's link is left alone: it may be in another namespace.
-fn follow_mtu(host: &Host, name: &str, settings: &Settings) -> Option<MtuFollower> {
+fn follow_mtu(up: &Up, settings: &Settings) -> Option<MtuFollower> {
     if !matches!(settings.link, settings::Link::Tun(_)) {
         return None;
     }
-    MtuFollower::start(host.clone(), name.to_owned(), settings.mtu)
-        .inspect_err(|e| log::warn!("changes of the MTU of {name} will not be seen: {e}"))
+    MtuFollower::start(up.host.clone(), up.name.clone(), settings.mtu)
+        .inspect_err(|e| log::warn!("changes of the MTU of {} will not be seen: {e}", up.name))
         .ok()
 }
 
-fn offer_control(reporter: &Reporter) -> Option<Control> {
-    let own = reporter.clone();
-    match Control::offer(&control::directory(), &reporter.name, move || own.report()) {
+fn offer_control(up: &Up) -> Option<Control> {
+    let own = up.clone();
+    match Control::offer(&control::directory(), &up.name, move || own.report()) {
         Ok(control) => {
             log::info!("control socket {}", control.path().display());
             Some(control)
@@ -124,13 +144,13 @@ fn offer_control(reporter: &Reporter) -> Option<Control> {
 
 /// Waits for signals and for the host's end, whichever comes, and puts `files` away.
 fn wait(
-    reporter: &Reporter,
+    up: &Up,
     mut signals: Signals,
     settings: &Settings,
     files: (Option<Control>, Option<PidFile>),
 ) -> Result<ExitCode, Failure> {
     let (ended, end) = mpsc::channel();
-    let watched = reporter.host.clone();
+    let watched = up.host.clone();
     let handle = signals.handle();
     thread::Builder::new()
         .name("end".into())
@@ -143,7 +163,7 @@ fn wait(
     let mut stopping = None;
     for signal in signals.forever() {
         match (signal, &stopping) {
-            (SIGUSR1, _) => output::note(ss::table(&reporter.report(), true).trim_end()),
+            (SIGUSR1, _) => output::note(ss::table(&up.report(), true).trim_end()),
             (_, Some(_)) => {
                 // The second request to end is the last word; only what others would stumble over is put away.
                 drop(files);
@@ -154,7 +174,7 @@ fn wait(
                     "ending: connections have {:?} to finish; once more to end at once",
                     settings.grace
                 ));
-                let (host, grace) = (reporter.host.clone(), settings.grace);
+                let (host, grace) = (up.host.clone(), settings.grace);
                 let stop = thread::Builder::new().name("shutdown".into()).spawn(move || host.shutdown(grace));
                 stopping = Some(stop.map_err(Failure::because("a thread"))?);
             }
@@ -241,6 +261,8 @@ fn suggestion(offer: Offer, addr: &str) -> String {
         Offer::Http(80) => format!("curl http://{addr}/"),
         Offer::Http(port) => format!("curl http://{addr}:{port}/"),
         Offer::Chargen(port) => format!("nc {addr} {port} | head"),
+        Offer::Perf(perf::PORT) => format!("iperf3 -c {addr}"),
+        Offer::Perf(port) => format!("iperf3 -c {addr} -p {port}"),
         other => format!("nc {addr} {}", other.name().1),
     }
 }

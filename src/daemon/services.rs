@@ -1,12 +1,14 @@
 //! Starts what was asked for on a running host.
 
 use super::error::Failure;
+use super::perf;
 use super::settings::{Offer, Settings};
 use super::ss::Row;
 use crate::apps::http::{Http, Root, Site};
+use crate::apps::perf::{Event, Server};
 use crate::apps::service::{Limits, Service, spawn_tcp, spawn_udp};
 use crate::apps::{chargen, daytime, discard, echo, hello, http};
-use crate::net::Host;
+use crate::net::{Host, UdpSocket};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
@@ -55,6 +57,7 @@ pub(crate) fn start(host: &Host, offers: &[Offer], mut directories: Directories)
                 tcp(host, "hello", port, hello::Hello)?;
                 udp(host, "hello", port, hello::answer)?;
             }
+            Offer::Perf(port) => perf(host, port, log_test)?,
         }
     }
     Ok(())
@@ -84,15 +87,31 @@ pub(crate) fn tcp(host: &Host, name: &'static str, port: u16, service: impl Serv
     spawn_tcp(name, listener, limits, service).map(drop).map_err(Failure::because(name))
 }
 
+/// Starts a server for iperf3; `observe` is shown its tests.
+pub(crate) fn perf(host: &Host, port: u16, observe: impl Fn(Event) + Send + Sync + 'static) -> Result<(), Failure> {
+    let socket = bind(host, "perf", port)?;
+    tcp(host, "perf", port, Server::new(socket, perf::cpu_time, observe))
+}
+
+fn log_test(event: Event) {
+    match event {
+        Event::Ended(summary) => log::info!("perf: {} bytes in {:.1} s", summary.bytes(), summary.whole.end),
+        Event::Failed(e) => log::info!("perf: the test was broken off: {e}"),
+        Event::Started { .. } | Event::Interval(_) => {}
+    }
+}
+
 fn udp(
     host: &Host,
     name: &'static str,
     port: u16,
     answer: impl FnMut(&[u8]) -> Option<Vec<u8>> + Send + 'static,
 ) -> Result<(), Failure> {
-    let socket =
-        host.bind_udp(everywhere(port)).map_err(|e| Failure::because(format!("{name} on UDP port {port}"))(e))?;
-    spawn_udp(name, socket, answer).map(drop).map_err(Failure::because(name))
+    spawn_udp(name, bind(host, name, port)?, answer).map(drop).map_err(Failure::because(name))
+}
+
+fn bind(host: &Host, name: &str, port: u16) -> Result<UdpSocket, Failure> {
+    host.bind_udp(everywhere(port)).map_err(Failure::because(format!("{name} on UDP port {port}")))
 }
 
 fn everywhere(port: u16) -> SocketAddrV4 {

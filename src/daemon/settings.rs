@@ -123,6 +123,8 @@ pub(crate) enum Offer {
     Daytime(u16),
     /// The tutorials' greeter, TCP and UDP.
     Hello(u16),
+    /// A server for iperf3, TCP and UDP.
+    Perf(u16),
 }
 
 impl Offer {
@@ -135,6 +137,7 @@ impl Offer {
             Offer::Chargen(port) => ("chargen", port),
             Offer::Daytime(port) => ("daytime", port),
             Offer::Hello(port) => ("hello", port),
+            Offer::Perf(port) => ("perf", port),
         }
     }
 }
@@ -253,8 +256,9 @@ impl TryFrom<Options> for Settings {
 fn offers(options: &Options) -> Vec<Offer> {
     // A directory to serve or to fill asks for the server too.
     let http = options.http.or((options.dir.is_some() || options.spool.is_some()).then_some(http::PORT));
-    let others_asked =
-        [options.echo, options.discard, options.chargen, options.daytime, options.hello].iter().any(Option::is_some);
+    let others_asked = [options.echo, options.discard, options.chargen, options.daytime, options.hello, options.perf]
+        .iter()
+        .any(Option::is_some);
     let http = if others_asked { options.http } else { http };
     [
         http.map(Offer::Http),
@@ -263,6 +267,7 @@ fn offers(options: &Options) -> Vec<Offer> {
         options.chargen.map(Offer::Chargen),
         options.daytime.map(Offer::Daytime),
         options.hello.map(Offer::Hello),
+        options.perf.map(Offer::Perf),
     ]
     .into_iter()
     .flatten()

@@ -4,7 +4,7 @@ use super::addr::{ToCidr, ToSocketAddrs, each};
 use super::error::invalid;
 use super::{TcpListener, TcpStream, UdpSocket};
 use crate::device::Device;
-use crate::runtime::{Ending, Shard, Tap, clock};
+use crate::runtime::{Drive, Ending, Shard, Tap, clock};
 use crate::stack::{Cidr, Config, Readiness, SocketId, Stack, TcpInfo};
 use crate::stats::Stats;
 use core::fmt;
@@ -61,6 +61,11 @@ impl Host {
 
     pub(super) fn shard(&self) -> &Shard {
         &self.0.shard
+    }
+
+    /// Whether `other` is a handle on the same host.
+    pub(super) fn is(&self, other: &Host) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     // ---- sockets ----
@@ -265,6 +270,7 @@ pub struct Builder {
     seed: Option<[u8; 32]>,
     settings: Vec<Setting>,
     taps: Vec<Box<dyn Tap>>,
+    drive: Drive,
 }
 
 impl Builder {
@@ -314,6 +320,12 @@ impl Builder {
         self
     }
 
+    /// Who drives the host; [`Drive::Caller`] by default.
+    pub fn drive(mut self, drive: Drive) -> Self {
+        self.drive = drive;
+        self
+    }
+
     /// Starts the host on `device`, with a thread that cares for it.
     ///
     /// # Errors
@@ -348,7 +360,7 @@ impl Builder {
         }
         let seed = self.seed.map_or_else(system_seed, Ok)?;
         let stack = Stack::new(config.clone(), seed, clock::now())?;
-        let (shard, caretaker) = Shard::start(stack, device, self.taps)?;
+        let (shard, caretaker) = Shard::start(stack, device, self.taps, self.drive)?;
         Ok(Host(Arc::new(Inner { shard, config, caretaker: Mutex::new(Some(caretaker)) })))
     }
 }

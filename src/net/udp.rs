@@ -291,6 +291,10 @@ impl UdpSocket {
         self.0.host.readiness(SocketId::Udp(self.0.id))
     }
 
+    pub(super) fn socket(&self) -> SocketId {
+        SocketId::Udp(self.0.id)
+    }
+
     /// The host it belongs to.
     pub fn host(&self) -> &Host {
         &self.0.host

@@ -4,4 +4,5 @@
 
 pub mod namespace;
 pub mod tun;
+pub mod usage;
 pub mod wait;

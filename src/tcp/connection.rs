@@ -499,11 +499,6 @@ impl Tcb {
         }
     }
 
-    /// Room in the send buffer, in bytes.
-    pub fn send_room(&self, options: &TcpOptions) -> usize {
-        options.send_buffer.saturating_sub(self.snd.buffer.len())
-    }
-
     /// The throttle of RFC 5961 7, per connection: says whether an invalid segment may be answered now.
     pub(super) fn may_challenge(&mut self, cx: &mut Cx<'_>) -> bool {
         let due = self.last_challenge.is_none_or(|last| cx.now.since(last) >= cx.config.challenge_interval);

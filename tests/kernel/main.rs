@@ -12,6 +12,7 @@ mod faults;
 mod harness;
 mod http;
 mod offload;
+mod perf;
 mod scripts;
 mod sockets;
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         capture::TESTS,
         device::TESTS,
         offload::TESTS,
+        perf::TESTS,
         scripts::TESTS,
     ]
     .concat()

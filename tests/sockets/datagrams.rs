@@ -106,8 +106,8 @@ fn segments() {
 
         near.connect((SERVER, 53)).unwrap();
         assert_eq!(near.send_segmented(&text[..3], 1).unwrap(), 3);
-        for byte in &text[..3] {
-            assert_eq!((far.recv(&mut buf).unwrap(), buf[0]), (1, *byte));
+        for &byte in &text[..3] {
+            assert_eq!((far.recv(&mut buf).unwrap(), buf[0]), (1, byte));
         }
         assert_eq!(near.send_segmented(&text, 0).unwrap_err().kind(), ErrorKind::InvalidInput);
         assert_eq!(near.send_segmented(&text, 1).unwrap_err().kind(), ErrorKind::InvalidInput);
