@@ -41,7 +41,7 @@ enum Command {
     /// Show one page fetched by the kernel's TCP from ours, in a private network namespace
     Demo(DemoArgs),
     /// Measure throughput over this stack; the other end is iperf3 on the kernel's, or another of these
-    Perf(RunPerfArgs),
+    Perf(Box<RunPerfArgs>),
     /// Show the live connections of a running daemon
     Ss(SsArgs),
 }
