@@ -82,20 +82,6 @@ impl Scene {
         (peer, id)
     }
 
-    /// Closes a peer's connection, the peer first.
-    pub fn close(&mut self, mut peer: Peer, id: TcpId) {
-        let fin = peer.segment(self, Flags::FIN | Flags::ACK, &[]);
-        self.give(fin);
-        peer.nxt += 1;
-        self.stack.tcp_close(self.now, id).expect("an open handle");
-        while let Some(frame) = self.take() {
-            peer.hear(&frame);
-        }
-        let ack = peer.segment(self, Flags::ACK, &[]);
-        self.give(ack);
-        self.settle();
-    }
-
     /// The peers' clock of time stamps.
     fn clock(&self) -> u32 {
         (self.now.as_nanos() / 1_000_000) as u32 + 1
