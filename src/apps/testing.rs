@@ -14,7 +14,8 @@ pub(super) struct Served {
 
 /// A server's host, 192.0.2.2, and a client's, 192.0.2.1.
 pub(super) fn hosts() -> (Host, Host) {
-    let (near, far) = mem::pair(1500, 1024).unwrap();
+    // More packets than any window lets fly: nothing is lost.
+    let (near, far) = mem::pair(1500, 16 * 1024).unwrap();
     let server = Host::builder().address("192.0.2.2/24").start(near).unwrap();
     let client = Host::builder().address("192.0.2.1/24").start(far).unwrap();
     (server, client)

@@ -8,6 +8,7 @@
 //! | `serve`, `services` | the daemon |
 //! | `control`, `ss` | its control socket and the table of connections |
 //! | `demo` | one page fetched by the kernel's TCP from ours, and what happened, as a ladder |
+//! | `mtu` | follows the link's MTU |
 //! | `perf` | measuring throughput |
 //! | `packets` | packets in the log |
 //! | `error`, `output` | exit codes; printing |
@@ -16,6 +17,7 @@ mod cli;
 mod control;
 mod demo;
 mod error;
+mod mtu;
 pub mod netif;
 mod options;
 mod output;

@@ -18,6 +18,7 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// The documentation prefixes of RFC 5737, with the host's address in each: no real network is shadowed by them.
 pub const DOCUMENTATION: [Cidr; 3] = [
@@ -29,6 +30,12 @@ pub const DOCUMENTATION: [Cidr; 3] = [
 /// Routes of a shorter prefix are default routes or the halves and pieces that VPNs make of one; they reach everything,
 /// so they claim nothing.
 const SHORTEST_CLAIM: u8 = 8;
+
+/// The rtnetlink group for links (`linux/rtnetlink.h`).
+const RTNLGRP_LINK: u32 = 1;
+
+/// Changes that are taken note of at once.
+const MAX_CHANGES: usize = 1000;
 
 /// The kernel answers at once; a silence is a fault.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -271,6 +278,43 @@ impl Netlink {
                 };
             }
         }
+    }
+}
+
+/// Tells when something about the links of a network namespace has changed (the rtnetlink group for links).
+pub struct LinkChanges(Socket);
+
+impl LinkChanges {
+    /// Listens from now on, in this thread's network namespace.
+    ///
+    /// # Errors
+    /// When no socket can be had.
+    pub fn open() -> Result<LinkChanges> {
+        let socket = || -> io::Result<Socket> {
+            let mut socket = Socket::new(NETLINK_ROUTE)?;
+            socket.bind_auto()?;
+            socket.add_membership(RTNLGRP_LINK)?;
+            socket.set_non_blocking(true)?;
+            Ok(socket)
+        };
+        socket().map(LinkChanges).map_err(failed("listen for changes of links"))
+    }
+
+    /// Takes note of all changes so far: the descriptor is silent until the next one. What they were is not told, since
+    /// where they come fast some are lost; whoever cares about a link asks for it.
+    pub fn drain(&self) {
+        // Bounded, against changes without end. An error is that there are no more, or that some were lost.
+        for _ in 0..MAX_CHANGES {
+            if self.0.recv_from_full().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+                break;
+            }
+        }
+    }
+}
+
+impl AsFd for LinkChanges {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

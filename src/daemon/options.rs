@@ -4,7 +4,6 @@
 //! which are in [`settings`](super::settings).
 
 use super::error::{Failure, Kind};
-use super::settings::Offload;
 use clap::Args;
 use serde::Deserialize;
 use std::net::Ipv4Addr;
@@ -38,7 +37,7 @@ pub(crate) struct Options {
         help_heading = "Interface",
         hide_possible_values = true
     )]
-    pub(crate) offload: Option<Offload>,
+    pub(crate) offload: Option<String>,
     /// Packets that may wait in the kernel's queue to us [default: 10000]
     #[arg(long, value_name = "PACKETS", env = "TUNSTACK_TXQUEUELEN", help_heading = "Interface")]
     pub(crate) txqueuelen: Option<u32>,
@@ -80,6 +79,9 @@ pub(crate) struct Options {
     /// Write all packets as pcapng, each with what it caused, to this file or, for -, to the standard output
     #[arg(long, value_name = "FILE|-", env = "TUNSTACK_PCAP", help_heading = "Watching and spoiling")]
     pub(crate) pcap: Option<PathBuf>,
+    /// Leave super-segments in one piece there, as the interface carries them, instead of as a wire would
+    #[arg(long, env = "TUNSTACK_PCAP_WHOLE", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Watching and spoiling")]
+    pub(crate) pcap_whole: Option<bool>,
     /// Make the link bad both ways, such as loss=5%,delay=20ms (also duplicate, reorder, corrupt, jitter, rate, ...)
     #[arg(long, value_name = "SPEC", env = "TUNSTACK_FAULT", help_heading = "Watching and spoiling")]
     pub(crate) fault: Option<String>,
@@ -122,6 +124,7 @@ impl Options {
             hello,
             perf,
             pcap,
+            pcap_whole,
             fault,
             seed,
             pid,
@@ -150,6 +153,7 @@ impl Options {
             hello: hello.or(fallback.hello),
             perf: perf.or(fallback.perf),
             pcap: pcap.or(fallback.pcap),
+            pcap_whole: pcap_whole.or(fallback.pcap_whole),
             fault: fault.or(fallback.fault),
             seed: seed.or(fallback.seed),
             pid: pid.or(fallback.pid),

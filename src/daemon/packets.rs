@@ -23,8 +23,8 @@ pub(crate) struct CaptureTap {
 }
 
 impl CaptureTap {
-    /// A capture to where `capture` says.
-    pub(crate) fn open(capture: &Capture) -> Result<CaptureTap, Failure> {
+    /// A capture to where `capture` says, of super-segments in one piece if `whole`.
+    pub(crate) fn open(capture: &Capture, whole: bool) -> Result<CaptureTap, Failure> {
         let (out, live): (Box<dyn Write + Send>, bool) = match capture {
             Capture::Stdout => (Box::new(io::stdout()), true),
             Capture::File(path) => {
@@ -33,7 +33,7 @@ impl CaptureTap {
                 (Box::new(file), false)
             }
         };
-        let tap = PcapTap::new(out, clock::origin()).map_err(Failure::because("the capture"))?;
+        let tap = PcapTap::new(out, clock::origin()).map_err(Failure::because("the capture"))?.with_whole(whole);
         Ok(CaptureTap { tap, live, written: Instant::ZERO })
     }
 

@@ -2,10 +2,11 @@
 
 use super::control::{self, Control};
 use super::error::{Failure, Kind};
+use super::mtu::MtuFollower;
 use super::output;
 use super::packets::CaptureTap;
 use super::services::{self, Directories};
-use super::settings::{Capture, Offer, Settings};
+use super::settings::{self, Capture, Offer, Settings};
 use super::ss::{self, Link, Report};
 use super::tunnel::{self, Tunnel};
 use crate::apps::perf;
@@ -39,6 +40,8 @@ pub(crate) fn run_with(
 ) -> Result<ExitCode, Failure> {
     let (up, signals, text) = bring_up(settings)?;
     start(&up)?;
+    // As long as this function, which is as long as the daemon.
+    let _follower = follow_mtu(&up, settings);
     let control = offer_control(&up);
     let pid = settings.pid.as_deref().map(PidFile::write).transpose()?;
     let print = if settings.pcap == Some(Capture::Stdout) { output::note } else { output::line };
@@ -54,7 +57,7 @@ pub(crate) fn run_with(
 /// Starts a stack on the link that `settings` ask for. From then on signals wait for whoever takes them from what is
 /// given, instead of ending the process. The lines tell what has come up.
 pub(crate) fn bring_up(settings: &Settings) -> Result<(Up, Signals, [String; 5]), Failure> {
-    let capture = settings.pcap.as_ref().map(CaptureTap::open).transpose()?;
+    let capture = settings.pcap.as_ref().map(|to| CaptureTap::open(to, settings.pcap_whole)).transpose()?;
     // Namespaces are entered before any thread starts: the kernel insists.
     let entered = tunnel::enter(&settings.netns)?;
     let tunnel = tunnel::open(settings)?;
@@ -104,12 +107,22 @@ impl Up {
     /// The link, as long as the stack holds it.
     pub(crate) fn link(&self) -> Option<Link> {
         let device = self.link.upgrade()?;
-        Some(Link::of(&self.name, device.mtu(), &*device))
+        Some(Link::of(&self.name, self.host.mtu(), &*device))
     }
 
     fn report(&self) -> Report {
         Report { link: self.link(), rows: services::rows(&self.host, usize::MAX) }
     }
+}
+
+/// A descriptor's link is left alone: it may be in another namespace.
+fn follow_mtu(up: &Up, settings: &Settings) -> Option<MtuFollower> {
+    if !matches!(settings.link, settings::Link::Tun(_)) {
+        return None;
+    }
+    MtuFollower::start(up.host.clone(), up.name.clone(), settings.mtu)
+        .inspect_err(|e| log::warn!("changes of the MTU of {} will not be seen: {e}", up.name))
+        .ok()
 }
 
 fn offer_control(up: &Up) -> Option<Control> {

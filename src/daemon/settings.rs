@@ -4,8 +4,6 @@ use super::error::Failure;
 use super::options::Options;
 use crate::apps::http;
 use crate::device::impair::Impairment;
-use clap::ValueEnum;
-use serde::Deserialize;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -82,11 +80,9 @@ pub(crate) enum Link {
 }
 
 /// Whether the kernel is asked for super-segments and partial checksums.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offload {
     /// All that it grants.
-    #[default]
     Auto,
     /// None: each frame is one packet with all its checksums.
     Off,
@@ -173,6 +169,8 @@ pub(crate) struct Settings {
     pub(crate) spool: Option<PathBuf>,
     /// Where packets are written.
     pub(crate) pcap: Option<Capture>,
+    /// Whether super-segments are written there in one piece.
+    pub(crate) pcap_whole: bool,
     /// How the link is spoilt.
     pub(crate) fault: Option<Impairment>,
     /// Where random choices come from, if they are to be repeatable.
@@ -200,6 +198,13 @@ impl TryFrom<Options> for Settings {
         {
             return Err(Failure::usage(format!("--mtu {mtu}: it must be {} to {}", MTU.start(), MTU.end())));
         }
+        let offload = match options.offload.as_deref() {
+            // A bad wire has no offloads: what crosses it are packets, each with its checksums.
+            None | Some("auto") if options.fault.is_some() => Offload::Off,
+            None | Some("auto") => Offload::Auto,
+            Some("off") => Offload::Off,
+            Some(other) => return Err(Failure::usage(format!("--offload {other}: it must be auto or off"))),
+        };
         let host: Option<Prefixed> = options.host.as_deref().map(str::parse).transpose().map_err(usage("host"))?;
         for addr in &options.addr {
             if host.is_some_and(|host| host.addr == *addr) {
@@ -226,8 +231,7 @@ impl TryFrom<Options> for Settings {
             host,
             addrs: options.addr,
             mtu: options.mtu,
-            // A bad wire has no offloads: what crosses it are packets, each with its checksums.
-            offload: if options.fault.is_some() { Offload::Off } else { options.offload.unwrap_or_default() },
+            offload,
             txqueuelen: options.txqueuelen.unwrap_or(10_000),
             netns: match options.netns.as_deref() {
                 None | Some("self") => Netns::Own,
@@ -239,6 +243,7 @@ impl TryFrom<Options> for Settings {
             dir: options.dir,
             spool: options.spool,
             pcap: options.pcap.map(|path| if path.as_os_str() == "-" { Capture::Stdout } else { Capture::File(path) }),
+            pcap_whole: options.pcap_whole.unwrap_or_default(),
             fault: options.fault.map(|spec| impairment(&spec)).transpose().map_err(usage("fault"))?,
             seed: options.seed,
             pid: options.pid,
@@ -351,6 +356,7 @@ mod tests {
             (Options { echo: Some(7), hello: Some(7), ..Options::default() }, "--echo and --hello both want port 7"),
             (Options { http: Some(0), ..Options::default() }, "--http 0"),
             (Options { echo: Some(7), dir: Some("/".into()), ..Options::default() }, "are for --http"),
+            (Options { offload: Some("on".into()), ..Options::default() }, "--offload on"),
             (Options { fault: Some("loss=200%".into()), ..Options::default() }, "--fault: "),
             (Options { grace: Some("soon".into()), ..Options::default() }, "--grace: "),
         ] {

@@ -290,6 +290,8 @@ pub(super) fn sample(state: State) -> Row {
         remote: "192.0.2.1:53530".parse().expect("an address"),
         recv_queue: 0,
         send_queue: 2896,
+        recv_buffer: 131_072,
+        send_buffer: 131_072,
         mss: 1448,
         cwnd: 14480,
         ssthresh: u32::MAX,

@@ -1,11 +1,14 @@
 //! A tap that writes pcapng: each packet with its direction, its time in nanoseconds, and a comment that says what it
 //! did to the state machine or why it was dropped. Wireshark and tshark show all three.
 //!
+//! It shows what a wire would have carried: super-segments cut, partial checksums completed.
+//!
 //! Format: draft-ietf-opsawg-pcapng. One section, one interface of link type RAW (101): IP packets without any frame.
 
 use crate::stats::Disposition;
 use crate::time::Instant;
 use crate::trace::TraceEvent;
+use crate::wire::gso::Finisher;
 use crate::wire::{RxFrame, TxFrame};
 use core::fmt::Write as _;
 use core::time::Duration;
@@ -34,6 +37,12 @@ enum Direction {
 /// Writes packets as pcapng. A capture that fails or grows too large stops, says so once in the log, and never
 /// disturbs the traffic.
 pub struct PcapTap {
+    finisher: Finisher,
+    out: Out,
+}
+
+/// The file, and how much of it may still be written.
+struct Out {
     writer: PcapNgWriter<BufWriter<Box<dyn Write + Send>>>,
     /// Time from 1970 to the clock's origin.
     origin: Duration,
@@ -41,7 +50,6 @@ pub struct PcapTap {
     limit: u64,
     written: u64,
     stopped: bool,
-    scratch: Vec<u8>,
 }
 
 impl PcapTap {
@@ -69,33 +77,51 @@ impl PcapTap {
         writer.write_pcapng_block(interface).map_err(plain)?;
         // A reader of a pipe sees the head at once.
         writer.get_mut().flush()?;
-        Ok(PcapTap { writer, origin, limit: u64::MAX, written: 256, stopped: false, scratch: Vec::new() })
+        let out = Out { writer, origin, limit: u64::MAX, written: 256, stopped: false };
+        Ok(PcapTap { finisher: Finisher::default(), out })
     }
 
     /// Stops before the capture would become larger than `bytes`.
     #[must_use]
     pub fn with_limit(mut self, bytes: u64) -> Self {
-        self.limit = bytes;
+        self.out.limit = bytes;
+        self
+    }
+
+    /// Leaves super-segments in one piece, as the device takes and gives them, if `whole`.
+    #[must_use]
+    pub fn with_whole(mut self, whole: bool) -> Self {
+        self.finisher.whole = whole;
         self
     }
 
     /// Whether the capture ended before its time: an error, or the limit.
     pub fn stopped(&self) -> bool {
-        self.stopped
+        self.out.stopped
     }
 
-    /// Records a received packet. An empty `comment` is left out.
+    /// Records a received frame. The comment, unless it is empty, stands at the last of its packets: by then it had
+    /// come true.
     pub fn rx(&mut self, now: Instant, frame: &RxFrame, comment: &str) {
-        self.record(now, &frame.data, Direction::Inbound, comment);
+        let PcapTap { finisher, out } = self;
+        if out.stopped {
+            return;
+        }
+        finisher.received(frame, |packet, last| {
+            out.record(now, packet, Direction::Inbound, if last { comment } else { "" });
+        });
     }
 
-    /// Records a sent packet, as the device got it: a super-segment in one piece. An empty `comment` is left out.
+    /// Records a sent frame. The comment, unless it is empty, stands at the first of its packets: it is their cause.
     pub fn tx(&mut self, now: Instant, frame: &TxFrame, comment: &str) {
-        let mut packet = std::mem::take(&mut self.scratch);
-        packet.resize(frame.len(), 0);
-        frame.write_to(&mut packet);
-        self.record(now, &packet, Direction::Outbound, comment);
-        self.scratch = packet;
+        let PcapTap { finisher, out } = self;
+        if out.stopped {
+            return;
+        }
+        let mut comment = comment;
+        finisher.sent(frame, |packet, _| {
+            out.record(now, packet, Direction::Outbound, std::mem::take(&mut comment));
+        });
     }
 
     /// Writes what was gathered.
@@ -103,9 +129,11 @@ impl PcapTap {
     /// # Errors
     /// Those of the writer.
     pub fn flush(&mut self) -> io::Result<()> {
-        self.writer.get_mut().flush()
+        self.out.writer.get_mut().flush()
     }
+}
 
+impl Out {
     fn record(&mut self, now: Instant, packet: &[u8], direction: Direction, comment: &str) {
         if self.stopped {
             return;
@@ -139,7 +167,7 @@ impl PcapTap {
 
 impl core::fmt::Debug for PcapTap {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("PcapTap").field("stopped", &self.stopped).finish_non_exhaustive()
+        f.debug_struct("PcapTap").field("stopped", &self.out.stopped).finish_non_exhaustive()
     }
 }
 
@@ -305,5 +333,39 @@ mod tests {
         );
         assert_eq!(comment(std::iter::empty(), Some(Disposition::Answered)), "answered");
         assert_eq!(comment(std::iter::empty(), None), "");
+    }
+
+    /// A TCP super-segment of two segments and a bit, its checksum partial.
+    fn super_segment() -> RxFrame {
+        let mut packet = vec![0u8; 40 + 250];
+        packet[..4].copy_from_slice(&[0x45, 0, 1, 34]);
+        (packet[8], packet[9]) = (64, 6);
+        (packet[32], packet[33]) = (5 << 4, 0x10);
+        let gso = crate::wire::Gso { kind: crate::wire::GsoKind::TcpV4, size: 100 };
+        let meta = crate::wire::RxMeta { checksum: crate::wire::RxChecksum::Partial, gso: Some(gso) };
+        RxFrame { data: Slice::copy_of(&packet), meta }
+    }
+
+    #[test]
+    fn a_super_segment_is_written_as_packets_unless_it_is_to_stay_whole() {
+        let shared = Shared::default();
+        let mut tap = shared.tap(Duration::ZERO);
+        let frame = super_segment();
+        tap.rx(Instant::ZERO, &frame, "caused by all of it");
+        let mut sent = TxFrame { payload: [frame.data.slice(40..290)].into_iter().collect(), ..TxFrame::default() };
+        sent.header.space()[..40].copy_from_slice(&frame.data[..40]);
+        sent.header.set_len(40);
+        sent.meta = crate::wire::TxMeta { partial_checksum: Some((20, 16)), gso: frame.meta.gso };
+        tap.tx(Instant::ZERO, &sent, "the cause of all of it");
+        tap = tap.with_whole(true);
+        tap.rx(Instant::ZERO, &frame, "");
+        tap.flush().unwrap();
+        let packets = shared.packets();
+        let sizes: Vec<usize> = packets.iter().map(|packet| packet.data.len()).collect();
+        assert_eq!(sizes, [140, 140, 90, 140, 140, 90, 290]);
+        assert_eq!(packets[0].data, packets[3].data, "the same wire, whoever sends");
+        let commented: Vec<usize> = (0..7).filter(|n| packets[*n].options.len() > 1).collect();
+        assert_eq!(commented, [2, 3], "the end of what came, the beginning of what goes");
+        assert!(packets.iter().all(|packet| packet.data[36..38] != [0, 0]), "all checksums are complete");
     }
 }

@@ -65,9 +65,7 @@ impl Ip {
     /// `InvalidInput` if there is no address, one that no host can have, an MTU outside 68 to 65,535, or a TTL of zero.
     /// `Unsupported` for an IPv6 address.
     pub fn new(config: &Config, mut rng: Rng, now: Instant) -> Result<Ip> {
-        if !(68..=65_535).contains(&config.mtu) {
-            return Err(Error::InvalidInput("the MTU must be 68 to 65535"));
-        }
+        check_mtu(config.mtu)?;
         if config.ttl == 0 {
             return Err(Error::InvalidInput("the TTL must be 1 to 255"));
         }
@@ -85,6 +83,16 @@ impl Ip {
     /// The largest packet of the link, in bytes.
     pub fn mtu(&self) -> usize {
         self.mtu
+    }
+
+    /// The link carries packets of another size from now on.
+    ///
+    /// # Errors
+    /// `InvalidInput` outside 68 to 65,535.
+    pub fn set_mtu(&mut self, mtu: usize) -> Result<()> {
+        check_mtu(mtu)?;
+        self.mtu = mtu;
+        Ok(())
     }
 
     /// The most bytes of transport header and data that go to `dst` in one packet (MMS_S of RFC 1122 3.3.3).
@@ -146,6 +154,14 @@ impl Ip {
         header.set_len(len);
         len
     }
+}
+
+/// RFC 791: every link carries 68 bytes, and no packet is longer than its length field can say.
+fn check_mtu(mtu: usize) -> Result<()> {
+    if !(68..=65_535).contains(&mtu) {
+        return Err(Error::InvalidInput("the MTU must be 68 to 65535"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::addr::{ToCidr, ToSocketAddrs, each};
 use super::error::invalid;
 use super::{TcpListener, TcpStream, UdpSocket};
 use crate::device::Device;
-use crate::runtime::{Ending, Shard, Tap, clock};
+use crate::runtime::{Drive, Ending, Shard, Tap, clock};
 use crate::stack::{Cidr, Config, Readiness, SocketId, Stack, TcpInfo};
 use crate::stats::Stats;
 use core::fmt;
@@ -61,6 +61,11 @@ impl Host {
 
     pub(super) fn shard(&self) -> &Shard {
         &self.0.shard
+    }
+
+    /// Whether `other` is a handle on the same host.
+    pub(super) fn is(&self, other: &Host) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     // ---- sockets ----
@@ -162,6 +167,20 @@ impl Host {
         &self.0.config
     }
 
+    /// The largest IP packet that is sent, in bytes.
+    pub fn mtu(&self) -> usize {
+        self.0.shard.look(|stack| Ok(stack.mtu())).unwrap_or(self.0.config.mtu)
+    }
+
+    /// Sends IP packets of at most `mtu` bytes from now on, because the link's MTU was changed: connections that exist
+    /// keep to it at once. Whoever makes it larger knows that the link carries such packets.
+    ///
+    /// # Errors
+    /// `InvalidInput` outside 68 to 65,535; or if the host has ended.
+    pub fn set_mtu(&self, mtu: usize) -> io::Result<()> {
+        Ok(self.0.shard.act(|core, _| core.stack.set_mtu(mtu))?)
+    }
+
     /// A copy of the counters.
     pub fn stats(&self) -> Stats {
         self.0.shard.look(|stack| Ok(stack.stats().clone())).unwrap_or_default()
@@ -251,6 +270,7 @@ pub struct Builder {
     seed: Option<[u8; 32]>,
     settings: Vec<Setting>,
     taps: Vec<Box<dyn Tap>>,
+    drive: Drive,
 }
 
 impl Builder {
@@ -300,6 +320,12 @@ impl Builder {
         self
     }
 
+    /// Who drives the host; [`Drive::Caller`] by default.
+    pub fn drive(mut self, drive: Drive) -> Self {
+        self.drive = drive;
+        self
+    }
+
     /// Starts the host on `device`, with a thread that cares for it.
     ///
     /// # Errors
@@ -334,7 +360,7 @@ impl Builder {
         }
         let seed = self.seed.map_or_else(system_seed, Ok)?;
         let stack = Stack::new(config.clone(), seed, clock::now())?;
-        let (shard, caretaker) = Shard::start(stack, device, self.taps)?;
+        let (shard, caretaker) = Shard::start(stack, device, self.taps, self.drive)?;
         Ok(Host(Arc::new(Inner { shard, config, caretaker: Mutex::new(Some(caretaker)) })))
     }
 }

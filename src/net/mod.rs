@@ -43,17 +43,22 @@
 //! | `dup()`, `makefile()` | `try_clone`, `BufReader::new(&stream)` |
 //! | `setsockopt(TCP_NODELAY)`, `(SO_LINGER)`, `(SO_KEEPALIVE)` | `set_nodelay`, `set_linger`, `set_keepalive` |
 //! | `getsockopt(SO_ERROR)`, `(TCP_INFO)` | `take_error`, [`TcpStream::info`] |
+//! | `selectors.DefaultSelector`, `select.epoll()` | [`Poller`] |
 
 mod addr;
 mod error;
 mod host;
 mod patience;
+mod poller;
 mod tcp_listener;
 mod tcp_stream;
 mod udp;
 
+pub use crate::runtime::{Drive, Trigger};
+pub use crate::stack::Readiness;
 pub use addr::{ToCidr, ToSocketAddrs};
 pub use host::{Builder, Host};
+pub use poller::{Event, Events, Interest, Poller, Source};
 pub use std::net::Shutdown;
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;

@@ -131,6 +131,10 @@ impl TcpListener {
         self.0.host.readiness(SocketId::Listener(self.0.id))
     }
 
+    pub(super) fn socket(&self) -> SocketId {
+        SocketId::Listener(self.0.id)
+    }
+
     /// The host it belongs to.
     pub fn host(&self) -> &Host {
         &self.0.host

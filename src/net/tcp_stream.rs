@@ -443,36 +443,37 @@ impl TcpStream {
         self.option(|options| options.user_timeout)
     }
 
-    /// Sets the size of the receive buffer in bytes (SO_RCVBUF): the most that the window offers.
+    /// Sets the size of the receive buffer in bytes (SO_RCVBUF): the most that the window offers. One that is not set
+    /// grows with how fast the application reads.
     ///
     /// # Errors
     /// `InvalidInput`, or if the host has ended.
     pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
-        self.set_option(|options| options.recv_buffer = bytes)
+        self.set_option(|options| options.recv_buffer = Some(bytes))
     }
 
-    /// The size of the receive buffer in bytes.
+    /// The size of the receive buffer in bytes, as set or as tuned.
     ///
     /// # Errors
     /// If the host has been shut down.
     pub fn recv_buffer_size(&self) -> io::Result<usize> {
-        self.option(|options| options.recv_buffer)
+        Ok(self.info()?.recv_buffer)
     }
 
-    /// Sets the size of the send buffer in bytes (SO_SNDBUF).
+    /// Sets the size of the send buffer in bytes (SO_SNDBUF). One that is not set grows with the congestion window.
     ///
     /// # Errors
     /// `InvalidInput`, or if the host has ended.
     pub fn set_send_buffer_size(&self, bytes: usize) -> io::Result<()> {
-        self.set_option(|options| options.send_buffer = bytes)
+        self.set_option(|options| options.send_buffer = Some(bytes))
     }
 
-    /// The size of the send buffer in bytes.
+    /// The size of the send buffer in bytes, as set or as tuned.
     ///
     /// # Errors
     /// If the host has been shut down.
     pub fn send_buffer_size(&self) -> io::Result<usize> {
-        self.option(|options| options.send_buffer)
+        Ok(self.info()?.send_buffer)
     }
 
     // ---- sight ----
@@ -488,6 +489,10 @@ impl TcpStream {
     /// What it is ready for, as poll(2) would tell.
     pub fn readiness(&self) -> Readiness {
         self.0.host.readiness(self.0.socket())
+    }
+
+    pub(super) fn socket(&self) -> SocketId {
+        self.0.socket()
     }
 
     /// The host it belongs to.

@@ -70,9 +70,36 @@ impl UdpSocket {
     /// # Errors
     /// As [`send_to`](UdpSocket::send_to); EDESTADDRREQ if the socket is not connected.
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.send_datagram(buf, None).map_err(|error| match error {
-            Error::NotConnected => Errno::DESTADDRREQ.into(),
-            error => error.into(),
+        self.send_datagram(buf, None).map_err(to_connected)
+    }
+
+    /// Sends `buf` to the first of `addr` as datagrams of `segment` bytes each, the last of which may be shorter; at most
+    /// 64 of them, and 65,507 bytes. It is as if each had been sent by a call of its own, but costs little more than one
+    /// (UDP_SEGMENT in udp(7)); where the device cuts super-segments, it is one frame. The datagrams are not to be
+    /// fragmented on their way.
+    ///
+    /// # Errors
+    /// As [`send_to`](UdpSocket::send_to); `InvalidInput` also if `segment` is zero or there are too many.
+    pub fn send_segmented_to<A: ToSocketAddrs>(&self, buf: &[u8], segment: usize, addr: A) -> io::Result<usize> {
+        match addr.to_socket_addrs()?.next() {
+            Some(to) => Ok(self.send_segments(buf, segment, Some(to))?),
+            None => Err(invalid("no addresses to send data to")),
+        }
+    }
+
+    /// As [`send_segmented_to`](UdpSocket::send_segmented_to), to the connected peer.
+    ///
+    /// # Errors
+    /// As [`send_segmented_to`](UdpSocket::send_segmented_to); EDESTADDRREQ if the socket is not connected.
+    pub fn send_segmented(&self, buf: &[u8], segment: usize) -> io::Result<usize> {
+        self.send_segments(buf, segment, None).map_err(to_connected)
+    }
+
+    fn send_segments(&self, buf: &[u8], segment: usize, to: Option<SocketAddr>) -> error::Result<usize> {
+        let Inner { host, id, blocking } = &*self.0;
+        let patience = blocking.patience(&blocking.write);
+        host.shard().wait(SocketId::Udp(*id), Readiness::WRITABLE, patience, |core, now| {
+            core.stack.udp_send_segmented(now, *id, buf, segment, to)
         })
     }
 
@@ -114,6 +141,22 @@ impl UdpSocket {
     /// As [`recv_from`](UdpSocket::recv_from).
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         Ok(self.receive(buf, true)?.0)
+    }
+
+    /// Waits for a datagram and takes with it those that continue it: from the same source, of the same length but for
+    /// the last, which may be shorter, and as many as fit into `buf` whole (UDP_GRO in udp(7)). Gives the number of bytes
+    /// in `buf`, the length of each datagram but the last, and the source. Of a first datagram that does not fit into
+    /// `buf`, the rest is lost.
+    ///
+    /// # Errors
+    /// As [`recv_from`](UdpSocket::recv_from).
+    pub fn recv_segmented_from(&self, buf: &mut [u8]) -> io::Result<(usize, usize, SocketAddr)> {
+        let Inner { host, id, blocking } = &*self.0;
+        let patience: Patience = blocking.patience(&blocking.read);
+        let shard = host.shard();
+        Ok(shard.wait(SocketId::Udp(*id), Readiness::READABLE, patience, |core, _| {
+            core.stack.udp_recv_segmented(*id, buf)
+        })?)
     }
 
     fn receive(&self, buf: &mut [u8], peek: bool) -> error::Result<(usize, SocketAddr)> {
@@ -248,9 +291,21 @@ impl UdpSocket {
         self.0.host.readiness(SocketId::Udp(self.0.id))
     }
 
+    pub(super) fn socket(&self) -> SocketId {
+        SocketId::Udp(self.0.id)
+    }
+
     /// The host it belongs to.
     pub fn host(&self) -> &Host {
         &self.0.host
+    }
+}
+
+/// What sending to the connected peer fails with.
+fn to_connected(error: Error) -> io::Error {
+    match error {
+        Error::NotConnected => Errno::DESTADDRREQ.into(),
+        error => error.into(),
     }
 }
 

@@ -18,16 +18,28 @@
 //! system call but the device's own.
 
 mod alarm;
+mod block;
 mod caretaker;
 pub mod clock;
+mod driver;
 #[cfg(feature = "cli")]
 mod packet_log;
+mod parker;
+mod pollers;
+mod polling;
+mod role;
 mod shard;
+mod sync;
 mod tap;
+#[cfg(test)]
+mod tests;
 mod transmit;
 mod wait;
 
 #[cfg(feature = "cli")]
 pub use packet_log::{PACKET_TARGET, PacketLog};
+pub(crate) use pollers::PollerId;
+pub use pollers::Trigger;
+pub use shard::Drive;
 pub(crate) use shard::{Ending, Patience, Shard};
 pub use tap::Tap;

@@ -2,21 +2,24 @@
 
 use super::alarm::Alarm;
 use super::caretaker;
-use super::clock;
+use super::driver::{Farewell, Reader, earliest};
+use super::parker::Parker;
+use super::role::Role;
+use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering, clock};
 use super::tap::{Tap, Taps};
 use super::transmit::TxQueue;
-use super::wait::{Parker, Waiter, Waits, Wakeups};
+use super::wait::{Waiter, Waits, Wakeups};
 use crate::buf::Pool;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::stack::{Readiness, SocketId, Stack};
+use crate::stack::{SocketId, Stack};
 use crate::time::Instant;
 use crate::trace::TraceEvent;
 use crate::wire::RxFrame;
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
 /// Free chunks that a shard keeps for reuse: 8 MiB.
@@ -25,8 +28,23 @@ const POOLED_CHUNKS: usize = 128;
 /// How long the last frames of a host that shuts down may take to be written.
 const LAST_FRAMES: Duration = Duration::from_millis(100);
 
+/// How long the caretaker waits at the end for the one who drives to give the device back. It takes no longer than a
+/// system call, unless the application ends its host from within a waker.
+const LAST_BATCH: Duration = Duration::from_secs(1);
+
 /// Connections that are reset in one hold of the lock.
 const RESETS: usize = 256;
+
+/// Who reads the device and has the stack process what comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Drive {
+    /// One of the threads that are blocked in a call, so that what it waits for comes without a hand-over between
+    /// threads; while none is, the host's own thread.
+    #[default]
+    Caller,
+    /// Always the host's own thread. For applications whose threads must do nothing but their own work.
+    Caretaker,
+}
 
 /// Why a host has ended.
 #[derive(Clone, Debug)]
@@ -60,14 +78,26 @@ pub(crate) enum Patience {
     Forever,
 }
 
+impl Patience {
+    /// Until when a call waits that must wait at `now`: `Some(None)` is for ever. `None` if it does not.
+    pub(super) fn until(self, now: Instant) -> Option<Option<Instant>> {
+        match self {
+            Patience::None => None,
+            Patience::Until(at) => (now < at).then_some(Some(at)),
+            Patience::Forever => Some(None),
+        }
+    }
+}
+
 /// What the lock protects.
 pub(crate) struct Core {
     pub(crate) stack: Stack,
-    waits: Waits,
+    pub(super) waits: Waits,
+    pub(super) role: Role,
     taps: Taps,
     closing: bool,
     ending: Option<Ending>,
-    wakeups: Wakeups,
+    pub(super) wakeups: Wakeups,
 }
 
 impl Core {
@@ -97,6 +127,16 @@ impl Core {
     /// Whether the host has ended.
     pub(super) fn has_ended(&self) -> bool {
         self.ending.is_some()
+    }
+
+    /// Why it has ended, if it has.
+    pub(super) fn ending(&self) -> Option<&Ending> {
+        self.ending.as_ref()
+    }
+
+    /// Whether the host takes leave of its peers.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing
     }
 
     fn collect(&mut self) -> Wakeups {
@@ -132,7 +172,7 @@ impl Core {
 /// The lock, held. If its holder panics, the caretaker is woken to tell everybody.
 pub(super) struct Locked<'a> {
     core: MutexGuard<'a, Core>,
-    alarm: &'a Alarm,
+    shard: &'a Shard,
 }
 
 impl Deref for Locked<'_> {
@@ -151,9 +191,19 @@ impl DerefMut for Locked<'_> {
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.alarm.ring_loudly();
+            self.shard.alarm.ring_loudly();
+            self.shard.caretaker.unpark();
         }
     }
+}
+
+/// What is to be done after the lock is released.
+pub(super) struct Output {
+    /// There is something to write.
+    write: bool,
+    /// When the stack wants to be called.
+    pub(super) deadline: Option<Instant>,
+    pub(super) wakeups: Wakeups,
 }
 
 /// One stack, one device, one caretaker.
@@ -162,6 +212,10 @@ pub(crate) struct Shard {
     pub(super) tx: TxQueue,
     pub(super) alarm: Alarm,
     pub(super) pool: Pool,
+    pub(super) drive: Drive,
+    /// Where the caretaker sleeps while it does not drive.
+    caretaker: Arc<Parker>,
+    reader_gone: Arc<AtomicBool>,
 }
 
 impl Shard {
@@ -173,26 +227,51 @@ impl Shard {
         stack: Stack,
         device: Arc<dyn Device>,
         taps: Vec<Box<dyn Tap>>,
+        drive: Drive,
     ) -> io::Result<(Arc<Shard>, JoinHandle<()>)> {
+        let shard = Arc::new(Shard::new(stack, device, taps, drive)?);
+        let caretaker = {
+            let shard = shard.clone();
+            std::thread::Builder::new().name("tunstack".into()).spawn(move || shard.take_care())?
+        };
+        Ok((shard, caretaker))
+    }
+
+    /// A shard without a caretaker's thread.
+    ///
+    /// # Errors
+    /// When no descriptor can be had.
+    pub(super) fn new(
+        stack: Stack,
+        device: Arc<dyn Device>,
+        taps: Vec<Box<dyn Tap>>,
+        drive: Drive,
+    ) -> io::Result<Shard> {
+        let (caretaker, reader_gone) = <(Arc<Parker>, Arc<AtomicBool>)>::default();
+        let farewell = Farewell { gone: reader_gone.clone(), caretaker: caretaker.clone() };
         let core = Core {
             stack,
             waits: Waits::default(),
+            role: Role::new(Reader::new(device.clone(), farewell)),
             taps: Taps::new(taps),
             closing: false,
             ending: None,
             wakeups: Wakeups::default(),
         };
-        let shard = Arc::new(Shard {
+        Ok(Shard {
             core: Mutex::new(core),
-            tx: TxQueue::new(device.clone()),
+            tx: TxQueue::new(device),
             alarm: Alarm::new()?,
             pool: Pool::new(POOLED_CHUNKS),
-        });
-        let caretaker = {
-            let shard = shard.clone();
-            std::thread::Builder::new().name("tunstack".into()).spawn(move || caretaker::main(&shard, device))?
-        };
-        Ok((shard, caretaker))
+            drive,
+            caretaker,
+            reader_gone,
+        })
+    }
+
+    /// The caretaker's thread.
+    pub(super) fn take_care(&self) {
+        caretaker::main(self, &self.caretaker);
     }
 
     /// Chunks for data to be sent.
@@ -211,26 +290,44 @@ impl Shard {
     /// `NetworkDown` if a thread has panicked while it held the lock: the stack is then in no state to go on.
     pub(super) fn lock(&self) -> Result<Locked<'_>> {
         match self.core.lock() {
-            Ok(core) => Ok(Locked { core, alarm: &self.alarm }),
+            Ok(core) => Ok(Locked { core, shard: self }),
             Err(_) => Err(Error::NetworkDown),
         }
     }
 
-    /// Ends a hold of the lock: pulls what there is to send and collects whom to wake, unlocks, and does both.
-    pub(super) fn finish(&self, core: Locked<'_>, now: Instant) {
-        let (write, wakeups) = self.leave(core, now);
-        if write {
+    /// Towards the end of a hold of the lock: pulls what there is to send and collects whom to wake.
+    pub(super) fn prepare(&self, core: &mut Core, now: Instant) -> Output {
+        let write = core.fill(&self.tx, now);
+        Output { write, deadline: core.stack.deadline(), wakeups: core.collect() }
+    }
+
+    /// Ends a hold of the lock: unlocks, writes and wakes.
+    pub(super) fn finish(&self, core: Locked<'_>, out: Output) {
+        drop(core);
+        if let Some(deadline) = out.deadline {
+            self.alarm.ring_by(deadline);
+        }
+        if out.write {
             self.transmit();
         }
-        wakeups.wake();
+        out.wakeups.wake(&self.alarm);
+    }
+
+    /// The driver's, under the lock: it means to sleep until `deadline` or until the device wants it, and no longer than
+    /// what this gives, for others rely on it.
+    pub(super) fn plan(&self, reader: &Reader, deadline: Option<Instant>) -> Option<Instant> {
+        let planned = earliest(deadline, reader.device_deadline(self));
+        self.alarm.set(planned);
+        planned
     }
 
     /// Writes what is queued, unless another thread is at it.
     pub(super) fn transmit(&self) {
         let left = self.tx.drain(|| {
             // A poisoned lock is for the caretaker to report: it was woken.
-            if let Ok(core) = self.lock() {
-                self.leave(core, clock::now()).1.wake();
+            if let Ok(mut core) = self.lock() {
+                let Output { deadline, wakeups, .. } = self.prepare(&mut core, clock::now());
+                self.finish(core, Output { write: false, deadline, wakeups });
             }
         });
         if let Some(deadline) = left.device_deadline {
@@ -239,18 +336,6 @@ impl Shard {
         if left.work {
             self.alarm.ring();
         }
-    }
-
-    /// Pulls frames, collects whom to wake, and unlocks. True if there is something to write.
-    fn leave(&self, mut core: Locked<'_>, now: Instant) -> (bool, Wakeups) {
-        let write = core.fill(&self.tx, now);
-        let deadline = core.stack.deadline();
-        let wakeups = core.collect();
-        drop(core);
-        if let Some(deadline) = deadline {
-            self.alarm.ring_by(deadline);
-        }
-        (write, wakeups)
     }
 
     /// Looks at the stack without changing anything.
@@ -272,7 +357,8 @@ impl Shard {
         }
         let now = clock::now();
         let result = act(&mut core, now);
-        self.finish(core, now);
+        let out = self.prepare(&mut core, now);
+        self.finish(core, out);
         result
     }
 
@@ -281,79 +367,8 @@ impl Shard {
         if let Ok(mut core) = self.lock() {
             let now = clock::now();
             act(&mut core, now);
-            self.finish(core, now);
-        }
-    }
-
-    /// Tries `act` until it gives something else than `WouldBlock`, and waits for `interest` in `id` between tries.
-    ///
-    /// What was received before the host's end can still be read after it.
-    ///
-    /// # Errors
-    /// `act`'s; `WouldBlock` when `patience` is at its end; or what ended the host.
-    pub(crate) fn wait<T>(
-        &self,
-        id: SocketId,
-        interest: Readiness,
-        patience: Patience,
-        mut act: impl FnMut(&mut Core, Instant) -> Result<T>,
-    ) -> Result<T> {
-        let mut registered: Option<(Arc<Parker>, Waiter)> = None;
-        loop {
-            let mut core = self.lock()?;
-            if let Some((_, waiter)) = &registered {
-                core.waits.deregister(id, waiter);
-            }
-            if interest != Readiness::READABLE
-                && let Some(ending) = &core.ending
-            {
-                return Err(ending.error());
-            }
-            let now = clock::now();
-            let result = match (act(&mut core, now), &core.ending) {
-                (Err(_), Some(ending)) => Err(ending.error()),
-                (Err(Error::BadHandle), None) if core.closing => Err(Ending::Shutdown.error()),
-                (result, _) => result,
-            };
-            let until = match patience {
-                _ if !matches!(result, Err(Error::WouldBlock)) => None,
-                Patience::None => None,
-                Patience::Until(at) => (now < at).then_some(Some(at)),
-                Patience::Forever => Some(None),
-            };
-            let Some(until) = until else {
-                self.finish(core, now);
-                return result;
-            };
-            let (parker, waiter) = registered.get_or_insert_with(|| {
-                let parker = Parker::current();
-                (parker.clone(), Waiter::Thread(parker))
-            });
-            // Before `finish`, because pulling frames can make the socket ready (a full datagram queue has room then).
-            if !core.waits.register(id, interest, waiter.clone()) {
-                return Err(Error::BadHandle);
-            }
-            self.finish(core, now);
-            parker.park(until);
-        }
-    }
-
-    /// Waits until `done`, which is asked again whenever anything has happened, or until `at`. True if `done`.
-    pub(crate) fn wait_for(&self, at: Instant, mut done: impl FnMut(&mut Stack) -> bool) -> bool {
-        let parker = Parker::current();
-        loop {
-            let Ok(mut core) = self.lock() else {
-                return false;
-            };
-            if done(&mut core.stack) {
-                return true;
-            }
-            if core.ending.is_some() || clock::now() >= at {
-                return false;
-            }
-            core.waits.register_progress(Waiter::Thread(parker.clone()));
-            drop(core);
-            parker.park(Some(at));
+            let out = self.prepare(&mut core, now);
+            self.finish(core, out);
         }
     }
 
@@ -454,11 +469,22 @@ impl Shard {
         core.ending = Some(ending);
         let mut wakeups = std::mem::take(&mut core.wakeups);
         core.waits.collect_all(&mut wakeups);
+        wakeups.push(Waiter::Thread(self.caretaker.clone()));
         drop(core);
         self.tx.end();
-        wakeups.wake();
+        wakeups.wake(&self.alarm);
         self.alarm.ring_loudly();
         self.flush_taps();
+    }
+
+    /// The caretaker's, after the end: waits until nobody reads the device any longer.
+    pub(super) fn close_device(&self) {
+        let until = clock::now() + LAST_BATCH;
+        let reader = self.core.lock().unwrap_or_else(PoisonError::into_inner).role.take();
+        drop(reader);
+        while !self.reader_gone.load(Ordering::SeqCst) && clock::now() < until {
+            self.caretaker.park(Some(until));
+        }
     }
 
     /// Has the taps store what they were shown so far.

@@ -5,92 +5,142 @@
 //! itself happens after the lock is released. All waiters whose condition may hold are woken, not one of them: a waiter
 //! that has just timed out can then never swallow the wake-up of another.
 
+use super::alarm::Alarm;
+use super::parker::Parker;
+use super::pollers::{PollerId, Pollers, Registration};
 use crate::stack::{Readiness, SocketId, Stack};
-use crate::time::Instant;
+use core::task::Waker;
 use smallvec::SmallVec;
-use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 
-/// Where one thread sleeps.
-#[derive(Default)]
-pub(super) struct Parker {
-    woken: Mutex<bool>,
-    condition: Condvar,
-}
-
-thread_local! {
-    static PARKER: Arc<Parker> = Arc::default();
-}
-
-impl Parker {
-    /// The calling thread's own. It may hold a wake-up left from an earlier wait, so a sleeper looks at its condition
-    /// again whatever woke it. (`std::thread::park` is not used because its token belongs to the application.)
-    pub(super) fn current() -> Arc<Parker> {
-        PARKER.try_with(Arc::clone).unwrap_or_default() // a thread that is ending has lost its own
-    }
-
-    /// Sleeps until woken or until `until` (`None` is for ever), and uses the wake-up up.
-    pub(super) fn park(&self, until: Option<Instant>) {
-        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*woken {
-            match super::alarm::time_left(until) {
-                None => woken = self.condition.wait(woken).unwrap_or_else(PoisonError::into_inner),
-                Some(left) if left.is_zero() => return,
-                Some(left) => {
-                    woken = self.condition.wait_timeout(woken, left).unwrap_or_else(PoisonError::into_inner).0;
-                }
-            }
-        }
-        *woken = false;
-    }
-
-    fn unpark(&self) {
-        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.condition.notify_one();
-    }
-}
-
-/// Somebody who is to be told. Tasks and pollers will be further variants.
+/// Somebody who is to be told.
 #[derive(Clone)]
 pub(super) enum Waiter {
-    /// A thread that sleeps.
+    /// A thread that sleeps, or drives.
     Thread(Arc<Parker>),
+    /// An asynchronous task.
+    Task(Waker),
 }
 
 impl Waiter {
-    fn wake(self) {
+    fn wake(self, alarm: &Alarm) {
         match self {
-            Waiter::Thread(parker) => parker.unpark(),
+            Waiter::Thread(parker) => {
+                if !parker.unpark() {
+                    alarm.ring();
+                }
+            }
+            Waiter::Task(waker) => waker.wake(),
         }
     }
 
-    fn is(&self, other: &Waiter) -> bool {
-        match (self, other) {
-            (Waiter::Thread(a), Waiter::Thread(b)) => Arc::ptr_eq(a, b),
-        }
+    fn is_thread(&self, parker: &Arc<Parker>) -> bool {
+        matches!(self, Waiter::Thread(own) if Arc::ptr_eq(own, parker))
     }
+}
+
+/// What one waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Readiness of a socket.
+    Socket(SocketId, Readiness),
+    /// Something for a poller to tell.
+    Poller(PollerId),
 }
 
 /// Waiters taken off their lists, to be woken once the lock is released.
 #[derive(Default)]
 #[must_use = "whoever is taken off a list must be woken"]
-pub(super) struct Wakeups(SmallVec<[Waiter; 4]>);
+pub(super) struct Wakeups {
+    waiters: SmallVec<[Waiter; 4]>,
+    /// Tasks that are to be forgotten. They are dropped without the lock, because that may drop sockets.
+    forgotten: Vec<Waker>,
+}
 
 impl Wakeups {
     /// Wakes them. Call it without the stack's lock.
-    pub(super) fn wake(self) {
-        for waiter in self.0 {
-            waiter.wake();
+    pub(super) fn wake(self, alarm: &Alarm) {
+        for waiter in self.waiters {
+            waiter.wake(alarm);
         }
+        drop(self.forgotten);
+    }
+
+    pub(super) fn push(&mut self, waiter: Waiter) {
+        self.waiters.push(waiter);
+    }
+
+    pub(super) fn extend(&mut self, waiters: impl IntoIterator<Item = Waiter>) {
+        self.waiters.extend(waiters);
+    }
+
+    /// Whether a thread other than that of `own` is among them that is expected to come back to wait at once.
+    pub(super) fn has_quick(&self, own: &Arc<Parker>) -> bool {
+        self.waiters.iter().any(|waiter| match waiter {
+            Waiter::Thread(parker) => parker.is_quick() && !Arc::ptr_eq(own, parker),
+            Waiter::Task(_) => false,
+        })
     }
 }
 
-type List = SmallVec<[(Readiness, Waiter); 2]>;
+pub(super) type List = Vec<(Readiness, Waiter)>;
 
-/// The lists of all sockets that applications hold, and two for the host as a whole.
+/// What is known of a socket that an application holds.
+struct Entry {
+    generation: u32,
+    list: List,
+    /// At most one poller has it.
+    registration: Option<Registration>,
+}
+
+/// The sockets of one kind, by number. An idle one costs an entry, and no other memory.
+#[derive(Default)]
+struct Entries(Vec<Option<Entry>>);
+
+impl Entries {
+    fn get_mut(&mut self, index: u32, generation: u32) -> Option<&mut Entry> {
+        self.0.get_mut(index as usize)?.as_mut().filter(|entry| entry.generation == generation)
+    }
+
+    fn insert(&mut self, index: u32, generation: u32) {
+        let index = index as usize;
+        if index >= self.0.len() {
+            self.0.resize_with(index + 1, || None);
+        }
+        self.0[index] = Some(Entry { generation, list: List::new(), registration: None });
+    }
+
+    fn remove(&mut self, index: u32, generation: u32) -> Option<Entry> {
+        self.0.get_mut(index as usize)?.take_if(|entry| entry.generation == generation)
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.0.iter_mut().flatten()
+    }
+
+    fn names(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        (0..).zip(&self.0).filter_map(|(index, entry)| Some((index, entry.as_ref()?.generation)))
+    }
+}
+
+/// Splits a handle into the kind's entries, the number and the generation.
+macro_rules! place {
+    ($waits:expr, $id:expr) => {
+        match $id {
+            SocketId::Tcp(id) => (&mut $waits.tcp, id.index, id.generation),
+            SocketId::Listener(id) => (&mut $waits.listeners, id.index, id.generation),
+            SocketId::Udp(id) => (&mut $waits.udp, id.index, id.generation),
+        }
+    };
+}
+
+/// The lists of all sockets that applications hold, the pollers, and two lists for the host as a whole.
 #[derive(Default)]
 pub(super) struct Waits {
-    sockets: HashMap<SocketId, List>,
+    tcp: Entries,
+    listeners: Entries,
+    udp: Entries,
+    pub(super) pollers: Pollers,
     /// Woken after every batch: for the few who wait for what is not readiness (linger, shutdown).
     progress: Vec<Waiter>,
     /// Woken when the host ends.
@@ -98,39 +148,87 @@ pub(super) struct Waits {
 }
 
 impl Waits {
+    fn entry(&mut self, id: SocketId) -> Option<&mut Entry> {
+        let (entries, index, generation) = place!(self, id);
+        entries.get_mut(index, generation)
+    }
+
     /// A socket now belongs to an application.
     pub(super) fn open(&mut self, id: SocketId) {
-        self.sockets.insert(id, List::new());
+        let (entries, index, generation) = place!(self, id);
+        entries.insert(index, generation);
     }
 
     /// It does no longer. Whoever still waits on it is woken.
     pub(super) fn close(&mut self, id: SocketId, wakeups: &mut Wakeups) {
-        if let Some(list) = self.sockets.remove(&id) {
-            wakeups.0.extend(list.into_iter().map(|(_, waiter)| waiter));
+        let (entries, index, generation) = place!(self, id);
+        if let Some(entry) = entries.remove(index, generation) {
+            wakeups.extend(entry.list.into_iter().map(|(_, waiter)| waiter));
+            if let Some(registration) = entry.registration {
+                self.pollers.forget(&registration);
+            }
         }
     }
 
     /// The sockets that applications hold.
     pub(super) fn ids(&self) -> Vec<SocketId> {
-        self.sockets.keys().copied().collect()
+        use crate::stack::{ListenerId, TcpId, UdpId};
+        let tcp = self.tcp.names().map(|(index, generation)| SocketId::Tcp(TcpId { index, generation }));
+        let listeners =
+            self.listeners.names().map(|(index, generation)| SocketId::Listener(ListenerId { index, generation }));
+        let udp = self.udp.names().map(|(index, generation)| SocketId::Udp(UdpId { index, generation }));
+        tcp.chain(listeners).chain(udp).collect()
     }
 
-    /// `waiter` waits until `id` is ready for any of `interest`. False if there is no such socket: waiting is vain.
-    pub(super) fn register(&mut self, id: SocketId, interest: Readiness, waiter: Waiter) -> bool {
-        match self.sockets.get_mut(&id) {
-            Some(list) => {
-                list.push((interest, waiter));
-                true
+    /// The thread of `parker` waits until `target` has something. False if there is no such thing: waiting is vain.
+    pub(super) fn register(&mut self, target: Target, parker: &Arc<Parker>) -> bool {
+        let waiter = Waiter::Thread(parker.clone());
+        match target {
+            Target::Socket(id, interest) => match self.entry(id) {
+                Some(entry) => {
+                    entry.list.push((interest, waiter));
+                    true
+                }
+                None => false,
+            },
+            Target::Poller(id) => self.pollers.register(id, waiter),
+        }
+    }
+
+    /// It waits there no longer. (One that was woken is off the list already.)
+    pub(super) fn deregister(&mut self, target: Target, parker: &Arc<Parker>) {
+        match target {
+            Target::Socket(id, _) => {
+                if let Some(entry) = self.entry(id) {
+                    entry.list.retain(|(_, other)| !other.is_thread(parker));
+                }
             }
-            None => false,
+            Target::Poller(id) => self.pollers.deregister(id, |other| other.is_thread(parker)),
         }
     }
 
-    /// `waiter` waits on `id` no longer. (One that was woken is off the list already.)
-    pub(super) fn deregister(&mut self, id: SocketId, waiter: &Waiter) {
-        if let Some(list) = self.sockets.get_mut(&id) {
-            list.retain(|(_, other)| !other.is(waiter));
+    /// A task waits until `id` is ready for any of `interest`. It takes the place of the one that waited for the same
+    /// before, as the contract of asynchronous sockets has it. False if there is no such socket.
+    pub(super) fn register_task(
+        &mut self,
+        id: SocketId,
+        interest: Readiness,
+        waker: &Waker,
+        wakeups: &mut Wakeups,
+    ) -> bool {
+        let Some(entry) = self.entry(id) else { return false };
+        for (wanted, waiter) in &mut entry.list {
+            if let Waiter::Task(task) = waiter
+                && *wanted == interest
+            {
+                if !task.will_wake(waker) {
+                    wakeups.forgotten.push(std::mem::replace(task, waker.clone()));
+                }
+                return true;
+            }
         }
+        entry.list.push((interest, Waiter::Task(waker.clone())));
+        true
     }
 
     /// `waiter` waits for anything to happen.
@@ -143,141 +241,107 @@ impl Waits {
         self.end.push(waiter);
     }
 
+    /// The place of a socket's registration with a poller, with the pollers. `None` if there is no such socket.
+    pub(super) fn registration(&mut self, id: SocketId) -> Option<(&mut Option<Registration>, &mut Pollers)> {
+        let (entries, index, generation) = place!(self, id);
+        let entry = entries.get_mut(index, generation)?;
+        Some((&mut entry.registration, &mut self.pollers))
+    }
+
+    /// Takes sockets out of the poller's queue and gives the key and readiness of those that have news, up to `max`.
+    pub(super) fn take_events(
+        &mut self,
+        stack: &Stack,
+        poller: PollerId,
+        max: usize,
+        mut give: impl FnMut(u64, Readiness),
+    ) {
+        let mut queue = self.pollers.take_queue(poller);
+        let mut given = 0;
+        for _ in 0..queue.len() {
+            if given == max {
+                break;
+            }
+            let Some((id, serial)) = queue.pop_front() else { break };
+            let Some(registration) = self.queued(id, poller, serial) else { continue };
+            let (news, again) = registration.take_news(stack.readiness(id));
+            if !news.is_empty() {
+                give(registration.key(), news);
+                given += 1;
+            }
+            if again {
+                queue.push_back((id, serial));
+            }
+        }
+        self.pollers.put_queue(poller, queue);
+    }
+
+    /// The registration that the queue's entry stands for, if it still does.
+    fn queued(&mut self, id: SocketId, poller: PollerId, serial: u32) -> Option<&mut Registration> {
+        let registration = self.entry(id)?.registration.as_mut()?;
+        (registration.poller == poller && registration.is_queued(serial)).then_some(registration)
+    }
+
+    /// Clears a poller's queue of sockets that are gone, if it must be full of them.
+    fn trim(&mut self, poller: PollerId) {
+        if self.pollers.is_stale(poller) {
+            let mut queue = self.pollers.take_queue(poller);
+            queue.retain(|&(id, serial)| self.queued(id, poller, serial).is_some());
+            self.pollers.put_queue(poller, queue);
+        }
+    }
+
+    /// Takes what `poller` was registered with off all sockets.
+    pub(super) fn close_poller(&mut self, poller: PollerId, wakeups: &mut Wakeups) {
+        for entries in [&mut self.tcp, &mut self.listeners, &mut self.udp] {
+            for entry in entries.iter_mut() {
+                entry.registration.take_if(|registration| registration.poller == poller);
+            }
+        }
+        self.pollers.close(poller, wakeups);
+    }
+
     /// Takes those off whose sockets have changed so that they may go on, and those who wait for anything.
     pub(super) fn collect(&mut self, stack: &mut Stack, wakeups: &mut Wakeups) {
         while let Some(id) = stack.poll_ready() {
-            if let Some(list) = self.sockets.get_mut(&id)
-                && !list.is_empty()
-            {
-                take_ready(list, stack.readiness(id), wakeups);
+            let (entries, index, generation) = place!(self, id);
+            let Some(entry) = entries.get_mut(index, generation) else { continue };
+            if entry.list.is_empty() && entry.registration.is_none() {
+                continue;
+            }
+            let ready = stack.readiness(id);
+            take_ready(&mut entry.list, ready, wakeups);
+            if let Some(registration) = &mut entry.registration {
+                let poller = registration.poller;
+                self.pollers.tell(id, registration, ready, wakeups);
+                self.trim(poller);
             }
         }
-        wakeups.0.extend(self.progress.drain(..));
+        wakeups.extend(self.progress.drain(..));
     }
 
     /// Takes everybody off who waits on `id`.
     pub(super) fn collect_socket(&mut self, id: SocketId, wakeups: &mut Wakeups) {
-        if let Some(list) = self.sockets.get_mut(&id) {
-            wakeups.0.extend(list.drain(..).map(|(_, waiter)| waiter));
+        if let Some(entry) = self.entry(id) {
+            wakeups.extend(entry.list.drain(..).map(|(_, waiter)| waiter));
         }
     }
 
     /// Takes everybody off.
     pub(super) fn collect_all(&mut self, wakeups: &mut Wakeups) {
-        for list in self.sockets.values_mut() {
-            wakeups.0.extend(list.drain(..).map(|(_, waiter)| waiter));
+        for entries in [&mut self.tcp, &mut self.listeners, &mut self.udp] {
+            for entry in entries.iter_mut() {
+                wakeups.extend(entry.list.drain(..).map(|(_, waiter)| waiter));
+            }
         }
-        wakeups.0.extend(self.progress.drain(..));
-        wakeups.0.extend(self.end.drain(..));
+        self.pollers.collect_all(wakeups);
+        wakeups.extend(self.progress.drain(..));
+        wakeups.extend(self.end.drain(..));
     }
 }
 
 /// Takes those off `list` who wait for one of the bits of `ready`; an error or hang-up is for everybody.
-fn take_ready(list: &mut List, ready: Readiness, wakeups: &mut Wakeups) {
+pub(super) fn take_ready(list: &mut List, ready: Readiness, wakeups: &mut Wakeups) {
     let all = ready.intersects(Readiness::ERROR | Readiness::HANGUP);
-    list.retain(|(interest, waiter)| {
-        let take = all || ready.intersects(*interest);
-        if take {
-            wakeups.0.push(waiter.clone());
-        }
-        !take
-    });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::runtime::clock;
-    use crate::stack::UdpId;
-    use std::time::Duration;
-
-    fn id(index: u32) -> SocketId {
-        SocketId::Udp(UdpId { index, generation: 0 })
-    }
-
-    fn waiter() -> (Arc<Parker>, Waiter) {
-        let parker = Arc::new(Parker::default());
-        (parker.clone(), Waiter::Thread(parker))
-    }
-
-    fn woken(parker: &Parker) -> bool {
-        *parker.woken.lock().unwrap()
-    }
-
-    #[test]
-    fn only_those_are_taken_who_may_go_on() {
-        let (mut list, mut wakeups) = (List::new(), Wakeups::default());
-        let ((reader, r), (writer, w), (late, l)) = (waiter(), waiter(), waiter());
-        list.push((Readiness::READABLE, r));
-        list.push((Readiness::WRITABLE, w));
-        take_ready(&mut list, Readiness::READABLE, &mut wakeups);
-        wakeups.wake();
-        assert_eq!((woken(&reader), woken(&writer), list.len()), (true, false, 1));
-        list.push((Readiness::READABLE, l));
-        let mut wakeups = Wakeups::default();
-        take_ready(&mut list, Readiness::ERROR, &mut wakeups);
-        wakeups.wake();
-        assert_eq!((woken(&late), woken(&writer), list.len()), (true, true, 0));
-    }
-
-    #[test]
-    fn a_closed_socket_wakes_its_waiters_and_takes_no_more() {
-        let (mut waits, mut wakeups) = (Waits::default(), Wakeups::default());
-        let (parker, w) = waiter();
-        waits.open(id(1));
-        assert!(waits.register(id(1), Readiness::READABLE, w.clone()));
-        waits.close(id(1), &mut wakeups);
-        wakeups.wake();
-        assert!(woken(&parker));
-        assert!(!waits.register(id(1), Readiness::READABLE, w));
-    }
-
-    #[test]
-    fn a_waiter_that_gave_up_is_not_woken() {
-        let (mut waits, mut wakeups) = (Waits::default(), Wakeups::default());
-        let ((a, wa), (b, wb)) = (waiter(), waiter());
-        waits.open(id(1));
-        waits.register(id(1), Readiness::READABLE, wa.clone());
-        waits.register(id(1), Readiness::READABLE, wb);
-        waits.deregister(id(1), &wa);
-        waits.collect_socket(id(1), &mut wakeups);
-        wakeups.wake();
-        assert_eq!((woken(&a), woken(&b)), (false, true));
-    }
-
-    #[test]
-    fn the_end_is_for_all() {
-        let (mut waits, mut wakeups) = (Waits::default(), Wakeups::default());
-        let all: Vec<_> = (0..3).map(|_| waiter()).collect();
-        waits.open(id(7));
-        waits.register(id(7), Readiness::NONE, all[0].1.clone());
-        waits.register_progress(all[1].1.clone());
-        waits.register_end(all[2].1.clone());
-        waits.collect_all(&mut wakeups);
-        wakeups.wake();
-        assert!(all.iter().all(|(parker, _)| woken(parker)));
-    }
-
-    #[test]
-    fn a_wake_up_before_the_sleep_is_kept_and_a_sleep_ends_by_itself() {
-        let parker = Parker::current();
-        let began = clock::now();
-        parker.unpark();
-        parker.park(Some(began + Duration::from_secs(30)));
-        assert!(clock::now().since(began) < Duration::from_secs(10));
-        let until = clock::now() + Duration::from_millis(3);
-        parker.park(Some(until));
-        assert!(clock::now() >= until);
-    }
-
-    #[test]
-    fn a_sleeper_is_woken_from_another_thread() {
-        let (parker, waiter) = waiter();
-        let began = clock::now();
-        std::thread::scope(|scope| {
-            scope.spawn(|| waiter.wake());
-            parker.park(Some(began + Duration::from_secs(30)));
-        });
-        assert!(clock::now().since(began) < Duration::from_secs(10));
-    }
+    wakeups.extend(list.extract_if(.., |(interest, _)| all || ready.intersects(*interest)).map(|(_, waiter)| waiter));
 }

@@ -94,6 +94,7 @@ pub struct OurHost {
     accepted: Vec<bool>,
     /// The largest congestion window seen of each flow.
     most_cwnd: Vec<u32>,
+    most_buffers: Vec<usize>,
     /// The last state that the trace gave for each pair of ports, to see that no transition is left out.
     last: Vec<((u16, u16), State)>,
     checks: u64,
@@ -112,6 +113,7 @@ impl OurHost {
             flows: vec![None; flows],
             accepted: vec![false; flows],
             most_cwnd: vec![0; flows],
+            most_buffers: vec![0; flows],
             last: Vec::new(),
             checks: 0,
         }
@@ -186,16 +188,18 @@ impl OurHost {
 
     /// INV-4 and INV-6: what a connection has in flight, and what it pins.
     fn check_bounds(&mut self) -> core::result::Result<(), String> {
-        for (id, most_cwnd) in self.flows.iter().zip(&mut self.most_cwnd) {
+        let most = self.most_cwnd.iter_mut().zip(&mut self.most_buffers);
+        for (id, (most_cwnd, most_buffers)) in self.flows.iter().zip(most) {
             let Some(id) = *id else { continue };
-            let (Ok(info), Ok(options)) = (self.stack.tcp_info(id), self.stack.tcp_options(id)) else { continue };
+            let Ok(info) = self.stack.tcp_info(id) else { continue };
             // Duplicate ACKs let more fly than the window says, but never many times as much.
             *most_cwnd = info.cwnd.max(*most_cwnd);
             if info.in_flight > 4 * *most_cwnd + 16 * info.mss as u32 {
                 return Err(format!("INV-4: {} bytes in flight, {most_cwnd} were the most allowed", info.in_flight));
             }
-            // At most twice the bytes, and some room to grow into.
-            let most = 2 * (options.recv_buffer + options.send_buffer) + 64 * 1024;
+            // At most twice the bytes, and some room to grow into. What was offered from a larger buffer may still come.
+            *most_buffers = (info.recv_buffer + info.send_buffer).max(*most_buffers);
+            let most = 2 * *most_buffers + 64 * 1024;
             if info.memory > most {
                 return Err(format!("INV-6: a connection pins {} bytes, at most {most} are allowed", info.memory));
             }

@@ -44,10 +44,10 @@ pub struct FlowPlan {
 pub struct SocketPlan {
     /// Nagle's algorithm off.
     pub nodelay: bool,
-    /// Send buffer in bytes.
-    pub send_buffer: usize,
-    /// Receive buffer in bytes.
-    pub recv_buffer: usize,
+    /// Send buffer in bytes; tuned if none.
+    pub send_buffer: Option<usize>,
+    /// Receive buffer in bytes; tuned if none.
+    pub recv_buffer: Option<usize>,
     /// Keepalive.
     pub keepalive: Option<Keepalive>,
 }
@@ -311,11 +311,15 @@ fn pauses(r: &mut Rng) -> Pauses {
     }
 }
 
+fn buffer(r: &mut Rng) -> Option<usize> {
+    pick(r, &[Some(4), Some(16), Some(64), None, Some(256), None]).map(|kib| kib * KIB as usize)
+}
+
 fn socket(r: &mut Rng) -> SocketPlan {
     SocketPlan {
         nodelay: r.chance(0.4),
-        send_buffer: pick(r, &[4, 16, 64, 64, 256, 256]) * KIB as usize,
-        recv_buffer: pick(r, &[4, 16, 64, 64, 256, 256]) * KIB as usize,
+        send_buffer: buffer(r),
+        recv_buffer: buffer(r),
         keepalive: r.chance(0.1).then(|| Keepalive {
             idle: millis(r, 1_000, 10_000),
             interval: millis(r, 1_000, 5_000),

@@ -245,10 +245,7 @@ impl<'a> World<'a> {
             send_buffer: plan.send_buffer,
             recv_buffer: plan.recv_buffer,
             keepalive: plan.keepalive,
-            ttl: 64,
-            tos: 0,
-            linger: None,
-            user_timeout: None,
+            ..TcpOptions::default()
         }
     }
 

@@ -33,6 +33,7 @@ use crate::icmp::limit::TokenBucket;
 use crate::ip::Ip;
 use crate::rng::{Key, Rng};
 use crate::stats::Stats;
+use crate::tcp::autotune::Range;
 use crate::tcp::connection::{CloseReason, Connection, Cx};
 use crate::tcp::isn::IsnGenerator;
 use crate::tcp::listener::Listener;
@@ -144,16 +145,7 @@ impl Stack {
     /// # Errors
     /// `InvalidInput` if the configuration contradicts itself; the text says where.
     pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Result<Stack> {
-        let default_options = TcpOptions {
-            nodelay: false,
-            ttl: config.ttl,
-            tos: 0,
-            linger: None,
-            keepalive: None,
-            user_timeout: None,
-            send_buffer: config.tcp.send_buffer,
-            recv_buffer: config.tcp.recv_buffer,
-        };
+        let default_options = TcpOptions { ttl: config.ttl, ..TcpOptions::default() };
         default_options.validate()?;
         config.tcp.validate()?;
         let mut rng = Rng::new(seed);
@@ -240,6 +232,30 @@ impl Stack {
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The largest packet of the link, in bytes.
+    pub fn mtu(&self) -> usize {
+        self.ip.mtu()
+    }
+
+    /// The link carries packets of another size from now on, in bytes. Every connection keeps to it at once, also with
+    /// what it sends again. A connection's work for this is small, but all have it in one call.
+    ///
+    /// # Errors
+    /// `InvalidInput` outside 68 to 65,535; nothing has changed then.
+    pub fn set_mtu(&mut self, mtu: usize) -> Result<()> {
+        self.ip.set_mtu(mtu)?;
+        self.config.mtu = mtu;
+        for index in self.table.indices() {
+            if let Some(slot) = self.table.get_mut(index)
+                && let Some(connection) = slot.connection.as_mut()
+            {
+                connection.on_link_mss(mss_of_link(&self.ip, slot.tuple.remote_addr));
+                self.mark_egress(index);
+            }
+        }
+        Ok(())
     }
 
     /// The counters.
@@ -483,11 +499,14 @@ impl Stack {
     fn info(&self, slot: &Slot) -> TcpInfo {
         let (local, remote) = (slot.tuple.local(), slot.tuple.remote());
         let mut info = TcpInfo::new(slot.connection.as_ref().map_or(State::Closed, Connection::state), local, remote);
+        let options = slot.socket.as_ref().map_or(&self.default_options, |socket| &socket.options);
         if let Some(tcb) = slot.connection.as_ref().and_then(Connection::tcb) {
-            tcb.fill_info(&mut info, &self.config.tcp);
+            tcb.fill_info(&mut info, &self.config.tcp, options);
         } else if let Some(socket) = &slot.socket {
             info.recv_queue = socket.rest.len();
             info.send_queue = socket.early.len();
+            info.recv_buffer = Range::recv(&self.config.tcp, options).initial;
+            info.send_buffer = Range::send(&self.config.tcp, options).initial;
         }
         info.memory = slot.charged;
         info.orphan = slot.holder == Holder::Nobody;

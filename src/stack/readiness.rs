@@ -38,6 +38,18 @@ impl Readiness {
         self.0 & !before.0 != 0
     }
 
+    /// The bits set here or in `other`: `|`, for constants.
+    #[must_use]
+    pub const fn union(self, other: Readiness) -> Readiness {
+        Readiness(self.0 | other.0)
+    }
+
+    /// The bits set here and in `other`.
+    #[must_use]
+    pub const fn intersection(self, other: Readiness) -> Readiness {
+        Readiness(self.0 & other.0)
+    }
+
     /// This set without the bits of `other`.
     #[must_use]
     pub const fn without(self, other: Readiness) -> Readiness {
@@ -53,7 +65,7 @@ impl Readiness {
 impl BitOr for Readiness {
     type Output = Readiness;
     fn bitor(self, rhs: Readiness) -> Readiness {
-        Readiness(self.0 | rhs.0)
+        self.union(rhs)
     }
 }
 

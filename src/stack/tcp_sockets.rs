@@ -4,8 +4,10 @@ use super::table::{Holder, Slot, SocketSide};
 use super::{Readiness, Shutdown, Stack, TcpId, TcpInfo, TcpOptions, mss_of_link};
 use crate::buf::{Slice, Slices};
 use crate::error::{Error, Result};
+use crate::tcp::TcpConfig;
+use crate::tcp::autotune::Range;
 use crate::tcp::config::SHARE_UNDER_PRESSURE;
-use crate::tcp::connection::{CloseReason, Connection, Cx};
+use crate::tcp::connection::{CloseReason, Connection, Cx, Tcb};
 use crate::tcp::state::State;
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
@@ -123,7 +125,6 @@ impl Stack {
 
     /// How many bytes may be written now.
     fn room_to_send(&mut self, id: TcpId) -> Result<usize> {
-        let pressure = self.pressure;
         let slot = self.table.check_mut(id)?;
         let socket = slot.socket.as_mut().ok_or(Error::BadHandle)?;
         let queued = match &slot.connection {
@@ -131,8 +132,13 @@ impl Stack {
             Some(Connection::SynSent(_) | Connection::SynReceived(_)) if !socket.close_wanted => socket.early.len(),
             _ => return Err(socket.error.take().unwrap_or(Error::BrokenPipe)),
         };
-        let limit = if pressure { SHARE_UNDER_PRESSURE } else { socket.options.send_buffer };
-        let room = limit.min(socket.options.send_buffer).saturating_sub(queued);
+        let limit = send_limit(
+            slot.connection.as_ref().and_then(Connection::tcb),
+            &socket.options,
+            &self.config.tcp,
+            self.pressure,
+        );
+        let room = limit.saturating_sub(queued);
         if room > 0 {
             return Ok(room);
         }
@@ -193,13 +199,20 @@ impl Stack {
             return Ok(Slices::new());
         }
         let slices = match &mut slot.connection {
-            Some(Connection::Synchronized(tcb)) => tcb.rcv.read(max),
+            Some(Connection::Synchronized(tcb)) => {
+                let options = slot.socket.as_ref().map_or(&self.default_options, |socket| &socket.options);
+                // Where memory is short nothing grows.
+                let range = if self.pressure { Range::NONE } else { Range::recv(&self.config.tcp, options) };
+                tcb.read(max, now, range)
+            }
             _ => slot.socket.as_mut().map_or_else(Slices::new, |socket| socket.rest.pop(max)),
         };
         if slices.is_empty() {
             return self.nothing_to_read(id).map(|()| slices);
         }
-        self.touch(id.index, now);
+        // It may owe a window update now. No timer depends on what was read.
+        self.mark_egress(id.index);
+        self.recount(id.index, now);
         Ok(slices)
     }
 
@@ -429,19 +442,21 @@ impl Stack {
     pub fn set_tcp_options(&mut self, now: Instant, id: TcpId, options: TcpOptions) -> Result<()> {
         options.validate()?;
         let slot = self.table.check_mut(id)?;
-        if let Some(tcb) = slot.connection.as_mut().and_then(Connection::tcb_mut) {
-            tcb.rcv.buffer.set_capacity(options.recv_buffer);
+        if let Some(tcb) = slot.connection.as_mut().and_then(Connection::tcb_mut)
+            && let Some(size) = options.recv_buffer
+        {
+            tcb.rcv.buffer.set_capacity(size);
         }
         slot.socket.as_mut().ok_or(Error::BadHandle)?.options = options;
         self.touch(id.index, now);
         Ok(())
     }
 
-    /// What every event ends with, where there was none but the user's.
+    /// What every event ends with, where there was none but the user's: the connection is in the same state as before.
     fn touch(&mut self, index: u32, now: Instant) {
-        if self.with_connection(index, now, |_, _| ((), None)).is_none() {
-            self.recount(index, now);
-        }
+        self.arm(index);
+        self.mark_egress(index);
+        self.recount(index, now);
     }
 
     pub(super) fn tcp_readiness(&self, slot: &Slot) -> Readiness {
@@ -464,7 +479,7 @@ impl Stack {
                     ready |= Readiness::PRIORITY;
                 }
                 let closing = !tcb.state().may_send();
-                if closing || self.has_room(tcb.snd.buffer.len(), socket.options.send_buffer) {
+                if closing || self.has_room(tcb, &socket.options) {
                     ready |= Readiness::WRITABLE;
                 }
                 if ended && closing {
@@ -479,10 +494,17 @@ impl Stack {
     }
 
     /// Whether it is worth waking a writer: a third of the buffer is free, as Linux has it.
-    fn has_room(&self, queued: usize, send_buffer: usize) -> bool {
-        let limit = if self.pressure { SHARE_UNDER_PRESSURE.min(send_buffer) } else { send_buffer };
-        limit.saturating_sub(queued) * 3 >= limit
+    fn has_room(&self, tcb: &Tcb, options: &TcpOptions) -> bool {
+        let limit = send_limit(Some(tcb), options, &self.config.tcp, self.pressure);
+        limit.saturating_sub(tcb.snd.buffer.len()) * 3 >= limit
     }
+}
+
+/// What the send buffer may hold now.
+fn send_limit(tcb: Option<&Tcb>, options: &TcpOptions, config: &TcpConfig, pressure: bool) -> usize {
+    let range = Range::send(config, options);
+    let limit = tcb.map_or(range.initial, |tcb| tcb.send_limit(range));
+    if pressure { SHARE_UNDER_PRESSURE.min(limit) } else { limit }
 }
 
 /// Data to be queued.

@@ -32,6 +32,32 @@ impl Stack {
         self.udp.recv(id, buf, peek)
     }
 
+    /// Queues the datagrams that `data` makes up, each of `segment` bytes but for the last: at most 64, and 65,507 bytes.
+    /// They leave as one super-segment where the device takes such.
+    ///
+    /// # Errors
+    /// As [`udp_send`](Stack::udp_send); `InvalidInput` also if `segment` is zero or there are too many.
+    pub fn udp_send_segmented(
+        &mut self,
+        _now: Instant,
+        id: UdpId,
+        data: &[u8],
+        segment: usize,
+        to: Option<SocketAddr>,
+    ) -> Result<usize> {
+        self.udp.send_segmented(&self.ip, id, data, segment, to)
+    }
+
+    /// Takes the next datagram and those behind it that continue it: from the same source, of the same length but for
+    /// the last, which may be shorter, as many as fit into `buf` whole. Gives the copied length, that of each datagram
+    /// but the last, and the source.
+    ///
+    /// # Errors
+    /// As [`udp_recv`](Stack::udp_recv).
+    pub fn udp_recv_segmented(&mut self, id: UdpId, buf: &mut [u8]) -> Result<(usize, usize, SocketAddr)> {
+        self.udp.recv_segmented(id, buf)
+    }
+
     /// Sets the peer: only its datagrams are received from now on. A local address is chosen if there was none.
     ///
     /// # Errors

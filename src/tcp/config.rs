@@ -6,13 +6,20 @@ use core::time::Duration;
 /// However short memory is, a connection may hold this much in each direction, in bytes, so that all go on, slowly.
 pub const SHARE_UNDER_PRESSURE: usize = 4096;
 
+/// Smallest and largest buffer that can be asked for, in bytes.
+pub(super) const BUFFER_RANGE: core::ops::RangeInclusive<usize> = 1024..=1 << 29;
+
 /// TCP's settings: defaults for every connection.
 #[derive(Clone, Debug)]
 pub struct TcpConfig {
-    /// Send buffer of a connection, in bytes.
+    /// Send buffer of a connection at first, in bytes.
     pub send_buffer: usize,
-    /// Receive buffer of a connection, in bytes: the most that the window offers.
+    /// What it may grow to, in bytes; not tuned unless this is more.
+    pub send_buffer_max: usize,
+    /// Receive buffer of a connection at first, in bytes: the most that the window offers.
     pub recv_buffer: usize,
+    /// What it may grow to, in bytes; not tuned unless this is more.
+    pub recv_buffer_max: usize,
     /// Whether to offer window scaling.
     pub window_scaling: bool,
     /// Whether to offer time stamps.
@@ -60,7 +67,9 @@ impl Default for TcpConfig {
     fn default() -> Self {
         TcpConfig {
             send_buffer: 256 * 1024,
-            recv_buffer: 256 * 1024,
+            send_buffer_max: 4 * 1024 * 1024,
+            recv_buffer: 128 * 1024,
+            recv_buffer_max: 6 * 1024 * 1024,
             window_scaling: true,
             timestamps: true,
             sack: true,
@@ -96,6 +105,11 @@ impl TcpConfig {
             (self.min_rto.is_zero() || self.min_rto > self.max_rto, "the RTO's floor is zero or above its ceiling"),
             (self.initial_rto.is_zero(), "the initial RTO is zero"),
             (self.delayed_ack >= Duration::from_millis(500), "an ACK may not be delayed by 500 ms or more (MUST-40)"),
+            (
+                ![self.send_buffer, self.recv_buffer].iter().all(|size| BUFFER_RANGE.contains(size))
+                    || self.send_buffer_max.max(self.recv_buffer_max) > *BUFFER_RANGE.end(),
+                "buffers are 1 KiB to 512 MiB",
+            ),
             (self.min_mss < 24, "an MSS must leave room for options"),
         ];
         match checks.into_iter().find(|(wrong, _)| *wrong) {

@@ -412,6 +412,14 @@ impl Connection {
         }
     }
 
+    /// The link has another MTU: segments fit into it from the next one on, those that are sent again too. How large the
+    /// peer's are is the peer's to find out; our SYN told it once and for all.
+    pub fn on_link_mss(&mut self, link_mss: u16) {
+        if let Connection::Synchronized(tcb) = self {
+            tcb.on_link_mss(link_mss);
+        }
+    }
+
     /// Memory that its buffers pin, in bytes.
     pub fn memory(&self) -> usize {
         self.tcb().map_or(0, |tcb| tcb.snd.buffer.pinned() + tcb.rcv.pinned())
@@ -466,6 +474,14 @@ impl Tcb {
         self.rcv.ack = super::recv::AckDue::Now;
     }
 
+    fn on_link_mss(&mut self, link_mss: u16) {
+        let negotiated = &mut self.negotiated;
+        let options = u32::from(negotiated.mss) - self.snd.mss;
+        negotiated.mss = negotiated.peer_mss.min(link_mss);
+        self.snd.mss = u32::from(negotiated.mss) - options;
+        self.cc.on_mss(self.snd.mss);
+    }
+
     /// The state.
     pub fn state(&self) -> State {
         self.state
@@ -481,11 +497,6 @@ impl Tcb {
         if self.snd.flight() == 0 && !self.snd.has_unsent() {
             self.rto.start(now);
         }
-    }
-
-    /// Room in the send buffer, in bytes.
-    pub fn send_room(&self, options: &TcpOptions) -> usize {
-        options.send_buffer.saturating_sub(self.snd.buffer.len())
     }
 
     /// The throttle of RFC 5961 7, per connection: says whether an invalid segment may be answered now.

@@ -30,6 +30,7 @@ impl Tcb {
             self.on_new_ack(segment, cx);
         }
         if !segment.text.is_empty() {
+            self.note_echo(segment, cx.now);
             self.rcv.insert(segment, cx.config, cx.now, true);
             self.totals.bytes_received += segment.text.len() as u64;
         }

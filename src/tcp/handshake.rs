@@ -1,6 +1,7 @@
 //! SYN-SENT and SYN-RECEIVED (RFC 9293 3.5, 3.10.7.3 and the parts of 3.10.7.4 that concern SYN-RECEIVED).
 
 use super::TcpConfig;
+use super::autotune::Range;
 use super::connection::{CloseReason, Cx, Reaction, Tcb};
 use super::options::{Negotiated, PeerSyn, TcpOptions, Timestamps, window_shift};
 use super::recv::Recv;
@@ -56,15 +57,15 @@ pub enum Heard {
 impl Handshake {
     /// Our SYN goes first.
     pub(super) fn active(iss: Seq, timestamp_offset: u32, cx: &Cx<'_>) -> Self {
-        let buffer = cx.options.recv_buffer;
+        let buffer = Range::recv(cx.config, cx.options);
         Handshake {
             passive: false,
             iss,
             irs: Seq(0),
             peer: None,
             timestamp_offset,
-            window: u16::try_from(buffer).unwrap_or(u16::MAX),
-            shift: window_shift(buffer),
+            window: u16::try_from(buffer.initial).unwrap_or(u16::MAX),
+            shift: window_shift(buffer.most),
             opened: cx.now,
             sent: cx.now,
             retries: 0,
@@ -215,6 +216,7 @@ impl Handshake {
         let scale = peer.window_scale.filter(|_| cx.config.window_scaling);
         Negotiated {
             mss: peer.mss.min(cx.link_mss),
+            peer_mss: peer.mss,
             snd_shift: scale.unwrap_or(0),
             rcv_shift: if scale.is_some() { self.shift } else { 0 },
             window_scaling: scale.is_some(),
@@ -235,7 +237,8 @@ impl Handshake {
         let mut snd = Send::new(self.iss, u32::from(negotiated.mss) - timestamps);
         let peer_window = self.peer.map_or(0, |(_, wnd)| wnd);
         snd.set_window(self.irs, self.iss, u32::from(peer_window));
-        let rcv = Recv::new(self.irs, u32::from(self.window), negotiated.rcv_shift, cx.options.recv_buffer);
+        let capacity = Range::recv(cx.config, cx.options).initial;
+        let rcv = Recv::new(self.irs, u32::from(self.window), negotiated.rcv_shift, capacity, cx.now);
         let rtt = (!self.repeated).then(|| cx.now.since(self.sent));
         Tcb::new(snd, rcv, negotiated, rtt, self.retries > 0, cx)
     }

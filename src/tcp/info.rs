@@ -1,8 +1,10 @@
 //! What `ss` and TCP_INFO show: a copy of a connection's numbers at one moment.
 
+use super::autotune::Range;
 use super::cc::CongestionControl;
 use super::config::TcpConfig;
 use super::connection::Tcb;
+use super::options::TcpOptions;
 use super::state::State;
 use core::time::Duration;
 use std::net::SocketAddr;
@@ -20,6 +22,10 @@ pub struct TcpInfo {
     pub recv_queue: usize,
     /// Bytes written and not acknowledged; for a listener, its backlog.
     pub send_queue: usize,
+    /// What the receive buffer may hold now, in bytes.
+    pub recv_buffer: usize,
+    /// What the send buffer may hold now, in bytes.
+    pub send_buffer: usize,
     /// Effective send MSS in bytes.
     pub mss: usize,
     /// Congestion window in bytes.
@@ -67,6 +73,8 @@ impl TcpInfo {
             remote,
             recv_queue: 0,
             send_queue: 0,
+            recv_buffer: 0,
+            send_buffer: 0,
             mss: 0,
             cwnd: 0,
             ssthresh: 0,
@@ -91,9 +99,11 @@ impl TcpInfo {
 
 impl Tcb {
     /// Writes the connection's numbers into `info`.
-    pub(crate) fn fill_info(&self, info: &mut TcpInfo, config: &TcpConfig) {
+    pub(crate) fn fill_info(&self, info: &mut TcpInfo, config: &TcpConfig, options: &TcpOptions) {
         info.recv_queue = self.rcv.buffer.len();
         info.send_queue = self.snd.buffer.len();
+        info.recv_buffer = self.rcv.buffer.capacity();
+        info.send_buffer = self.send_limit(Range::send(config, options));
         info.mss = self.snd.mss as usize;
         info.cwnd = self.cc.window();
         info.ssthresh = self.cc.ssthresh();

@@ -269,6 +269,7 @@ impl Tcb {
             self.rcv.ack = AckDue::Now;
             return discard(DropReason::TcpReassemblyFull);
         }
+        self.note_echo(segment, cx.now);
         let before = self.rcv.nxt;
         let taken = self.rcv.insert(segment, cx.config, cx.now, !cx.pressure);
         self.totals.bytes_received += u64::from(self.rcv.nxt.since(before));

@@ -88,6 +88,7 @@ impl Listener {
 /// The SYN,ACK with a cookie, and what a returned cookie brings to life.
 pub mod cookie {
     use super::{Cx, Segment};
+    use crate::tcp::autotune::Range;
     use crate::tcp::connection::Connection;
     use crate::tcp::handshake::Handshake;
     use crate::tcp::options::{PeerSyn, Timestamps, window_shift};
@@ -108,16 +109,17 @@ pub mod cookie {
         let timestamps =
             peer.timestamp.filter(|_| config.timestamps).map(|recent| (mark_timestamp(clock, &peer), recent));
         let keeps = timestamps.is_some();
+        let buffer = Range::recv(config, cx.options);
         cx.stats.cookies_sent += 1;
         cx.note(What::CookieSent);
         SegmentOut {
-            wnd: u16::try_from(cx.options.recv_buffer).unwrap_or(u16::MAX),
+            wnd: u16::try_from(buffer.initial).unwrap_or(u16::MAX),
             options: WireOptions {
                 mss: Some(cx.link_mss),
                 window_scale: peer
                     .window_scale
                     .filter(|_| keeps && config.window_scaling)
-                    .map(|_| window_shift(cx.options.recv_buffer)),
+                    .map(|_| window_shift(buffer.most)),
                 sack_permitted: keeps && peer.sack && config.sack,
                 timestamps,
                 ..WireOptions::default()

@@ -10,6 +10,7 @@
 //! | what to send now | `output` |
 //! | SND.UNA, SND.NXT, SND.WND and the data to be sent | [`send`], [`send_buffer`] |
 //! | RCV.NXT, RCV.WND, reassembly, when to acknowledge | [`recv`], [`recv_buffer`], [`assembler`] |
+//! | how large the two buffers are | [`autotune`] |
 //! | round-trip time and the retransmission timer | [`rtt`], [`rto`], `timers` |
 //! | what was lost | [`recovery`] |
 //! | how much may fly | [`cc`] |
@@ -28,6 +29,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod assembler;
+pub mod autotune;
 pub mod cc;
 pub mod config;
 pub mod connection;

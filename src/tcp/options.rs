@@ -1,5 +1,6 @@
 //! A connection's settings (what the user chose) and what the two SYNs agreed on.
 
+use super::config::BUFFER_RANGE;
 use super::seq::Seq;
 use crate::error::{Error, Result};
 use crate::wire::tcp_options::TcpOptions as WireOptions;
@@ -22,10 +23,25 @@ pub struct TcpOptions {
     /// How long sent data may stay unacknowledged before the connection is given up (TCP_USER_TIMEOUT); `None` means by
     /// the retry limit.
     pub user_timeout: Option<Duration>,
-    /// Send buffer in bytes.
-    pub send_buffer: usize,
-    /// Receive buffer in bytes: the most that the window offers.
-    pub recv_buffer: usize,
+    /// Send buffer in bytes; `None` lets it fit the path.
+    pub send_buffer: Option<usize>,
+    /// Receive buffer in bytes: the most that the window offers; `None` lets it fit the path.
+    pub recv_buffer: Option<usize>,
+}
+
+impl Default for TcpOptions {
+    fn default() -> Self {
+        TcpOptions {
+            nodelay: false,
+            ttl: 64,
+            tos: 0,
+            linger: None,
+            keepalive: None,
+            user_timeout: None,
+            send_buffer: None,
+            recv_buffer: None,
+        }
+    }
 }
 
 /// Keepalive's times (RFC 9293 3.8.4).
@@ -45,9 +61,6 @@ impl Default for Keepalive {
     }
 }
 
-/// Smallest and largest buffer that can be asked for, in bytes.
-const BUFFER_RANGE: core::ops::RangeInclusive<usize> = 1024..=1 << 29;
-
 impl TcpOptions {
     /// Checks every field's range.
     ///
@@ -65,7 +78,7 @@ impl TcpOptions {
         if self.user_timeout.is_some_and(|t| t.is_zero()) {
             return Err(Error::InvalidInput("a user time-out must not be zero"));
         }
-        if !BUFFER_RANGE.contains(&self.send_buffer) || !BUFFER_RANGE.contains(&self.recv_buffer) {
+        if [self.send_buffer, self.recv_buffer].iter().flatten().any(|size| !BUFFER_RANGE.contains(size)) {
             return Err(Error::InvalidInput("buffers are 1 KiB to 512 MiB"));
         }
         Ok(())
@@ -77,6 +90,8 @@ impl TcpOptions {
 pub struct Negotiated {
     /// The MSS that bounds what we send: the smaller of the peer's and our link's, options not yet taken off.
     pub mss: u16,
+    /// The peer's alone: our link's may change.
+    pub peer_mss: u16,
     /// Shift of the window that the peer announces.
     pub snd_shift: u8,
     /// Shift of the window that we announce.

@@ -37,6 +37,9 @@ impl Tcb {
     /// The next segment: loss first, then new data, then probes, then a bare ACK. `limit` is how many bytes of text the
     /// device takes at once.
     pub(super) fn next_segment(&mut self, limit: usize, cx: &mut Cx<'_>) -> Option<SegmentOut> {
+        if !self.may_have_output(cx) {
+            return None;
+        }
         let room = self.room(limit, cx);
         if let Some(segment) = self.retransmission(&room, cx) {
             return Some(segment);
@@ -56,6 +59,15 @@ impl Tcb {
             return Some(self.bare(self.snd.nxt - 1, &room, cx));
         }
         self.owes_ack(cx).then(|| self.bare(self.acceptable_seq(), &room, cx))
+    }
+
+    /// Whether it is worth asking the rules below: after most events there is nothing to send.
+    fn may_have_output(&self, cx: &Cx<'_>) -> bool {
+        self.snd.has_unsent()
+            || !self.recovery.lost().is_empty()
+            || self.owed.window_probe
+            || self.owed.keepalive_probe
+            || self.owes_ack(cx)
     }
 
     /// The windows are filled by two super-segments at least, so that the ACK of one is on its way while the other is

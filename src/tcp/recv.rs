@@ -2,6 +2,7 @@
 //! to acknowledge.
 
 use super::assembler::Assembler;
+use super::autotune::RecvTuning;
 use super::config::{SHARE_UNDER_PRESSURE, TcpConfig};
 use super::recv_buffer::RecvBuffer;
 use super::segment::Segment;
@@ -55,6 +56,8 @@ pub struct Recv {
     pub urgent_news: bool,
     /// Text in order.
     pub buffer: RecvBuffer,
+    /// What the buffer's size follows from.
+    pub tuning: RecvTuning,
     /// Text out of order.
     pub assembler: Assembler,
     /// Where the peer's FIN stands, once seen.
@@ -73,8 +76,8 @@ pub struct Recv {
 }
 
 impl Recv {
-    /// The side's state when the peer's SYN `irs` has been received and a window of `window` bytes offered.
-    pub fn new(irs: Seq, window: u32, shift: u8, capacity: usize) -> Self {
+    /// The side's state when, at `now`, the peer's SYN `irs` has been received and a window of `window` bytes offered.
+    pub fn new(irs: Seq, window: u32, shift: u8, capacity: usize, now: Instant) -> Self {
         let first = irs + 1;
         Recv {
             irs,
@@ -83,6 +86,7 @@ impl Recv {
             up: None,
             urgent_news: false,
             buffer: RecvBuffer::new(capacity),
+            tuning: RecvTuning::new(now),
             assembler: Assembler::default(),
             fin: None,
             ack: AckDue::No,
@@ -243,7 +247,7 @@ mod tests {
     const MSS: u32 = 1000;
 
     fn recv(capacity: usize) -> Recv {
-        Recv::new(Seq(0), capacity as u32, 0, capacity)
+        Recv::new(Seq(0), capacity as u32, 0, capacity, Instant::ZERO)
     }
 
     fn insert(r: &mut Recv, seq: u32, len: usize) -> Taken {

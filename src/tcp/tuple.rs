@@ -1,10 +1,11 @@
 //! The four-tuple that names a connection.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
 /// Local and remote address and port (RFC 9293 3.1: a pair of sockets).
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct FourTuple {
     /// Our address.
     pub local_addr: IpAddr,
@@ -35,6 +36,26 @@ impl FourTuple {
     /// The peer's end.
     pub fn remote(&self) -> SocketAddr {
         SocketAddr::new(self.remote_addr, self.remote_port)
+    }
+}
+
+/// In one piece: every segment's tuple is hashed, and a keyed hash is dear by the piece.
+impl Hash for FourTuple {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let ports = u32::from(self.local_port) << 16 | u32::from(self.remote_port);
+        match (self.local_addr, self.remote_addr) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => {
+                let mut bytes = [0; 12];
+                bytes[..4].copy_from_slice(&local.octets());
+                bytes[4..8].copy_from_slice(&remote.octets());
+                bytes[8..].copy_from_slice(&ports.to_be_bytes());
+                state.write(&bytes);
+            }
+            (local, remote) => {
+                (local, remote).hash(state);
+                state.write_u32(ports);
+            }
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::stack::{Config, Readiness, UdpId, UdpOptions};
 use crate::stats::{Disposition, DropReason, Stats};
 use crate::time::Instant;
 use crate::wire::udp::{self as wire, UdpHeader};
-use crate::wire::{RxFrame, TxFrame, checksum};
+use crate::wire::{Gso, GsoKind, Offloads, RxFrame, TxFrame, checksum};
 use ports::Ports;
 use socket::{Socket, cost};
 use std::collections::VecDeque;
@@ -37,6 +37,13 @@ const OUTBOX_OVERHEAD: usize = 128;
 /// Room that an empty outbox keeps, in datagrams.
 const IDLE_OUTBOX: usize = 64;
 
+/// Datagrams that one call may send as segments: as many as every kernel takes in a super-segment (UDP_MAX_SEGMENTS was
+/// 64 up to Linux 6.8).
+pub const MAX_SEGMENTS: usize = 64;
+
+/// The most data in one UDP datagram or one super-segment: an IPv4 packet less its two headers.
+const MAX_DATA: usize = 65_535 - 20 - wire::HEADER_LEN;
+
 /// TTL of multicast datagrams: they stay on the link (RFC 1112 6.1).
 const MULTICAST_TTL: u8 = 1;
 
@@ -50,6 +57,7 @@ pub struct Sockets {
     outbox: VecDeque<Datagram>,
     memory: usize,
     limits: Limits,
+    offloads: Offloads,
     ttl: u8,
 }
 
@@ -75,6 +83,8 @@ struct Datagram {
     dst: SocketAddr,
     ttl: u8,
     data: Slice,
+    /// If set, there are several datagrams in `data`, each but the last of this many bytes.
+    segment: Option<usize>,
 }
 
 /// What became of a received datagram.
@@ -106,6 +116,7 @@ impl Sockets {
                 recv_buffer: config.udp.recv_buffer,
                 send_queue: config.udp.send_queue,
             },
+            offloads: config.offloads,
             ttl: config.ttl,
         })
     }
@@ -175,11 +186,42 @@ impl Sockets {
     /// one packet holds, `NotConnected`, `InvalidInput`, `PermissionDenied`, `NetworkUnreachable` as in
     /// [`connect`](Sockets::connect), `BadHandle`, and once a pending error such as `ConnectionRefused`.
     pub fn send(&mut self, ip: &Ip, id: UdpId, data: &[u8], to: Option<SocketAddr>) -> Result<usize> {
+        self.queue(ip, id, data, data.len(), to)
+    }
+
+    /// Queues the datagrams that `data` makes up, each of `segment` bytes but for the last, which may be shorter
+    /// (UDP_SEGMENT in udp(7)). They leave as one super-segment where the device takes such, and are never fragmented on
+    /// their way. A queue has room for all of them or for none.
+    ///
+    /// # Errors
+    /// As [`send`](Sockets::send); `InvalidInput` if `segment` is zero or there are more than [`MAX_SEGMENTS`];
+    /// `MessageTooLong` also if there are more than 65,507 bytes.
+    pub fn send_segmented(
+        &mut self,
+        ip: &Ip,
+        id: UdpId,
+        data: &[u8],
+        segment: usize,
+        to: Option<SocketAddr>,
+    ) -> Result<usize> {
+        if segment == 0 {
+            return Err(Error::InvalidInput("segments of no bytes"));
+        }
+        if data.len() > MAX_DATA {
+            return Err(Error::MessageTooLong);
+        }
+        if data.len().div_ceil(segment) > MAX_SEGMENTS {
+            return Err(Error::InvalidInput("more than 64 segments"));
+        }
+        self.queue(ip, id, data, segment, to)
+    }
+
+    fn queue(&mut self, ip: &Ip, id: UdpId, data: &[u8], segment: usize, to: Option<SocketAddr>) -> Result<usize> {
         let socket = named(&mut self.slots, id)?;
         socket.check()?;
         let dst = to.or(socket.peer).ok_or(Error::NotConnected)?;
         let src = socket.source(ip, dst, socket.local.ip().is_unspecified())?;
-        if data.len() > ip.payload_mtu(dst.ip()) - wire::HEADER_LEN {
+        if segment.min(data.len()) > ip.payload_mtu(dst.ip()) - wire::HEADER_LEN {
             return Err(Error::MessageTooLong);
         }
         if socket.unsent >= self.limits.send_queue {
@@ -190,7 +232,8 @@ impl Sockets {
             return Err(Error::NoBufferSpace);
         }
         let ttl = if dst.ip().is_multicast() { MULTICAST_TTL } else { socket.options.ttl };
-        let datagram = Datagram { id, src, dst, ttl, data: Slice::copy_of(data) };
+        let segment = (data.len() > segment).then_some(segment);
+        let datagram = Datagram { id, src, dst, ttl, data: Slice::copy_of(data), segment };
         socket.unsent += 1;
         self.memory += cost;
         self.outbox.push_back(datagram);
@@ -206,6 +249,21 @@ impl Sockets {
         let socket = self.get_mut(id)?;
         let before = socket.charged();
         let got = socket.pop(buf, peek);
+        let freed = before - socket.charged();
+        self.memory -= freed;
+        got
+    }
+
+    /// Takes the next datagram and those behind it that continue it: from the same source, of the same length but for
+    /// the last, which may be shorter, and as many as fit into `buf` whole (UDP_GRO in udp(7)). Gives the copied length,
+    /// that of each datagram but the last, and the source. Of a first datagram that does not fit, the rest is lost.
+    ///
+    /// # Errors
+    /// As [`recv`](Sockets::recv).
+    pub fn recv_segmented(&mut self, id: UdpId, buf: &mut [u8]) -> Result<(usize, usize, SocketAddr)> {
+        let socket = self.get_mut(id)?;
+        let before = socket.charged();
+        let got = socket.pop_segmented(buf);
         let freed = before - socket.charged();
         self.memory -= freed;
         got
@@ -280,9 +338,11 @@ impl Sockets {
             return Outcome { reply, ..Outcome::dropped(DropReason::UdpNoSocket) };
         };
         let data = data.compact();
+        // A super-segment waits in one piece and is cut when it is read.
+        let segment = frame.meta.gso.map_or(data.len(), |gso| usize::from(gso.size).max(1));
         let before = socket.charged();
         let room = self.memory + cost(&data) <= self.limits.memory;
-        if !room || !socket.push(from, data, self.limits.recv_buffer) {
+        if !room || !socket.push(from, data, segment, self.limits.recv_buffer) {
             return Outcome::dropped(DropReason::UdpQueueFull);
         }
         self.memory += socket.charged() - before;
@@ -305,25 +365,39 @@ impl Sockets {
         }
     }
 
-    /// The next datagram to send, and the socket that has room for another now.
+    /// The next datagram to send, or a super-segment of several, and the socket that may have room for another now.
     pub fn poll_transmit(&mut self, ip: &mut Ip) -> Option<(UdpId, TxFrame)> {
-        let Datagram { id, src, dst, ttl, data } = self.outbox.pop_front()?;
-        if self.outbox.is_empty() {
-            self.outbox.shrink_to(IDLE_OUTBOX);
-        }
-        self.memory -= OUTBOX_OVERHEAD + data.len();
-        if let Ok(socket) = self.get_mut(id) {
-            socket.unsent -= 1;
+        let offloads = self.offloads;
+        let front = self.outbox.front_mut()?;
+        let &mut Datagram { id, src, dst, ttl, segment, .. } = front;
+        let in_one = segment.is_none() || (offloads.uso && offloads.checksum);
+        let len = segment.filter(|_| !in_one).map_or(front.data.len(), |segment| segment.min(front.data.len()));
+        let data = front.data.slice(0..len);
+        front.data.advance(len);
+        self.memory -= len;
+        if front.data.is_empty() {
+            self.outbox.pop_front();
+            if self.outbox.is_empty() {
+                self.outbox.shrink_to(IDLE_OUTBOX);
+            }
+            self.memory -= OUTBOX_OVERHEAD;
+            if let Ok(socket) = self.get_mut(id) {
+                socket.unsent -= 1;
+            }
         }
         let mut frame = TxFrame::default();
         let (from, to) = (src.ip(), dst.ip());
-        let out = Outgoing { src: from, dst: to, protocol: ip::UDP, ttl, tos: 0, dont_fragment: false };
+        // Whoever cuts a super-segment counts the identifications up, so that they would not differ from those of others
+        // (RFC 6864 4.3); what is never fragmented needs none.
+        let out = Outgoing { src: from, dst: to, protocol: ip::UDP, ttl, tos: 0, dont_fragment: segment.is_some() };
         let start = ip.output(&out, wire::HEADER_LEN + data.len(), &mut frame.header);
         let header = UdpHeader { src_port: src.port(), dst_port: dst.port() };
-        let len = wire::emit(&header, data.len(), &mut frame.header.space()[start..]);
-        frame.header.set_len(start + len);
+        let header_len = wire::emit(&header, data.len(), &mut frame.header.space()[start..]);
+        frame.header.set_len(start + header_len);
+        frame.meta.gso = segment.filter(|_| in_one).map(|segment| Gso { kind: GsoKind::Udp, size: segment as u16 });
         frame.payload.push(data);
-        checksum::fill(&mut frame, from, to, ip::UDP, start, wire::CHECKSUM_OFFSET);
+        let fill = if offloads.checksum { checksum::fill_partial } else { checksum::fill };
+        fill(&mut frame, from, to, ip::UDP, start, wire::CHECKSUM_OFFSET);
         Some((id, frame))
     }
 
@@ -383,7 +457,7 @@ impl Outcome {
     }
 }
 
-/// The header and data of a received datagram, cut to its own length, its checksum verified.
+/// The header and data of a received datagram or of several in a super-segment, cut to its own length, its checksum verified.
 fn datagram(frame: &RxFrame, packet: &Packet) -> core::result::Result<(UdpHeader, Slice), DropReason> {
     let (header, len) = wire::parse(&frame.data[packet.bytes.clone()])?;
     let bytes = packet.bytes.start..packet.bytes.start + len;

@@ -24,10 +24,27 @@ pub(super) struct Socket {
     pub(super) options: UdpOptions,
     /// Datagrams in the outbox.
     pub(super) unsent: usize,
-    received: VecDeque<(SocketAddr, Slice)>,
+    received: VecDeque<Received>,
     charged: usize,
     hard: Option<Error>,
     soft: Option<Error>,
+}
+
+/// One datagram, or several of one super-segment.
+#[derive(Debug)]
+struct Received {
+    from: SocketAddr,
+    /// What has not been read.
+    data: Slice,
+    /// Bytes of each datagram but the last.
+    segment: usize,
+}
+
+impl Received {
+    /// The length of the next datagram.
+    fn next_len(&self) -> usize {
+        self.segment.min(self.data.len())
+    }
 }
 
 impl Socket {
@@ -55,32 +72,61 @@ impl Socket {
         self.charged
     }
 
-    /// Queues a datagram if there is room within `limit`, and says whether there was. An empty queue takes any one, so
-    /// that no setting makes a socket deaf.
-    pub(super) fn push(&mut self, from: SocketAddr, data: Slice, limit: usize) -> bool {
+    /// Queues a datagram, or several of `segment` bytes each but the last, if there is room within `limit`, and says
+    /// whether there was. An empty queue takes anything, so that no setting makes a socket deaf.
+    pub(super) fn push(&mut self, from: SocketAddr, data: Slice, segment: usize, limit: usize) -> bool {
         let cost = cost(&data);
         if !self.received.is_empty() && self.charged + cost > limit {
             return false;
         }
         self.charged += cost;
-        self.received.push_back((from, data));
+        self.received.push_back(Received { from, data, segment });
         true
     }
 
     /// Copies what fits of the next datagram into `buf`; the rest of it is lost, unless it is only peeked at.
     pub(super) fn pop(&mut self, buf: &mut [u8], peek: bool) -> Result<(usize, SocketAddr)> {
         self.check()?;
-        let (from, data) = self.received.front().ok_or(Error::WouldBlock)?;
-        let n = data.len().min(buf.len());
-        buf[..n].copy_from_slice(&data[..n]);
-        let from = *from;
-        if !peek && let Some((_, data)) = self.received.pop_front() {
-            self.charged -= cost(&data);
+        let next = self.received.front().ok_or(Error::WouldBlock)?;
+        let (from, n) = (next.from, next.next_len().min(buf.len()));
+        buf[..n].copy_from_slice(&next.data[..n]);
+        if !peek {
+            self.skip();
+        }
+        Ok((n, from))
+    }
+
+    /// Copies the next datagram and those that continue it, as many as fit whole; gives the copied length, that of each
+    /// but the last, and the source.
+    pub(super) fn pop_segmented(&mut self, buf: &mut [u8]) -> Result<(usize, usize, SocketAddr)> {
+        let first = self.received.front().map_or(0, Received::next_len);
+        let (mut filled, from) = self.pop(buf, false)?;
+        let mut last = filled;
+        // One that is shorter than the first ends the run, and so does one that was cut short.
+        while last == first
+            && let Some(next) = self.received.front().filter(|next| next.from == from)
+            && (1..=first.min(buf.len() - filled)).contains(&next.next_len())
+        {
+            last = next.next_len();
+            buf[filled..filled + last].copy_from_slice(&next.data[..last]);
+            filled += last;
+            self.skip();
+        }
+        Ok((filled, first.min(filled), from))
+    }
+
+    /// Drops the next datagram.
+    fn skip(&mut self) {
+        let Some(next) = self.received.front_mut() else { return };
+        next.data.advance(next.next_len());
+        if next.data.is_empty() {
+            let freed = cost(&next.data);
+            self.received.pop_front();
+            self.charged -= freed;
             if self.received.is_empty() {
                 self.received.shrink_to(IDLE);
             }
         }
-        Ok((n, from))
     }
 
     /// Fails once with a pending error.

@@ -592,3 +592,134 @@ fn a_local_client_and_server_meet() {
     assert_eq!(host.frame(rx, true).changed, Some(client));
     assert_eq!(host.recv(client), Err(Error::ConnectionRefused));
 }
+
+// ---- super-segments ----
+
+/// Offloads as an offloading TUN grants them.
+fn offloading(config: &mut Config) {
+    config.offloads = Offloads::ALL;
+}
+
+/// 2,500 bytes that differ.
+fn text() -> Vec<u8> {
+    (0..2500u32).map(|n| (n % 251) as u8).collect()
+}
+
+/// Whether the device cuts them or we do, the same datagrams leave.
+#[test]
+fn segments_leave_as_datagrams_of_their_size() {
+    let to = Some(at("10.0.0.9:53"));
+    let mut host = Host::new();
+    let id = host.bind("0.0.0.0:99");
+    assert_eq!(host.udp.send_segmented(&host.ip, id, &text(), 1000, to), Ok(2500));
+    let mut cut = Vec::new();
+    while let Some(sent) = host.sent() {
+        assert!(sent.ip.dont_fragment, "identifications in sequence are for packets that stay in one piece");
+        assert_eq!((sent.src.port(), sent.dst), (99, at("10.0.0.9:53")));
+        cut.push(sent.data);
+    }
+    assert_eq!(cut.iter().map(Vec::len).collect::<Vec<_>>(), [1000, 1000, 500]);
+    assert_eq!(cut.concat(), text());
+    assert_eq!((host.udp.memory(), host.udp.readiness(id)), (0, Readiness::WRITABLE));
+
+    let mut host = Host::with(offloading);
+    let id = host.bind("0.0.0.0:99");
+    assert_eq!(host.udp.send_segmented(&host.ip, id, &text(), 1000, to), Ok(2500));
+    let (_, frame) = host.udp.poll_transmit(&mut host.ip).unwrap();
+    assert!(host.udp.poll_transmit(&mut host.ip).is_none());
+    assert_eq!(frame.meta.gso, Some(Gso { kind: GsoKind::Udp, size: 1000 }));
+    assert_eq!(frame.meta.partial_checksum, Some((20, 6)));
+    let mut by_device = Vec::new();
+    crate::wire::gso::Finisher::default().sent(&frame, |packet, _| by_device.push(packet[28..].to_vec()));
+    assert_eq!(by_device, cut);
+    assert_eq!(host.udp.memory(), 0);
+}
+
+#[test]
+fn what_is_one_datagram_is_no_super_segment() {
+    let mut host = Host::with(offloading);
+    let id = host.bind("0.0.0.0:99");
+    for len in [0, 1, 1000] {
+        let to = Some(at("10.0.0.9:53"));
+        assert_eq!(host.udp.send_segmented(&host.ip, id, &text()[..len], 1000, to), Ok(len));
+        let (_, frame) = host.udp.poll_transmit(&mut host.ip).unwrap();
+        assert_eq!((frame.meta.gso, frame.len()), (None, 28 + len));
+        assert!(frame.meta.partial_checksum.is_some());
+    }
+}
+
+#[test]
+fn segments_have_the_kernels_limits() {
+    let mut host = Host::new();
+    let id = host.bind("0.0.0.0:99");
+    let mut send =
+        |len, segment| host.udp.send_segmented(&host.ip, id, &vec![7; len], segment, Some(at("10.0.0.9:53")));
+    assert!(matches!(send(10, 0), Err(Error::InvalidInput(_))));
+    assert!(matches!(send(65, 1), Err(Error::InvalidInput(_))));
+    assert_eq!(send(64, 1), Ok(64));
+    assert_eq!(send(65_508, 1472), Err(Error::MessageTooLong));
+    assert_eq!(send(65_507, 1472), Ok(65_507));
+    assert_eq!(send(3000, 1473), Err(Error::MessageTooLong), "a segment is to fit into the MTU");
+    assert_eq!(send(1472, 9000), Ok(1472), "but a limit on segments that is not reached may be any");
+    assert_eq!(send(1473, 9000), Err(Error::MessageTooLong));
+    host.udp.close(id).unwrap();
+    assert_eq!(host.udp.send_segmented(&host.ip, id, b"x", 1, None), Err(Error::BadHandle));
+}
+
+/// A super-segment as a device gives it: `text` in datagrams of `size`.
+fn super_segment(text: &[u8], size: u16) -> RxFrame {
+    let mut frame = RxFrame::plain(Slice::copy_of(&packet("10.0.0.2:9", "10.0.0.1:53", text)));
+    frame.meta = RxMeta { checksum: RxChecksum::Partial, gso: Some(Gso { kind: GsoKind::Udp, size }) };
+    frame
+}
+
+#[test]
+fn a_super_segment_is_read_as_its_datagrams() {
+    let mut host = Host::new();
+    let id = host.bind("0.0.0.0:53");
+    assert_eq!(host.frame(super_segment(&text(), 1000), false).disposition, DELIVERED);
+    let mut buf = [0; 2000];
+    assert_eq!(host.udp.recv(id, &mut buf, true).unwrap().0, 1000, "peeked at");
+    let parts: Vec<Vec<u8>> = (0..3).map(|_| host.recv(id).unwrap().0).collect();
+    assert_eq!(parts.concat(), text());
+    assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [1000, 1000, 500]);
+    assert_eq!((host.recv(id), host.udp.memory()), (Err(Error::WouldBlock), 0));
+
+    // A reader with little room loses the end of each datagram, and no more.
+    host.frame(super_segment(&text(), 1000), false);
+    for at in [0, 1000, 2000] {
+        assert_eq!(host.udp.recv(id, &mut buf[..3], false).unwrap().0, 3);
+        assert_eq!(buf[..3], text()[at..at + 3]);
+    }
+    assert_eq!(host.udp.memory(), 0);
+}
+
+#[test]
+fn datagrams_are_received_together() {
+    let mut host = Host::new();
+    let id = host.bind("0.0.0.0:53");
+    let from = at("10.0.0.2:9");
+    let mut buf = vec![0; 70_000];
+    let mut recv = |host: &mut Host, room: usize| host.udp.recv_segmented(id, &mut buf[..room]);
+
+    // Whole super-segments, several at once, up to the short end of one.
+    host.frame(super_segment(&text()[..2000], 1000), false);
+    host.frame(super_segment(&text(), 1000), false);
+    host.gets("10.0.0.2:9", "10.0.0.1:53", &[1; 1000]);
+    assert_eq!(recv(&mut host, 70_000), Ok((4500, 1000, from)));
+    assert_eq!(recv(&mut host, 70_000), Ok((1000, 1000, from)));
+    assert_eq!(recv(&mut host, 70_000), Err(Error::WouldBlock));
+
+    // Datagrams that came alone; another's, a longer and an empty one end the run.
+    for (source, len) in [(9, 10), (9, 10), (9, 5), (9, 10), (8, 10), (8, 11), (8, 0), (8, 0), (8, 3)] {
+        host.gets(&format!("10.0.0.2:{source}"), "10.0.0.1:53", &vec![7; len]);
+    }
+    let runs: Vec<_> = core::iter::from_fn(|| recv(&mut host, 1000).ok()).map(|(n, size, _)| (n, size)).collect();
+    assert_eq!(runs, [(25, 10), (10, 10), (10, 10), (11, 11), (0, 0), (0, 0), (3, 3)]);
+
+    // Only what fits whole; but of the first what fits.
+    host.frame(super_segment(&text(), 1000), false);
+    assert_eq!(recv(&mut host, 2499), Ok((2000, 1000, from)));
+    assert_eq!(recv(&mut host, 100), Ok((100, 100, from)));
+    assert_eq!(host.udp.memory(), 0);
+}

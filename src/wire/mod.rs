@@ -7,6 +7,7 @@
 
 pub mod checksum;
 pub mod frame;
+pub mod gso;
 pub mod icmp;
 pub mod ipv4;
 #[cfg(feature = "cli")]

@@ -12,7 +12,9 @@
 //!
 //! The numbers are in the machine's byte order (a TUN's unless it was told otherwise).
 
-use super::{Gso, GsoKind, RxChecksum, RxMeta, TxFrame, protocol};
+use super::gso::Transport;
+use super::tcp::Flags;
+use super::{Gso, GsoKind, RxChecksum, RxMeta, TxFrame};
 
 /// The header's length, in bytes.
 pub const HEADER_LEN: usize = 10;
@@ -26,50 +28,16 @@ const GSO_TCPV6: u8 = 4;
 const GSO_UDP_L4: u8 = 5;
 const GSO_ECN: u8 = 0x80;
 
-/// The largest TCP flag byte's bit, congestion window reduced (RFC 3168), and where the byte stands.
-const CWR: u8 = 0x80;
+/// Where the flags stand in a TCP header.
 const TCP_FLAGS: usize = 13;
 
-/// Where a packet's transport header is.
-struct Transport {
-    protocol: u8,
-    v4: bool,
-    /// The header's offset in the packet.
-    start: usize,
-    /// The checksum field's offset in the header.
-    field: usize,
-}
-
-impl Transport {
-    /// That of an unfragmented TCP or UDP packet whose headers are all there.
-    fn of(packet: &[u8]) -> Option<Transport> {
-        let (v4, start, protocol) = match packet {
-            [first, _, _, _, _, _, fragment, offset, _, protocol, ..] if first >> 4 == 4 => {
-                // More fragments, or not the first.
-                if fragment & 0x3f != 0 || *offset != 0 {
-                    return None;
-                }
-                (true, usize::from(first & 0x0f) * 4, *protocol)
-            }
-            [first, _, _, _, _, _, next, ..] if first >> 4 == 6 => (false, 40, *next),
-            _ => return None,
-        };
-        let (field, len) = match protocol {
-            protocol::TCP => (super::tcp::CHECKSUM_OFFSET, super::tcp::MIN_HEADER_LEN),
-            protocol::UDP => (super::udp::CHECKSUM_OFFSET, super::udp::HEADER_LEN),
-            _ => return None,
-        };
-        (start >= 20 && packet.len() >= start + len).then_some(Transport { protocol, v4, start, field })
-    }
-
-    /// Whether a super-segment of type `gso_type` is of such packets.
-    fn fits(&self, gso_type: u8) -> Option<GsoKind> {
-        match (gso_type, self.protocol, self.v4) {
-            (GSO_TCPV4, protocol::TCP, true) => Some(GsoKind::TcpV4),
-            (GSO_TCPV6, protocol::TCP, false) => Some(GsoKind::TcpV6),
-            (GSO_UDP_L4, protocol::UDP, _) => Some(GsoKind::Udp),
-            _ => None,
-        }
+/// What `gso_type` is called, if a TUN may say it.
+fn kind(gso_type: u8) -> Option<GsoKind> {
+    match gso_type {
+        GSO_TCPV4 => Some(GsoKind::TcpV4),
+        GSO_TCPV6 => Some(GsoKind::TcpV6),
+        GSO_UDP_L4 => Some(GsoKind::Udp),
+        _ => None,
     }
 }
 
@@ -94,9 +62,10 @@ pub fn decode(header: &[u8; HEADER_LEN], packet: &[u8]) -> RxMeta {
     if gso_type == GSO_NONE {
         return RxMeta { checksum, gso: None };
     }
-    match transport.and_then(|t| t.fits(gso_type & !GSO_ECN)) {
+    match kind(gso_type & !GSO_ECN) {
         Some(kind)
-            if gso_size > 0
+            if transport.is_some_and(|t| t.kind() == kind)
+                && gso_size > 0
                 && checksum != RxChecksum::Unverified
                 && (kind != GsoKind::Udp || gso_type & GSO_ECN == 0) =>
         {
@@ -120,7 +89,8 @@ pub fn encode(frame: &TxFrame) -> [u8; HEADER_LEN] {
     put(8, field);
     if let Some(gso) = frame.meta.gso {
         put(4, gso.size);
-        let reduced = |start: u16| frame.header.get(usize::from(start) + TCP_FLAGS).is_some_and(|f| f & CWR != 0);
+        let reduced =
+            |start: u16| frame.header.get(usize::from(start) + TCP_FLAGS).is_some_and(|f| f & Flags::CWR.0 != 0);
         let ecn = if reduced(start) { GSO_ECN } else { 0 };
         header[1] = match gso.kind {
             GsoKind::TcpV4 => GSO_TCPV4 | ecn,
@@ -135,7 +105,7 @@ pub fn encode(frame: &TxFrame) -> [u8; HEADER_LEN] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{TxHeader, TxMeta};
+    use crate::wire::{TxHeader, TxMeta, protocol};
     use proptest::prelude::*;
 
     const V4: bool = true;
@@ -171,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_the_kernel_says_is_understood() {
-        use super::protocol::{TCP, UDP};
+        use protocol::{TCP, UDP};
         let none = [0; 4];
         for (said, of, meant) in [
             (header(0, 0, none), packet(V4, TCP), only(RxChecksum::Unverified)),
@@ -191,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_claim_about_another_field_leaves_the_checksum_to_be_verified() {
-        use super::protocol::{ICMP, TCP, UDP};
+        use protocol::{ICMP, TCP, UDP};
         let mut fragment = packet(V4, UDP);
         fragment[6] = 0x20;
         let mut last_fragment = packet(V4, UDP);
@@ -215,7 +185,7 @@ mod tests {
 
     #[test]
     fn nonsense_about_segmentation_is_refused() {
-        use super::protocol::{ICMP, TCP, UDP};
+        use protocol::{ICMP, TCP, UDP};
         for (why, said, of) in [
             ("a flag that no TUN sets", header(4, 0, [0; 4]), packet(V4, TCP)),
             ("UDP fragmentation", header(1, 3, [28, 1472, 20, 6]), packet(V4, UDP)),
@@ -245,7 +215,7 @@ mod tests {
 
     #[test]
     fn what_we_say_is_understood_the_same_way() {
-        use super::protocol::{TCP, UDP};
+        use protocol::{TCP, UDP};
         let plain = outgoing(&packet(V4, TCP)[..40], TxMeta::default());
         assert_eq!(encode(&plain), header(0, 0, [40, 0, 0, 0]));
         for (v4, of, kind, start, field) in [
@@ -266,7 +236,7 @@ mod tests {
     #[test]
     fn a_reduced_window_is_told() {
         let mut packet = packet(V4, protocol::TCP);
-        packet[20 + 13] = CWR;
+        packet[20 + 13] = Flags::CWR.0;
         let meta = TxMeta { partial_checksum: Some((20, 16)), gso: Some(Gso { kind: GsoKind::TcpV4, size: 1448 }) };
         assert_eq!(encode(&outgoing(&packet, meta))[1], GSO_TCPV4 | GSO_ECN);
     }

@@ -288,8 +288,8 @@ impl Walk {
                 let keepalive = Keepalive { idle: Duration::from_secs(5), interval: Duration::from_secs(1), count: 3 };
                 options.keepalive = self.rng.chance(0.5).then_some(keepalive);
                 options.user_timeout = self.rng.chance(0.2).then_some(Duration::from_millis(1500));
-                options.recv_buffer = self.one_of(&[1024, 2000, 100_000, 1 << 29]);
-                options.send_buffer = self.one_of(&[1024, 2000, 100_000]);
+                options.recv_buffer = self.one_of(&[None, Some(1024), Some(2000), Some(100_000), Some(1 << 29)]);
+                options.send_buffer = self.one_of(&[None, Some(1024), Some(2000), Some(100_000)]);
                 self.stack.set_tcp_options(now, id, options).expect("valid options");
             }
             12 => drop((self.stack.tcp_take_error(id), self.stack.readiness(SocketId::Tcp(id)))),

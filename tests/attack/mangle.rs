@@ -58,7 +58,7 @@ impl World {
             config.tcp.fixed_iss = rng.chance(0.5).then_some(u32::MAX - 2000);
             let mut stack = Stack::new(config, Rng::seed_from(seed), now).expect("a valid configuration");
             let mut options = stack.default_tcp_options();
-            (options.send_buffer, options.recv_buffer) = (20_000, 20_000);
+            (options.send_buffer, options.recv_buffer) = (Some(20_000), Some(20_000));
             let keepalive = Keepalive { idle: Duration::from_secs(3), interval: Duration::from_secs(1), count: 3 };
             options.keepalive = rng.chance(0.2).then_some(keepalive);
             let listener = stack.tcp_listen(SocketAddr::from((addr, 80)), 4, options).expect("a free port");
@@ -133,7 +133,7 @@ impl World {
         let End { stack, handles, .. } = &mut self.ends[who];
         if handles.len() < 3 && choice < 4 {
             let mut options = stack.default_tcp_options();
-            (options.send_buffer, options.recv_buffer) = (20_000, 20_000);
+            (options.send_buffer, options.recv_buffer) = (Some(20_000), Some(20_000));
             let remote = SocketAddr::from(([PEER, LOCAL][who], 80));
             handles.extend(stack.tcp_connect(now, None, remote, options));
         }

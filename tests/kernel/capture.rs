@@ -23,7 +23,7 @@ const WRONG: &str = "_ws.malformed || ip.checksum.status == 0 || tcp.checksum.st
                      || udp.checksum.status == 0 || icmp.checksum.status == 0 || _ws.expert.severity == 0x800000";
 
 /// One line for each packet that `filter` lets through: the fields, between tabs.
-fn packets(file: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
+pub fn packets(file: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
     let mut args = vec!["-n", "-r", file.to_str().expect("a path"), "-Y", filter, "-T", "fields"];
     args.extend(VERIFY);
     for field in fields {
@@ -33,12 +33,12 @@ fn packets(file: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
     said.lines().map(|line| line.split('\t').map(String::from).collect()).collect()
 }
 
-fn count(file: &Path, filter: &str) -> usize {
+pub fn count(file: &Path, filter: &str) -> usize {
     packets(file, filter, &["frame.number"]).len()
 }
 
 /// That the file has nothing wrong in it, that the checksums really were verified, and that damage would be seen.
-fn assert_clean(file: &Path) {
+pub fn assert_clean(file: &Path) {
     let wrong = packets(file, WRONG, &["frame.number", "_ws.col.Protocol", "_ws.col.Info"]);
     assert!(wrong.is_empty(), "{wrong:#?}");
     for (protocol, verified) in

@@ -11,6 +11,7 @@ mod device;
 mod faults;
 mod harness;
 mod http;
+mod offload;
 mod perf;
 mod scripts;
 mod sockets;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         demo::TESTS,
         capture::TESTS,
         device::TESTS,
+        offload::TESTS,
         perf::TESTS,
         scripts::TESTS,
     ]

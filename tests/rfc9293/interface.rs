@@ -205,7 +205,7 @@ fn write_after_reset() {
 fn send_buffer_is_bounded() {
     let mut t = Tester::new();
     t.establish_with(syn().mss(1460).wnd(0));
-    t.set(|o| o.send_buffer = 10_000);
+    t.set(|o| o.send_buffer = Some(10_000));
     let mut taken = 0;
     loop {
         match t.try_write(&pattern(0..3000)) {

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod autotune;
 mod close;
 mod congestion;
 mod events;

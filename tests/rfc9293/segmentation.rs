@@ -46,6 +46,37 @@ fn effective_send_mss() {
     }
 }
 
+/// The link's MTU changes while a connection lives: from the next segment on it is kept to, by what is sent again too; and
+/// never beyond what the peer takes.
+#[test]
+fn the_mtu_may_change_under_way() {
+    let mut t = Tester::new();
+    t.establish_with(syn().mss(4000));
+    t.write(&pattern(0..30_000));
+    let sizes = |t: &mut Tester| t.drain().iter().map(|p| p.text.len()).collect::<Vec<_>>();
+    assert!(sizes(&mut t).iter().all(|size| *size == 1460));
+
+    t.stack.set_mtu(600).unwrap();
+    assert_eq!(t.stack.mtu(), 600);
+    t.wait(secs(1)); // the retransmission timer
+    assert_eq!(sizes(&mut t), [560], "what was sent in a larger segment fits, too");
+    t.send(ack());
+    assert!(sizes(&mut t).iter().all(|size| *size == 560));
+    assert_eq!(t.info().mss, 560);
+
+    t.stack.set_mtu(9000).unwrap();
+    t.send(ack());
+    let sizes = sizes(&mut t);
+    assert!(!sizes.is_empty() && sizes.iter().all(|size| *size == 4000), "{sizes:?}");
+    for wrong in [0, 67, 65_536] {
+        assert!(t.stack.set_mtu(wrong).is_err());
+    }
+    assert_eq!(t.stack.mtu(), 9000);
+    // A new connection says what the link carries now.
+    t.connect();
+    t.expect(syn().mss(8960));
+}
+
 /// MUST-15: without an MSS option the peer takes 536 bytes.
 #[test]
 fn default_mss() {

@@ -28,7 +28,7 @@ fn download(total: u64, spec: &str) -> Scenario {
         (app.total, app.write_chunk, app.read_chunk) = (0, 16_384, 16_384);
         (app.write_pauses, app.read_pauses, app.stall) = (pauses, pauses, None);
         app.finish = Finish::AfterPeer;
-        (socket.nodelay, socket.send_buffer, socket.recv_buffer) = (false, 262_144, 262_144);
+        (socket.nodelay, socket.send_buffer, socket.recv_buffer) = (false, Some(262_144), Some(262_144));
         socket.keepalive = None;
     }
     flow.apps[0].total = total;

@@ -127,7 +127,7 @@ impl SmoltcpHost {
     }
 
     fn new_socket(options: &TcpOptions) -> tcp::Socket<'static> {
-        let buffer = |size| tcp::SocketBuffer::new(vec![0; size]);
+        let buffer = |size: Option<usize>| tcp::SocketBuffer::new(vec![0; size.unwrap_or(256 * 1024)]);
         let mut socket = tcp::Socket::new(buffer(options.recv_buffer), buffer(options.send_buffer));
         socket.set_nagle_enabled(!options.nodelay);
         // Longer than anything the simulation waits for; without it smoltcp would try for ever.

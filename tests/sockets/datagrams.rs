@@ -83,3 +83,45 @@ fn a_receiver_of_datagrams_wakes_for_each() {
         server.join().unwrap();
     });
 }
+
+#[test]
+fn segments() {
+    within(60, || {
+        let (client, server) = hosts();
+        let near = client.bind_udp((CLIENT, 0)).unwrap();
+        let far = server.bind_udp("0.0.0.0:53").unwrap();
+        let text: Vec<u8> = (0..5000).map(|at| byte(9, at)).collect();
+        assert_eq!(near.send_segmented(&text, 1000).unwrap_err().raw_os_error(), Some(89), "EDESTADDRREQ");
+        assert_eq!(near.send_segmented_to(&text, 999, (SERVER, 53)).unwrap(), 5000);
+        let mut buf = [0; 10_000];
+        let mut got = Vec::new();
+        // They come in one by one here, so that how many are received together is a matter of time.
+        while got.len() < 5000 {
+            let (len, segment, from) = far.recv_segmented_from(&mut buf).unwrap();
+            assert_eq!(from, near.local_addr().unwrap());
+            assert!(segment == 999 || (got.len(), len, segment) == (4995, 5, 5), "{len} bytes in parts of {segment}");
+            got.extend_from_slice(&buf[..len]);
+        }
+        assert_eq!(got, text);
+
+        near.connect((SERVER, 53)).unwrap();
+        assert_eq!(near.send_segmented(&text[..3], 1).unwrap(), 3);
+        for &byte in &text[..3] {
+            assert_eq!((far.recv(&mut buf).unwrap(), buf[0]), (1, byte));
+        }
+        assert_eq!(near.send_segmented(&text, 0).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(near.send_segmented(&text, 1).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(near.send_segmented(&text, 1473).unwrap_err().raw_os_error(), Some(90), "EMSGSIZE");
+        far.set_read_timeout(Some(20 * MS)).unwrap();
+        assert_eq!(far.recv_segmented_from(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+
+        assert_eq!(client.mtu(), 1500);
+        client.set_mtu(1028).unwrap();
+        assert_eq!(client.mtu(), 1028);
+        assert_eq!(near.send_segmented(&text, 1001).unwrap_err().raw_os_error(), Some(90), "EMSGSIZE");
+        assert_eq!(near.send_segmented(&text, 1000).unwrap(), 5000);
+        assert_eq!(client.set_mtu(67).unwrap_err().kind(), ErrorKind::InvalidInput);
+        client.shutdown(Duration::ZERO);
+        assert_eq!(client.set_mtu(1500).unwrap_err().kind(), ErrorKind::ConnectionAborted);
+    });
+}

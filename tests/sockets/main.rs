@@ -3,4 +3,5 @@
 mod common;
 mod datagrams;
 mod hosts;
+mod poller;
 mod streams;

@@ -14,7 +14,7 @@ use super::options::Options;
 use super::output;
 use super::packets::CaptureTap;
 use super::services;
-use super::settings::{self, Capture, Netns, Offload, Settings};
+use super::settings::{self, Capture, Netns, Settings};
 use super::tunnel::{self, Tunnel};
 use crate::apps::http::{Http, Page, Site};
 use crate::device::Device;
@@ -181,7 +181,7 @@ fn private_link(args: &DemoArgs) -> Result<(Tunnel, Entered), String> {
     let identity = if args.command.is_empty() { Identity::Same } else { Identity::Root };
     let entered = tunnel::enter_private(identity).map_err(|failure| failure.text)?;
     // Packets as a wire has them are what is to be seen.
-    let options = Options { netns: Some("new".into()), offload: Some(Offload::Off), ..Options::default() };
+    let options = Options { netns: Some("new".into()), offload: Some("off".into()), ..Options::default() };
     let settings = Settings::try_from(options).map_err(|f| f.text)?;
     debug_assert_eq!(settings.netns, Netns::New);
     tunnel::open(&settings).map(|tunnel| (tunnel, entered)).map_err(|failure| failure.text)
@@ -205,7 +205,7 @@ fn set_up(device: impl Device + 'static, addr: Cidr, client: Client, plan: &Plan
     let recorder = Recorder::default();
     let seed = Rng::seed_from(plan.seed);
     let device = Impaired::new(recorder.watch(device), plan.fault.clone(), plan.fault.clone(), seed, clock::now());
-    let capture = CaptureTap::open(&Capture::File(plan.pcap.clone()))?;
+    let capture = CaptureTap::open(&Capture::File(plan.pcap.clone()), false)?;
     let mut builder = Host::builder().address(addr).tap(recorder.clone()).tap(capture);
     if log::log_enabled!(target: PACKET_TARGET, log::Level::Trace) {
         builder = builder.tap(PacketLog);

@@ -1,0 +1,248 @@
+//! `Poller`: many sockets served by one thread.
+
+use super::error::invalid;
+use super::{Host, TcpListener, TcpStream, UdpSocket};
+use crate::error::Error;
+use crate::runtime::{Patience, PollerId, Trigger, clock};
+use crate::stack::{Readiness, SocketId};
+use core::fmt;
+use core::task::{Context, Poll};
+use std::io;
+use std::time::Duration;
+
+/// Tells which of many sockets of one [`Host`] are ready, as epoll(7) does for the kernel's. One thread can serve
+/// thousands of sockets with it: what [`wait`](Poller::wait) costs depends on how many are ready, not on how many there
+/// are, and an idle one costs about 50 bytes.
+///
+/// Sockets should be non-blocking, because what was ready may be so no longer. A thread that waits drives the host
+/// itself if no other thread does, so that packets reach it without a hand-over.
+///
+/// ```no_run
+/// use tunstack::net::{Events, Host, Interest, Poller, Trigger};
+/// # fn main() -> std::io::Result<()> {
+/// # let (device, _other) = tunstack::device::mem::pair(1500, 64)?;
+/// let host = Host::builder().address("192.0.2.2/24").start(device)?;
+/// let listener = host.listen("192.0.2.2:80")?;
+/// listener.set_nonblocking(true)?;
+/// let poller = Poller::new(&host)?;
+/// poller.add(&listener, 0, Interest::READABLE, Trigger::Level)?;
+/// let mut events = Events::with_capacity(1024);
+/// loop {
+///     poller.wait(&mut events, None)?;
+///     for event in &events {
+///         println!("{} is {:?}", event.key, event.readiness);
+///     }
+///     # return Ok(());
+/// }
+/// # }
+/// ```
+pub struct Poller {
+    host: Host,
+    id: PollerId,
+}
+
+impl Drop for Poller {
+    fn drop(&mut self) {
+        self.host.shard().close_poller(self.id);
+    }
+}
+
+/// What a socket is watched for: [`Readiness`] under the name of its use here. Errors and hang-ups are always told.
+pub type Interest = Readiness;
+
+/// A socket that a [`Poller`] can watch: a [`TcpStream`], [`TcpListener`] or [`UdpSocket`].
+pub trait Source: sealed::Sealed {}
+
+impl Source for TcpStream {}
+impl Source for TcpListener {}
+impl Source for UdpSocket {}
+
+pub(super) mod sealed {
+    use crate::net::Host;
+    use crate::stack::SocketId;
+
+    /// What a poller must know of a socket.
+    pub trait Sealed {
+        /// Its host.
+        fn host(&self) -> &Host;
+        /// Its handle.
+        fn id(&self) -> SocketId;
+    }
+}
+
+impl Poller {
+    /// A poller for sockets of `host`.
+    ///
+    /// # Errors
+    /// `ConnectionAborted` or `NetworkDown` if the host has ended.
+    pub fn new(host: &Host) -> io::Result<Poller> {
+        Ok(Poller { id: host.shard().open_poller()?, host: host.clone() })
+    }
+
+    /// Watches `source` for `interest` and names it `key` in the events. What it is ready for already is told too. The
+    /// watch ends with [`delete`](Poller::delete), or when the socket is closed, which is when its last clone is dropped.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the socket is another host's; `AlreadyExists` if a poller watches it, this one or another; and
+    /// if the host has ended.
+    pub fn add(&self, source: &impl Source, key: u64, interest: Interest, trigger: Trigger) -> io::Result<()> {
+        self.check(source)?;
+        match self.host.shard().add_to_poller(self.id, source.id(), key, interest, trigger) {
+            Err(Error::AddrInUse) => {
+                Err(io::Error::new(io::ErrorKind::AlreadyExists, "a poller watches this socket already"))
+            }
+            result => Ok(result?),
+        }
+    }
+
+    /// Changes what `source` is watched for. What it is ready for is told anew.
+    ///
+    /// # Errors
+    /// `NotFound` if this poller does not watch it; otherwise as [`add`](Poller::add).
+    pub fn modify(&self, source: &impl Source, key: u64, interest: Interest, trigger: Trigger) -> io::Result<()> {
+        self.check(source)?;
+        found(self.host.shard().modify_in_poller(self.id, source.id(), key, interest, trigger))
+    }
+
+    /// Watches `source` no longer. Events that were given already may still name it.
+    ///
+    /// # Errors
+    /// As [`modify`](Poller::modify).
+    pub fn delete(&self, source: &impl Source) -> io::Result<()> {
+        self.check(source)?;
+        found(self.host.shard().delete_from_poller(self.id, source.id()))
+    }
+
+    /// Replaces `events` by those that there are, waiting for the first one at most for `timeout`; `None` is for as long
+    /// as it takes. There are none after the time-out, and when [`notify`](Poller::notify) was called. Each event takes
+    /// what it tells from this thread's next and from other threads' waits alike.
+    ///
+    /// # Errors
+    /// `ConnectionAborted` or `NetworkDown` if the host has ended.
+    pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        events.list.clear();
+        let patience = match timeout {
+            None => Patience::Forever,
+            Some(Duration::ZERO) => Patience::None,
+            Some(timeout) => Patience::Until(clock::now() + timeout),
+        };
+        let (list, max) = (&mut events.list, events.capacity);
+        let give = |key, readiness| list.push(Event { key, readiness });
+        Ok(self.host.shard().wait_for_events(self.id, patience, max, give)?)
+    }
+
+    /// Has the wait that is under way in another thread, or else the next one, return.
+    pub fn notify(&self) {
+        self.host.shard().notify_poller(self.id);
+    }
+
+    /// The host whose sockets it watches.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    fn check(&self, source: &impl Source) -> io::Result<()> {
+        if source.host().is(&self.host) { Ok(()) } else { Err(invalid("this socket belongs to another host")) }
+    }
+}
+
+fn found(result: crate::error::Result<()>) -> io::Result<()> {
+    match result {
+        Err(Error::BadHandle) => Err(io::Error::new(io::ErrorKind::NotFound, "this poller does not watch this socket")),
+        result => Ok(result?),
+    }
+}
+
+impl fmt::Debug for Poller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Poller").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+/// A socket that is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What the socket was named when it was added.
+    pub key: u64,
+    /// What it is ready for, of what it is watched for, with errors and hang-ups.
+    pub readiness: Readiness,
+}
+
+/// The sockets that one [`Poller::wait`] found ready.
+#[derive(Clone, Debug)]
+pub struct Events {
+    list: Vec<Event>,
+    capacity: usize,
+}
+
+impl Events {
+    /// Room for `capacity` events of one wait, at least one. More sockets may be ready; the next wait tells of the rest.
+    pub fn with_capacity(capacity: usize) -> Events {
+        let capacity = capacity.max(1);
+        Events { list: Vec::with_capacity(capacity), capacity }
+    }
+
+    /// The events.
+    pub fn iter(&self) -> core::slice::Iter<'_, Event> {
+        self.list.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
+
+impl<'a> IntoIterator for &'a Events {
+    type Item = &'a Event;
+    type IntoIter = core::slice::Iter<'a, Event>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+macro_rules! source {
+    ($($socket:ident),*) => {$(
+        impl sealed::Sealed for $socket {
+            fn host(&self) -> &Host {
+                $socket::host(self)
+            }
+
+            fn id(&self) -> SocketId {
+                self.socket()
+            }
+        }
+    )*};
+}
+
+macro_rules! poll_ready {
+    ($($socket:ident),*) => {$(
+        impl $socket {
+            /// What it is ready for, of `interest`, with errors and hang-ups; if it is nothing, the task's waker is called
+            /// once it is worth asking again. For asynchronous use, with any executor: try a non-blocking call, and poll
+            /// this when it gives `WouldBlock`. Of several tasks that wait for the same, the last one is woken.
+            ///
+            /// # Errors
+            /// If the host has ended.
+            pub fn poll_ready(&self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<Readiness>> {
+                let id = self.socket();
+                let ready = self.host().shard().poll_wait(cx, id, interest, |core, _| {
+                    let told = interest.union(Readiness::ERROR).union(Readiness::HANGUP);
+                    let ready = core.stack.readiness(id).intersection(told);
+                    if ready.is_empty() { Err(Error::WouldBlock) } else { Ok(ready) }
+                });
+                ready.map_err(io::Error::from)
+            }
+        }
+    )*};
+}
+
+poll_ready!(TcpStream, TcpListener, UdpSocket);
+
+source!(TcpStream, TcpListener, UdpSocket);

@@ -1,0 +1,173 @@
+//! What the one who drives does: read the device, have the stack process it, and sleep until there is more.
+//!
+//! It is the same whoever drives: a thread that is blocked in a call of its own ([`Shard::wait`]), or the caretaker.
+
+use super::alarm::time_left;
+use super::parker::Parker;
+use super::shard::{Core, Shard};
+use super::sync::{AtomicBool, Ordering, PollFd, PollFlags, clock, poll};
+use crate::buf::{Chunk, Pool};
+use crate::device::Device;
+use crate::time::Instant;
+use crate::wire::RxFrame;
+use core::time::Duration;
+use std::io;
+use std::sync::Arc;
+
+/// Frames that are read before the stack gets them.
+const BATCH: usize = 16;
+
+/// Bytes after which a batch is full.
+const BATCH_BYTES: usize = 512 * 1024;
+
+/// Times in a row that a device may poll ready and then have nothing (a TUN that was set down does so for ever), before
+/// it is left alone for a while.
+const PATIENCE: u32 = 4;
+
+/// The longest that such a device is left alone, in doublings of a millisecond.
+const MAX_BACKOFF: u32 = 6;
+
+/// The right and the means to read the device: who has it drives.
+pub(super) struct Reader {
+    device: Arc<dyn Device>,
+    /// The chunk of the read that found nothing.
+    spare: Option<Chunk>,
+    frames: Vec<RxFrame>,
+    /// How often in a row the device polled ready and had nothing.
+    fruitless: u32,
+    /// Frames that had been sent when it was last looked.
+    sent: u64,
+    /// Dropped after the device.
+    _farewell: Farewell,
+}
+
+/// Tells the caretaker that the device is let go.
+pub(super) struct Farewell {
+    pub(super) gone: Arc<AtomicBool>,
+    pub(super) caretaker: Arc<Parker>,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.gone.store(true, Ordering::SeqCst);
+        self.caretaker.unpark();
+    }
+}
+
+impl Reader {
+    pub(super) fn new(device: Arc<dyn Device>, farewell: Farewell) -> Reader {
+        Reader { device, spare: None, frames: Vec::with_capacity(BATCH), fruitless: 0, sent: 0, _farewell: farewell }
+    }
+
+    /// Reads one batch into chunks, without the stack's lock; true if the device may have more.
+    ///
+    /// # Errors
+    /// The device's, but `WouldBlock`: it is gone.
+    pub(super) fn read(&mut self, pool: &Pool) -> io::Result<bool> {
+        let now = clock::now();
+        let mut bytes = 0;
+        while self.frames.len() < BATCH && bytes < BATCH_BYTES {
+            let mut chunk = self.spare.take().unwrap_or_else(|| pool.take());
+            match self.device.recv(now, &mut chunk) {
+                Ok(meta) => {
+                    bytes += chunk.len();
+                    self.frames.push(RxFrame { data: chunk.freeze(), meta });
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.spare = Some(chunk);
+                    return Ok(false);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    self.spare = Some(chunk);
+                    return Ok(true);
+                }
+                // What was read before is still served; the next read fails again.
+                Err(_) if !self.frames.is_empty() => return Ok(true),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Gives the stack what was read, and does what is due.
+    pub(super) fn process(&mut self, core: &mut Core, now: Instant) {
+        if !self.frames.is_empty() {
+            self.fruitless = 0;
+        }
+        for frame in self.frames.drain(..) {
+            core.on_frame(now, frame);
+        }
+        if core.stack.deadline().is_some_and(|at| at <= now) {
+            core.stack.on_deadline(now);
+        }
+    }
+
+    /// When the device wants to be called although it is silent. One that is full will be called when it has room.
+    pub(super) fn device_deadline(&self, shard: &Shard) -> Option<Instant> {
+        self.device.deadline().filter(|_| !shard.tx.is_blocked())
+    }
+
+    /// Sends on what the device has delayed, and what could not be written when it was made. Call it without the lock.
+    pub(super) fn write(&self, shard: &Shard, now: Instant) {
+        if self.device_deadline(shard).is_some_and(|at| at <= now) {
+            match self.device.flush(now) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => shard.tx.block(),
+                // What could not be sent is lost, as on a wire.
+                Err(error) => log::debug!("delayed frames could not be sent: {error}"),
+                Ok(()) => {}
+            }
+        }
+        if shard.tx.has_work() {
+            shard.transmit();
+        }
+    }
+
+    /// Sleeps until the device is ready, the alarm is rung, the thread of `parker` is woken, or until `until`. The alarm
+    /// was set to `planned` under the lock.
+    pub(super) fn sleep(
+        &mut self,
+        shard: &Shard,
+        planned: Option<Instant>,
+        until: Option<Instant>,
+        parker: Option<&Parker>,
+    ) {
+        // The alarm is set; now a last look at what changes without the stack's lock.
+        let blocked = shard.tx.is_blocked();
+        let mut until = earliest(earliest(planned, until), self.device_deadline(shard));
+        if shard.tx.has_work() || parker.is_some_and(Parker::is_woken) {
+            until = Some(Instant::ZERO);
+        }
+        let sent = shard.tx.sent();
+        if std::mem::replace(&mut self.sent, sent) != sent {
+            self.fruitless = 0;
+        }
+        let left_alone = self.fruitless >= PATIENCE;
+        if left_alone {
+            let pause = Duration::from_millis(1 << (self.fruitless - PATIENCE).min(MAX_BACKOFF));
+            until = earliest(until, Some(clock::now() + pause));
+        }
+        let interest = if blocked { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        let mut fds =
+            [PollFd::new(&shard.alarm, PollFlags::IN), PollFd::from_borrowed_fd(self.device.as_fd(), interest)];
+        let watched = if left_alone { 1 } else { 2 };
+        if let Err(error) = poll(&mut fds[..watched], time_left(until)) {
+            // Never seen; a pause keeps it from becoming a busy loop.
+            log::error!("the driver cannot sleep: {error}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let device_ready = left_alone || !fds[1].revents().is_empty();
+        shard.alarm.awake(!fds[0].revents().is_empty());
+        if device_ready {
+            shard.tx.unblock();
+            self.fruitless += 1;
+        }
+    }
+}
+
+/// The earlier of two times, where `None` is never.
+pub(super) fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

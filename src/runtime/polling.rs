@@ -1,0 +1,125 @@
+//! What pollers do on a shard.
+
+use super::pollers::{PollerId, Trigger};
+use super::shard::{Core, Patience, Shard};
+use super::wait::Target;
+use crate::error::{Error, Result};
+use crate::stack::{Readiness, SocketId};
+
+impl Shard {
+    /// A new poller.
+    ///
+    /// # Errors
+    /// What ended the host.
+    pub(crate) fn open_poller(&self) -> Result<PollerId> {
+        self.act(|core, _| {
+            core.check_open()?;
+            Ok(core.waits.pollers.open())
+        })
+    }
+
+    /// A poller is no more. This looks at all sockets.
+    pub(crate) fn close_poller(&self, poller: PollerId) {
+        self.act_finally(|core, _| core.waits.close_poller(poller, &mut core.wakeups));
+    }
+
+    /// Registers a socket with a poller.
+    ///
+    /// # Errors
+    /// `AddrInUse` if it is registered already, with whichever poller; `BadHandle` if it was closed; what ended the host.
+    pub(crate) fn add_to_poller(
+        &self,
+        poller: PollerId,
+        id: SocketId,
+        key: u64,
+        interest: Readiness,
+        trigger: Trigger,
+    ) -> Result<()> {
+        self.act(|core, _| {
+            let (place, pollers) = core.waits.registration(id).ok_or(Error::BadHandle)?;
+            if place.is_some() {
+                return Err(Error::AddrInUse);
+            }
+            *place = pollers.admit(poller, key, interest, trigger);
+            core.tell_poller(id);
+            Ok(())
+        })
+    }
+
+    /// Changes a registration. A one-shot registration that was told is told again.
+    ///
+    /// # Errors
+    /// `BadHandle` if the socket is not registered with this poller; what ended the host.
+    pub(crate) fn modify_in_poller(
+        &self,
+        poller: PollerId,
+        id: SocketId,
+        key: u64,
+        interest: Readiness,
+        trigger: Trigger,
+    ) -> Result<()> {
+        self.act(|core, _| {
+            let (place, _) = core.waits.registration(id).ok_or(Error::BadHandle)?;
+            let registration = place.as_mut().filter(|own| own.poller == poller).ok_or(Error::BadHandle)?;
+            registration.modify(key, interest, trigger);
+            core.tell_poller(id);
+            Ok(())
+        })
+    }
+
+    /// Takes a socket out of a poller.
+    ///
+    /// # Errors
+    /// As [`modify_in_poller`](Shard::modify_in_poller).
+    pub(crate) fn delete_from_poller(&self, poller: PollerId, id: SocketId) -> Result<()> {
+        self.act(|core, _| {
+            let (place, pollers) = core.waits.registration(id).ok_or(Error::BadHandle)?;
+            let registration = place.take_if(|own| own.poller == poller).ok_or(Error::BadHandle)?;
+            pollers.forget(&registration);
+            Ok(())
+        })
+    }
+
+    /// Waits until one of the poller's sockets has news, and gives the keys and readiness of those that have, up to
+    /// `max`. It gives none if the poller was notified, or if nothing came while `patience` lasted.
+    ///
+    /// # Errors
+    /// What ended the host.
+    pub(crate) fn wait_for_events(
+        &self,
+        poller: PollerId,
+        patience: Patience,
+        max: usize,
+        mut give: impl FnMut(u64, Readiness),
+    ) -> Result<()> {
+        // A thread that serves many sockets seldom has to wait: it reads the device all the same.
+        let waited = self.wait_on(Target::Poller(poller), patience, true, |core, _| {
+            let mut given = false;
+            let Core { waits, stack, .. } = core;
+            waits.take_events(stack, poller, max, |key, ready| {
+                given = true;
+                give(key, ready);
+            });
+            if waits.pollers.take_notified(poller) || given { Ok(()) } else { Err(Error::WouldBlock) }
+        });
+        match waited {
+            Err(Error::WouldBlock) => Ok(()),
+            waited => waited,
+        }
+    }
+
+    /// Has the wait that is under way, or else the next one, return.
+    pub(crate) fn notify_poller(&self, poller: PollerId) {
+        self.act_finally(|core, _| core.waits.pollers.notify(poller, &mut core.wakeups));
+    }
+}
+
+impl Core {
+    /// Tells a socket's poller what the socket is ready for now.
+    fn tell_poller(&mut self, id: SocketId) {
+        let ready = self.stack.readiness(id);
+        if let Some((Some(registration), pollers)) = self.waits.registration(id) {
+            pollers.tell(id, registration, ready, &mut self.wakeups);
+        }
+    }
+}

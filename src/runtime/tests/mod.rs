@@ -1,0 +1,7 @@
+//! The unit tests of this room. They stand apart from the files that they test because the model has its own copy of
+//! those, built on other locks.
+
+mod alarm;
+mod parker;
+mod transmit;
+mod wait;
