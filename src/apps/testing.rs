@@ -13,10 +13,10 @@ pub(super) struct Served {
     _server: Host,
 }
 
-/// A server's host, 192.0.2.2, and a client's, 192.0.2.1. The link holds more than any window, so that it
-/// loses nothing.
+/// A server's host, 192.0.2.2, and a client's, 192.0.2.1.
 pub(super) fn hosts() -> (Host, Host) {
-    let (near, far) = mem::pair(1500, 8192).unwrap();
+    // More packets than any window lets fly: nothing is lost.
+    let (near, far) = mem::pair(1500, 16 * 1024).unwrap();
     let server = Host::builder().address("192.0.2.2/24").start(near).unwrap();
     let client = Host::builder().address("192.0.2.1/24").start(far).unwrap();
     (server, client)
