@@ -3,6 +3,7 @@
 use super::addr::{ToCidr, ToSocketAddrs, each};
 use super::error::invalid;
 use super::{TcpListener, TcpStream, UdpSocket};
+use crate::buf::Chunk;
 use crate::device::Device;
 use crate::runtime::{Drive, Ending, Shard, Tap, clock};
 use crate::stack::{Cidr, Config, Readiness, SocketId, Stack, TcpInfo};
@@ -130,6 +131,12 @@ impl Host {
     /// `AddrInUse`, `AddrNotAvailable`, and those of [`ToSocketAddrs`].
     pub fn bind_udp(&self, addr: impl ToSocketAddrs) -> io::Result<UdpSocket> {
         each(addr, |addr| UdpSocket::open(self, addr))
+    }
+
+    /// Memory of 64 KiB to write into, for [`TcpStream::send_chunk`] once it is [frozen](Chunk::freeze). It goes back to
+    /// the host's pool when it is dropped, be it after the peer has acknowledged it.
+    pub fn chunk(&self) -> Chunk {
+        self.shard().pool().take()
     }
 
     // ---- the default host ----

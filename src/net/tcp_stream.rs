@@ -227,6 +227,35 @@ impl TcpStream {
         (done, Ok(()))
     }
 
+    /// Reads the next piece of what was received, as it lies in memory, without a copy: at most 64 KiB, and an empty one
+    /// at the end of the stream. Received data occupies memory, and with that the peer's window, until it is dropped.
+    ///
+    /// # Errors
+    /// As reading.
+    pub fn recv_chunk(&self) -> io::Result<Slice> {
+        Ok(self.wait(Readiness::READABLE, self.reading(), |stack, now, id| stack.tcp_pop_chunk(now, id))?)
+    }
+
+    /// Sends all of `chunk` without a copy, or, if it cannot wait so long, as many of its first bytes as could be taken,
+    /// and says how many. Pieces of less than half of the memory they lie in are copied, so that little data never keeps
+    /// much memory. [`Host::chunk`] gives memory to write into; the same chunk can be sent any number of times.
+    ///
+    /// # Errors
+    /// As writing.
+    pub fn send_chunk(&self, chunk: &Slice) -> io::Result<usize> {
+        let mut rest = chunk.clone();
+        let patience = self.writing();
+        while !rest.is_empty() {
+            match self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_push(now, id, rest.clone())) {
+                Ok(n) => rest.advance(n),
+                // What was taken counts; the next call meets the error.
+                Err(_) if rest.len() < chunk.len() => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(chunk.len() - rest.len())
+    }
+
     /// A copy of `data`, made without any lock.
     fn chunk_of(&self, data: &[u8]) -> Slice {
         if data.len() * 2 < CHUNK_CAPACITY {

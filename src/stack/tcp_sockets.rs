@@ -222,6 +222,21 @@ impl Stack {
         Ok(slices)
     }
 
+    /// As [`tcp_pop`](Stack::tcp_pop), the next piece only, as it lies in memory; an empty one at the end of the stream.
+    ///
+    /// # Errors
+    /// As [`tcp_recv`](Stack::tcp_recv).
+    pub fn tcp_pop_chunk(&mut self, now: Instant, id: TcpId) -> Result<Slice> {
+        let slot = self.table.check(id)?;
+        let front = match &slot.connection {
+            Some(Connection::Synchronized(tcb)) => tcb.rcv.buffer.front_len(),
+            _ => slot.socket.as_ref().and_then(|socket| socket.aside()).map_or(0, |aside| aside.rest.front_len()),
+        };
+        // Where there is none, it says why.
+        let slices = self.tcp_pop(now, id, front.max(1))?;
+        Ok(slices.into_iter().next().unwrap_or_default())
+    }
+
     /// As [`tcp_recv`](Stack::tcp_recv), but the bytes stay.
     ///
     /// # Errors
