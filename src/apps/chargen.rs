@@ -4,11 +4,9 @@
 //! became known for.
 
 use super::discard::drain;
-use super::service::Service;
-use crate::net::TcpStream;
-use std::io::{self, Write};
-use std::net::Shutdown;
-use std::thread;
+use super::event_loop::{EventService, Next};
+use crate::net::{Interest, TcpStream};
+use std::io::{self, ErrorKind, Write};
 
 /// Its well-known port.
 pub const PORT: u16 = 19;
@@ -18,33 +16,56 @@ const PRINTABLE: std::ops::RangeInclusive<u8> = b' '..=b'~';
 
 const LINE: usize = 72;
 
-/// Turns of the pattern in one write: about 110 KiB.
-const TURNS: usize = 16;
+/// Bytes that are written at once.
+const WRITE: usize = 64 * 1024;
 
-/// The service on TCP.
-pub struct Chargen;
+/// Writes to one connection before others have their turn.
+const WRITES: usize = 4;
 
-impl Service for Chargen {
-    fn serve(&self, mut stream: &TcpStream) -> io::Result<()> {
-        // Many turns at once: a write has its cost, however little it writes.
-        let pages = page().repeat(TURNS);
-        thread::scope(|scope| {
-            // What the peer sends is thrown away; when it has closed, it has seen enough.
-            thread::Builder::new().name("chargen input".into()).spawn_scoped(scope, || {
-                let _ = drain(stream);
-                let _ = stream.shutdown(Shutdown::Both);
-            })?;
-            let end = loop {
-                if let Err(e) = stream.write_all(&pages) {
-                    break e;
-                }
-            };
-            let _ = stream.shutdown(Shutdown::Both);
-            match end.kind() {
-                io::ErrorKind::BrokenPipe => Ok(()),
-                _ => Err(end),
+/// The service on TCP. What the peer sends is thrown away; when it has closed, it has seen enough.
+pub struct Chargen {
+    /// The pattern, over and over, so that a whole write can begin anywhere in its first turn.
+    text: Vec<u8>,
+    turn: usize,
+}
+
+impl Chargen {
+    /// The service.
+    pub fn new() -> Chargen {
+        let page = page();
+        let text = page.iter().copied().cycle().take(page.len() + WRITE).collect();
+        Chargen { text, turn: page.len() }
+    }
+}
+
+impl Default for Chargen {
+    fn default() -> Chargen {
+        Chargen::new()
+    }
+}
+
+impl EventService for Chargen {
+    /// Where in the pattern the connection is.
+    type State = usize;
+
+    fn open(&self, _: &TcpStream) -> io::Result<Next> {
+        Ok(Next::Wait(Interest::READABLE | Interest::WRITABLE))
+    }
+
+    fn ready(&self, mut stream: &TcpStream, at: &mut usize, buf: &mut [u8]) -> io::Result<Next> {
+        match drain(stream, buf) {
+            Ok(true) => return Ok(Next::Close),
+            Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
+            _ => {}
+        }
+        for _ in 0..WRITES {
+            let n = stream.write(&self.text[*at..*at + WRITE])?;
+            *at = (*at + n) % self.turn;
+            if n < WRITE {
+                break;
             }
-        })
+        }
+        Ok(Next::Wait(Interest::READABLE | Interest::WRITABLE))
     }
 }
 

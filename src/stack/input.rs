@@ -179,7 +179,12 @@ impl Stack {
         let Some((connection, options)) = connection else {
             return Disposition::Dropped(DropReason::TcpNoSocket);
         };
-        let index = self.table.insert(*tuple, connection, Holder::Listener(number), SocketSide::new(options));
+        let index = self.table.insert(
+            *tuple,
+            connection,
+            Holder::Listener(number),
+            SocketSide::new(options, &self.default_options),
+        );
         if let Some(listener) = self.listener_at_mut(number) {
             listener.syn_queue += 1;
         }
@@ -217,7 +222,7 @@ impl Stack {
                 return Disposition::Dropped(DropReason::TcpBadCookie);
             }
         };
-        let mut socket = SocketSide::new(options);
+        let mut socket = SocketSide::new(options, &self.default_options);
         socket.established = true;
         let index = self.table.insert(*tuple, connection, Holder::Listener(number), socket);
         self.queue_for_accept(index);
@@ -283,9 +288,9 @@ impl Stack {
             return unmatched;
         }
         if let Some(socket) = self.table.get_mut(index).and_then(|slot| slot.socket.as_mut())
-            && socket.error.is_none()
+            && socket.aside().is_none_or(|aside| aside.error.is_none())
         {
-            socket.soft_error = Some(error);
+            socket.set_aside().soft_error = Some(error);
         }
         Disposition::Delivered
     }
