@@ -67,7 +67,8 @@ impl Stack {
 
     fn pull(&mut self, index: u32, now: Instant) -> Option<TxFrame> {
         let slot = self.table.get_mut(index)?;
-        let options = slot.socket.as_ref().map_or(&self.default_options, |socket| &socket.options);
+        let options =
+            slot.socket.as_ref().map_or(&self.default_options, |socket| socket.options(&self.default_options));
         let (tuple, ttl, tos) = (slot.tuple, options.ttl, options.tos);
         let mut cx = crate::tcp::connection::Cx {
             now,

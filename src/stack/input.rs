@@ -20,18 +20,16 @@ impl Stack {
     pub fn on_frame(&mut self, now: Instant, frame: RxFrame) -> Disposition {
         let disposition = self.receive(now, &frame, false);
         self.stats.count(frame.data.len(), disposition);
-        if disposition == Disposition::Misdirected
-            && let Some(owner) = self.owner.take()
-        {
-            self.misdirected.push_back((owner, frame));
+        if disposition == Disposition::Misdirected {
+            self.misdirected = self.owner.take().map(|owner| (owner, frame));
         }
         disposition
     }
 
-    /// The next received frame that is for another shard, and that shard's number. Fetch them after each
-    /// [`on_frame`](Stack::on_frame). A stack that is alone has none.
-    pub fn poll_misdirected(&mut self) -> Option<(u16, RxFrame)> {
-        self.misdirected.pop_front()
+    /// The frame that the last call of [`on_frame`](Stack::on_frame) found to be for another shard, and that shard's
+    /// number. A stack that is alone never has one.
+    pub fn take_misdirected(&mut self) -> Option<(u16, RxFrame)> {
+        self.misdirected.take()
     }
 
     /// As [`on_frame`](Stack::on_frame), for a frame that another shard has passed on: it is passed on no further. If it
@@ -241,7 +239,12 @@ impl Stack {
         let Some((connection, options)) = connection else {
             return Disposition::Dropped(DropReason::TcpNoSocket);
         };
-        let index = self.table.insert(*tuple, connection, Holder::Listener(number), SocketSide::new(options));
+        let index = self.table.insert(
+            *tuple,
+            connection,
+            Holder::Listener(number),
+            SocketSide::new(options, &self.default_options),
+        );
         if let Some(listener) = self.listener_at_mut(number) {
             listener.syn_queue += 1;
         }
@@ -285,7 +288,7 @@ impl Stack {
         if let Err(owner) = self.claim(tuple) {
             return self.pass_on(owner);
         }
-        let mut socket = SocketSide::new(options);
+        let mut socket = SocketSide::new(options, &self.default_options);
         socket.established = true;
         let index = self.table.insert(*tuple, connection, Holder::Listener(number), socket);
         self.queue_for_accept(index);
@@ -360,9 +363,9 @@ impl Stack {
             return unmatched;
         }
         if let Some(socket) = self.table.get_mut(index).and_then(|slot| slot.socket.as_mut())
-            && socket.error.is_none()
+            && socket.aside().is_none_or(|aside| aside.error.is_none())
         {
-            socket.soft_error = Some(error);
+            socket.set_aside().soft_error = Some(error);
         }
         Disposition::Delivered
     }

@@ -19,6 +19,7 @@ mod input;
 mod listeners;
 mod ports;
 mod readiness;
+mod segmented;
 mod share;
 mod table;
 mod tcp_sockets;
@@ -48,7 +49,7 @@ use crate::wire::{RxFrame, TxFrame};
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use table::{Holder, Queue, Slot, Table};
+use table::{Holder, Queue, Slot, SocketSide, Table};
 use wheel::Wheel;
 
 macro_rules! handle {
@@ -135,8 +136,8 @@ pub struct Stack {
     share: Option<Share>,
     /// The shard that the frame at hand is for, if it is not for this one.
     owner: Option<u16>,
-    /// Frames for other shards, to be fetched.
-    misdirected: VecDeque<(u16, RxFrame)>,
+    /// The last frame, with its shard, to be fetched.
+    misdirected: Option<(u16, RxFrame)>,
 }
 
 /// The listeners, by number and by port.
@@ -157,7 +158,7 @@ impl Stack {
     }
 
     /// A stack that makes up a host together with others. `config` is its own [part](Config::divided), `seed` is its own
-    /// too. Frames that are for another shard are fetched with [`poll_misdirected`](Stack::poll_misdirected) and given to
+    /// too. Frames that are for another shard are fetched with [`take_misdirected`](Stack::take_misdirected) and given to
     /// that one's [`on_misdirected`](Stack::on_misdirected).
     ///
     /// # Errors
@@ -200,7 +201,7 @@ impl Stack {
             full: false,
             share,
             owner: None,
-            misdirected: VecDeque::new(),
+            misdirected: None,
             rng,
             config,
         })
@@ -333,7 +334,7 @@ impl Stack {
         let mut cx = Cx {
             now,
             config: &self.config.tcp,
-            options: slot.socket.as_ref().map_or(&self.default_options, |socket| &socket.options),
+            options: slot.socket.as_ref().map_or(&self.default_options, |s| s.options(&self.default_options)),
             tuple: slot.tuple,
             link_mss,
             orphan: slot.holder == Holder::Nobody,
@@ -350,7 +351,7 @@ impl Stack {
         let settled = if closed.is_none() { connection.settle(&cx) } else { None };
         if let Some(tcb) = settled {
             if let Some(socket) = &mut slot.socket {
-                socket.rest = tcb.rcv.buffer.into_queue();
+                socket.keep_rest(tcb.rcv.buffer.into_queue());
             }
             self.entered_time_wait(index, now);
         }
@@ -374,7 +375,7 @@ impl Stack {
         let Some(socket) = &mut slot.socket else { return };
         socket.established = true;
         if let Some(tcb) = slot.connection.as_mut().and_then(Connection::tcb_mut) {
-            for slice in socket.early.pop(usize::MAX) {
+            for slice in socket.take_early().pop(usize::MAX) {
                 tcb.snd.buffer.push(slice);
             }
         }
@@ -394,12 +395,15 @@ impl Stack {
         let connection = slot.connection.take();
         if let Some(socket) = &mut slot.socket {
             // What a router said tells more than that nobody answered.
-            let soft = socket.soft_error.take().filter(|_| reason == CloseReason::TimedOut);
-            socket.error = socket.error.or(soft).or(reason.error());
-            socket.early.clear();
+            let soft = socket.aside_mut().and_then(|aside| aside.soft_error.take());
+            let soft = soft.filter(|_| reason == CloseReason::TimedOut);
+            if let Some(error) = socket.take_error().or(soft).or(reason.error()) {
+                socket.set_aside().error = Some(error);
+            }
+            socket.take_early();
             if let Some(Connection::Synchronized(tcb)) = connection {
                 socket.fin_received = tcb.rcv.fin_received();
-                socket.rest = tcb.rcv.buffer.into_queue();
+                socket.keep_rest(tcb.rcv.buffer.into_queue());
             }
         }
         let holder = slot.holder;
@@ -473,7 +477,7 @@ impl Stack {
     /// Sets the connection's entry in the wheel from its computed deadline.
     fn arm(&mut self, index: u32) {
         let Some(slot) = self.table.get(index) else { return };
-        let options = slot.socket.as_ref().map_or(&self.default_options, |socket| &socket.options);
+        let options = slot.options(&self.default_options);
         let deadline =
             slot.connection.as_ref().and_then(|c| c.deadline(&self.config.tcp, options, slot.holder == Holder::Nobody));
         match deadline {
@@ -492,8 +496,8 @@ impl Stack {
     /// something.
     fn recount(&mut self, index: u32, now: Instant) {
         let Some(slot) = self.table.get(index) else { return };
-        let beside = slot.socket.as_ref().map_or(0, |s| s.early.pinned() + s.rest.pinned());
-        let charged = slot.connection.as_ref().map_or(0, Connection::memory) + beside;
+        let aside = slot.socket.as_ref().map_or(0, SocketSide::pinned);
+        let charged = slot.connection.as_ref().map_or(0, Connection::memory) + aside;
         let (ready, orphan) = (self.tcp_readiness(slot), slot.is_orphan());
         let Some(slot) = self.table.get_mut(index) else { return };
         let before = core::mem::replace(&mut slot.charged, charged);
@@ -530,12 +534,12 @@ impl Stack {
     fn info(&self, slot: &Slot) -> TcpInfo {
         let (local, remote) = (slot.tuple.local(), slot.tuple.remote());
         let mut info = TcpInfo::new(slot.connection.as_ref().map_or(State::Closed, Connection::state), local, remote);
-        let options = slot.socket.as_ref().map_or(&self.default_options, |socket| &socket.options);
+        let options = slot.options(&self.default_options);
         if let Some(tcb) = slot.connection.as_ref().and_then(Connection::tcb) {
             tcb.fill_info(&mut info, &self.config.tcp, options);
         } else if let Some(socket) = &slot.socket {
-            info.recv_queue = socket.rest.len();
-            info.send_queue = socket.early.len();
+            info.recv_queue = socket.aside().map_or(0, |aside| aside.rest.len());
+            info.send_queue = socket.aside().map_or(0, |aside| aside.early.len());
             info.recv_buffer = Range::recv(&self.config.tcp, options).initial;
             info.send_buffer = Range::send(&self.config.tcp, options).initial;
         }

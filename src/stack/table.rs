@@ -9,6 +9,7 @@ use crate::tcp::tuple::FourTuple;
 use core::hash::BuildHasher;
 use hashbrown::HashTable;
 
+use super::segmented::Segmented;
 use super::{Readiness, TcpId};
 
 /// Who has a connection.
@@ -30,7 +31,7 @@ pub(super) struct Slot {
     pub(super) connection: Option<Connection>,
     pub(super) holder: Holder,
     /// The socket's side; given up in TIME-WAIT without an application, so that only the record stays.
-    pub(super) socket: Option<Box<SocketSide>>,
+    pub(super) socket: Option<SocketSide>,
     /// What its holder knows it to be ready for.
     pub(super) was_ready: Readiness,
     /// Memory charged to the budget for it.
@@ -40,6 +41,11 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// The connection's options, where `default` are the stack's.
+    pub(super) fn options<'a>(&'a self, default: &'a TcpOptions) -> &'a TcpOptions {
+        self.socket.as_ref().map_or(default, |socket| socket.options(default))
+    }
+
     /// Whether nobody holds it while it is still being shut down. A TIME-WAIT record is no orphan: it costs nothing.
     pub(super) fn is_orphan(&self) -> bool {
         self.holder == Holder::Nobody && !matches!(self.connection, None | Some(Connection::TimeWait(_)))
@@ -66,14 +72,12 @@ pub(super) enum Queue {
     Ready,
 }
 
-/// What a socket keeps beside its connection, and after it.
+/// What a socket keeps beside its connection, and after it. Small while all goes well: there may be a million.
 #[derive(Debug)]
 pub(super) struct SocketSide {
-    pub(super) options: TcpOptions,
-    /// Written before the handshake ended.
-    pub(super) early: SliceQueue,
-    /// Received and not read when the connection ended.
-    pub(super) rest: SliceQueue,
+    /// What the user has set, unless that is what every connection of this stack has.
+    options: Option<Box<TcpOptions>>,
+    aside: Option<Box<Aside>>,
     /// Whether the connection was ever established.
     pub(super) established: bool,
     /// The sending side was shut down before the handshake ended.
@@ -82,6 +86,15 @@ pub(super) struct SocketSide {
     pub(super) fin_received: bool,
     /// The user reads no more.
     pub(super) read_shutdown: bool,
+}
+
+/// What few sockets have, and not for long.
+#[derive(Debug, Default)]
+pub(super) struct Aside {
+    /// Written before the handshake ended.
+    pub(super) early: SliceQueue,
+    /// Received and not read when the connection ended.
+    pub(super) rest: SliceQueue,
     /// What ended the connection, until told.
     pub(super) error: Option<Error>,
     /// What a router said about it (RFC 9293 MUST-47), until asked.
@@ -89,34 +102,89 @@ pub(super) struct SocketSide {
 }
 
 impl SocketSide {
-    pub(super) fn new(options: TcpOptions) -> Box<Self> {
-        Box::new(SocketSide {
-            options,
-            early: SliceQueue::new(),
-            rest: SliceQueue::new(),
+    pub(super) fn new(options: TcpOptions, default: &TcpOptions) -> Self {
+        let mut socket = SocketSide {
+            options: None,
+            aside: None,
             established: false,
             close_wanted: false,
             fin_received: false,
             read_shutdown: false,
-            error: None,
-            soft_error: None,
-        })
+        };
+        socket.set_options(options, default);
+        socket
     }
+
+    /// Its options, where `default` are the stack's.
+    pub(super) fn options<'a>(&'a self, default: &'a TcpOptions) -> &'a TcpOptions {
+        self.options.as_deref().unwrap_or(default)
+    }
+
+    pub(super) fn set_options(&mut self, options: TcpOptions, default: &TcpOptions) {
+        self.options = (options != *default).then(|| Box::new(options));
+    }
+
+    /// What is set aside, if there is anything.
+    pub(super) fn aside(&self) -> Option<&Aside> {
+        self.aside.as_deref()
+    }
+
+    /// To take from what is set aside, if there is anything.
+    pub(super) fn aside_mut(&mut self) -> Option<&mut Aside> {
+        self.aside.as_deref_mut()
+    }
+
+    /// To set something aside.
+    pub(super) fn set_aside(&mut self) -> &mut Aside {
+        self.aside.get_or_insert_default()
+    }
+
+    /// Takes the error that ended the connection, if the user has not been told.
+    pub(super) fn take_error(&mut self) -> Option<Error> {
+        self.aside.as_mut()?.error.take()
+    }
+
+    /// Takes what was written early.
+    pub(super) fn take_early(&mut self) -> SliceQueue {
+        self.aside.as_mut().map_or_else(SliceQueue::new, |aside| core::mem::take(&mut aside.early))
+    }
+
+    /// Keeps what was received and not read.
+    pub(super) fn keep_rest(&mut self, rest: SliceQueue) {
+        if !rest.is_empty() {
+            self.set_aside().rest = rest;
+        }
+    }
+
+    /// Bytes of memory that what is set aside keeps from being freed.
+    pub(super) fn pinned(&self) -> usize {
+        self.aside.as_ref().map_or(0, |aside| aside.early.pinned() + aside.rest.pinned())
+    }
+}
+
+/// Parts of the index.
+const PARTS: usize = 256;
+
+/// The part that a hash belongs to, by bits that a part makes no use of.
+fn part(hash: u64) -> usize {
+    (hash >> 40) as usize % PARTS
 }
 
 /// The slots and the index over them.
 #[derive(Debug)]
 pub(super) struct Table {
-    places: Vec<Place>,
+    places: Segmented<Place>,
     free: Vec<u32>,
-    index: HashTable<u32>,
+    /// By the tuples' hashes, in parts, so that a part that grows is soon done: it has to look at all its members.
+    parts: Box<[HashTable<u32>]>,
     key: Key,
     len: usize,
 }
 
 impl Table {
     pub(super) fn new(key: Key) -> Self {
-        Table { places: Vec::new(), free: Vec::new(), index: HashTable::new(), key, len: 0 }
+        let parts = (0..PARTS).map(|_| HashTable::new()).collect();
+        Table { places: Segmented::new(), free: Vec::new(), parts, key, len: 0 }
     }
 
     /// Slots in use.
@@ -131,7 +199,8 @@ impl Table {
     /// The connection named `tuple`.
     pub(super) fn find(&self, tuple: &FourTuple) -> Option<u32> {
         let same = |&i: &u32| self.get(i).is_some_and(|slot| slot.tuple == *tuple);
-        self.index.find(self.hash(tuple), same).copied()
+        let hash = self.hash(tuple);
+        self.parts[part(hash)].find(hash, same).copied()
     }
 
     /// Adds a connection.
@@ -140,13 +209,13 @@ impl Table {
         tuple: FourTuple,
         connection: Connection,
         holder: Holder,
-        socket: Box<SocketSide>,
+        socket: SocketSide,
     ) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| {
             self.places.push(Place::default());
             self.places.len() as u32 - 1
         });
-        self.places[index as usize].slot = Some(Slot {
+        self.places[index].slot = Some(Slot {
             tuple,
             connection: Some(connection),
             holder,
@@ -158,9 +227,8 @@ impl Table {
         self.len += 1;
         let hash = self.hash(&tuple);
         let (places, key) = (&self.places, self.key);
-        self.index.insert_unique(hash, index, |&i| {
-            places[i as usize].slot.as_ref().map_or(0, |slot: &Slot| key.hash_one(slot.tuple))
-        });
+        self.parts[part(hash)]
+            .insert_unique(hash, index, |&i| places[i].slot.as_ref().map_or(0, |slot: &Slot| key.hash_one(slot.tuple)));
         index
     }
 
@@ -168,14 +236,14 @@ impl Table {
     pub(super) fn unname(&mut self, index: u32) {
         let Some(slot) = self.get(index) else { return };
         let hash = self.hash(&slot.tuple);
-        if let Ok(entry) = self.index.find_entry(hash, |&i| i == index) {
+        if let Ok(entry) = self.parts[part(hash)].find_entry(hash, |&i| i == index) {
             entry.remove();
         }
     }
 
     /// Frees a slot whose connection is unnamed.
     pub(super) fn remove(&mut self, index: u32) {
-        let place = &mut self.places[index as usize];
+        let place = &mut self.places[index];
         if place.slot.take().is_some() {
             place.generation = place.generation.wrapping_add(1);
             self.free.push(index);
@@ -185,25 +253,25 @@ impl Table {
 
     /// Notes that `index` stands in `queue`, and says whether it did not before.
     pub(super) fn enter(&mut self, index: u32, queue: Queue) -> bool {
-        !core::mem::replace(&mut self.places[index as usize].queued[queue as usize], true)
+        !core::mem::replace(&mut self.places[index].queued[queue as usize], true)
     }
 
     /// Notes that `index` has left `queue`.
     pub(super) fn leave(&mut self, index: u32, queue: Queue) {
-        self.places[index as usize].queued[queue as usize] = false;
+        self.places[index].queued[queue as usize] = false;
     }
 
     pub(super) fn get(&self, index: u32) -> Option<&Slot> {
-        self.places.get(index as usize)?.slot.as_ref()
+        self.places.get(index)?.slot.as_ref()
     }
 
     pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Slot> {
-        self.places.get_mut(index as usize)?.slot.as_mut()
+        self.places.get_mut(index)?.slot.as_mut()
     }
 
     /// The handle of a slot in use.
     pub(super) fn id(&self, index: u32) -> TcpId {
-        TcpId { index, generation: self.places[index as usize].generation }
+        TcpId { index, generation: self.places[index].generation }
     }
 
     /// The slot that an application's handle names.
@@ -222,7 +290,7 @@ impl Table {
 
     /// The slot, if it still is what it was when `id` was made, whoever holds it.
     pub(super) fn current(&self, id: TcpId) -> Option<&Slot> {
-        self.places.get(id.index as usize).filter(|place| place.generation == id.generation)?.slot.as_ref()
+        self.places.get(id.index).filter(|place| place.generation == id.generation)?.slot.as_ref()
     }
 
     /// The numbers of all slots in use.

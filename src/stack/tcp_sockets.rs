@@ -56,7 +56,7 @@ impl Stack {
             trace: &mut self.trace,
         };
         let connection = Connection::open(iss, offset, &mut cx);
-        let index = self.table.insert(tuple, connection, Holder::App, SocketSide::new(options));
+        let index = self.table.insert(tuple, connection, Holder::App, SocketSide::new(options, &self.default_options));
         self.arm(index);
         self.mark_egress(index);
         Ok(self.table.id(index))
@@ -131,12 +131,14 @@ impl Stack {
         let socket = slot.socket.as_mut().ok_or(Error::BadHandle)?;
         let queued = match &slot.connection {
             Some(Connection::Synchronized(tcb)) if tcb.state().may_send() => tcb.snd.buffer.len(),
-            Some(Connection::SynSent(_) | Connection::SynReceived(_)) if !socket.close_wanted => socket.early.len(),
-            _ => return Err(socket.error.take().unwrap_or(Error::BrokenPipe)),
+            Some(Connection::SynSent(_) | Connection::SynReceived(_)) if !socket.close_wanted => {
+                socket.aside().map_or(0, |aside| aside.early.len())
+            }
+            _ => return Err(socket.take_error().unwrap_or(Error::BrokenPipe)),
         };
         let limit = send_limit(
             slot.connection.as_ref().and_then(Connection::tcb),
-            &socket.options,
+            socket.options(&self.default_options),
             &self.config.tcp,
             self.pressure,
         );
@@ -166,8 +168,8 @@ impl Stack {
                 }
             }
             (_, Some(socket)) => match data {
-                Payload::Copy(bytes) => socket.early.append(bytes),
-                Payload::Move(slice) => socket.early.push(slice),
+                Payload::Copy(bytes) => socket.set_aside().early.append(bytes),
+                Payload::Move(slice) => socket.set_aside().early.push(slice),
             },
             _ => return Err(Error::BadHandle),
         }
@@ -202,12 +204,16 @@ impl Stack {
         }
         let slices = match &mut slot.connection {
             Some(Connection::Synchronized(tcb)) => {
-                let options = slot.socket.as_ref().map_or(&self.default_options, |socket| &socket.options);
+                let options = slot.socket.as_ref().map_or(&self.default_options, |s| s.options(&self.default_options));
                 // Where memory is short nothing grows.
                 let range = if self.pressure { Range::NONE } else { Range::recv(&self.config.tcp, options) };
                 tcb.read(max, now, range)
             }
-            _ => slot.socket.as_mut().map_or_else(Slices::new, |socket| socket.rest.pop(max)),
+            _ => slot
+                .socket
+                .as_mut()
+                .and_then(SocketSide::aside_mut)
+                .map_or_else(Slices::new, |aside| aside.rest.pop(max)),
         };
         if slices.is_empty() {
             return self.nothing_to_read(id).map(|()| slices);
@@ -226,7 +232,7 @@ impl Stack {
         let slot = self.table.check(id)?;
         let n = match &slot.connection {
             Some(Connection::Synchronized(tcb)) => tcb.rcv.buffer.peek(buf),
-            _ => slot.socket.as_ref().map_or(0, |socket| socket.rest.copy_to(0, buf)),
+            _ => slot.socket.as_ref().and_then(SocketSide::aside).map_or(0, |aside| aside.rest.copy_to(0, buf)),
         };
         if n == 0 && !buf.is_empty() {
             return self.nothing_to_read(id).map(|()| 0);
@@ -248,7 +254,7 @@ impl Stack {
             Some(Connection::Synchronized(tcb)) => tcb.rcv.fin_received(),
             Some(Connection::SynSent(_) | Connection::SynReceived(_)) => false,
         };
-        match socket.error.take() {
+        match socket.take_error() {
             Some(error) => Err(error),
             None if ended || socket.read_shutdown => Ok(()),
             None => Err(Error::WouldBlock),
@@ -291,7 +297,7 @@ impl Stack {
     pub fn tcp_close(&mut self, now: Instant, id: TcpId) -> Result<()> {
         let slot = self.table.check_mut(id)?;
         let socket = slot.socket.as_mut().ok_or(Error::BadHandle)?;
-        let lingers = socket.options.linger == Some(Duration::ZERO);
+        let lingers = socket.options(&self.default_options).linger == Some(Duration::ZERO);
         let abort = match &slot.connection {
             None => false,
             Some(Connection::SynSent(_)) => true,
@@ -384,7 +390,7 @@ impl Stack {
     /// `BadHandle`.
     pub fn tcp_take_error(&mut self, id: TcpId) -> Result<Option<Error>> {
         let socket = self.table.check_mut(id)?.socket.as_mut().ok_or(Error::BadHandle)?;
-        Ok(socket.error.take().or_else(|| socket.soft_error.take()))
+        Ok(socket.aside_mut().and_then(|aside| aside.error.take().or_else(|| aside.soft_error.take())))
     }
 
     /// Our end.
@@ -434,7 +440,7 @@ impl Stack {
     /// # Errors
     /// `BadHandle`.
     pub fn tcp_options(&self, id: TcpId) -> Result<&TcpOptions> {
-        self.table.check(id)?.socket.as_ref().map(|socket| &socket.options).ok_or(Error::BadHandle)
+        Ok(self.table.check(id)?.options(&self.default_options))
     }
 
     /// Sets the connection's options; they hold from now on.
@@ -449,7 +455,7 @@ impl Stack {
         {
             tcb.rcv.buffer.set_capacity(size);
         }
-        slot.socket.as_mut().ok_or(Error::BadHandle)?.options = options;
+        slot.socket.as_mut().ok_or(Error::BadHandle)?.set_options(options, &self.default_options);
         self.touch(id.index, now);
         Ok(())
     }
@@ -464,7 +470,7 @@ impl Stack {
     pub(super) fn tcp_readiness(&self, slot: &Slot) -> Readiness {
         let Some(socket) = &slot.socket else { return Readiness::NONE };
         let mut ready = Readiness::NONE;
-        if socket.error.is_some() || socket.soft_error.is_some() {
+        if socket.aside().is_some_and(|aside| aside.error.or(aside.soft_error).is_some()) {
             ready |= Readiness::ERROR;
         }
         match &slot.connection {
@@ -481,7 +487,7 @@ impl Stack {
                     ready |= Readiness::PRIORITY;
                 }
                 let closing = !tcb.state().may_send();
-                if closing || self.has_room(tcb, &socket.options) {
+                if closing || self.has_room(tcb, socket.options(&self.default_options)) {
                     ready |= Readiness::WRITABLE;
                 }
                 if ended && closing {

@@ -4,6 +4,7 @@
 //! own `deadline()`, which is computed; when an entry fires, the stack asks it and sets the entry anew. So a deadline that
 //! moves later, as the retransmission timer does with every ACK, costs nothing here.
 
+use super::segmented::Segmented;
 use crate::time::Instant;
 
 /// Nanoseconds in a tick, as a power of two: 65.5 us.
@@ -29,7 +30,7 @@ pub(super) struct Wheel {
     tick: u64,
     heads: [[u32; SLOTS]; LEVELS],
     occupied: [u64; LEVELS],
-    nodes: Vec<Node>,
+    nodes: Segmented<Node>,
 }
 
 fn tick_of(at: Instant) -> u64 {
@@ -39,28 +40,28 @@ fn tick_of(at: Instant) -> u64 {
 impl Wheel {
     /// An empty wheel that begins at `now`.
     pub(super) fn new(now: Instant) -> Self {
-        Wheel { tick: tick_of(now), heads: [[NONE; SLOTS]; LEVELS], occupied: [0; LEVELS], nodes: Vec::new() }
+        Wheel { tick: tick_of(now), heads: [[NONE; SLOTS]; LEVELS], occupied: [0; LEVELS], nodes: Segmented::new() }
     }
 
     /// Sees to it that entry `index` fires at `at` or earlier.
     pub(super) fn arm(&mut self, index: u32, at: Instant) {
-        let i = index as usize;
-        if i >= self.nodes.len() {
-            self.nodes.resize(i + 1, Node { at: Instant::ZERO, prev: NONE, next: NONE, place: None });
+        while index as usize >= self.nodes.len() {
+            self.nodes.push(Node { at: Instant::ZERO, prev: NONE, next: NONE, place: None });
         }
-        if self.nodes[i].place.is_some() {
-            if self.nodes[i].at <= at {
+        let node = &mut self.nodes[index];
+        if node.place.is_some() {
+            if node.at <= at {
                 return;
             }
             self.unlink(index);
         }
-        self.nodes[i].at = at;
+        self.nodes[index].at = at;
         self.link(index);
     }
 
     /// Clears entry `index`.
     pub(super) fn cancel(&mut self, index: u32) {
-        if self.nodes.get(index as usize).is_some_and(|n| n.place.is_some()) {
+        if self.nodes.get(index).is_some_and(|n| n.place.is_some()) {
             self.unlink(index);
         }
     }
@@ -71,7 +72,7 @@ impl Wheel {
         if level > 0 {
             return Some(Instant::from_nanos(self.start(level, slot) << TICK_BITS));
         }
-        self.entries(level, slot).map(|i| self.nodes[i as usize].at).min()
+        self.entries(level, slot).map(|i| self.nodes[i].at).min()
     }
 
     /// Takes one entry that is due at `now`.
@@ -85,7 +86,7 @@ impl Wheel {
             };
             self.tick = self.tick.max(self.start(level, slot));
             if level == 0 {
-                let due = self.entries(level, slot).find(|&i| self.nodes[i as usize].at <= now)?;
+                let due = self.entries(level, slot).find(|&i| self.nodes[i].at <= now)?;
                 self.unlink(due);
                 return Some(due);
             }
@@ -115,27 +116,27 @@ impl Wheel {
     fn entries(&self, level: usize, slot: usize) -> impl Iterator<Item = u32> + '_ {
         let first = self.heads[level][slot];
         core::iter::successors((first != NONE).then_some(first), |&i| {
-            Some(self.nodes[i as usize].next).filter(|&next| next != NONE)
+            Some(self.nodes[i].next).filter(|&next| next != NONE)
         })
     }
 
     fn link(&mut self, index: u32) {
         let horizon = self.tick + (1 << (LEVELS as u32 * SLOT_BITS - 1));
-        let tick = tick_of(self.nodes[index as usize].at).clamp(self.tick, horizon);
+        let tick = tick_of(self.nodes[index].at).clamp(self.tick, horizon);
         let differs = 63 - ((tick ^ self.tick) | 1).leading_zeros();
         let level = ((differs / SLOT_BITS) as usize).min(LEVELS - 1);
         let slot = (tick >> (level as u32 * SLOT_BITS)) as usize & (SLOTS - 1);
         let head = core::mem::replace(&mut self.heads[level][slot], index);
         if head != NONE {
-            self.nodes[head as usize].prev = index;
+            self.nodes[head].prev = index;
         }
         self.occupied[level] |= 1 << slot;
-        let node = &mut self.nodes[index as usize];
+        let node = &mut self.nodes[index];
         (node.prev, node.next, node.place) = (NONE, head, Some((level as u8, slot as u8)));
     }
 
     fn unlink(&mut self, index: u32) {
-        let Node { prev, next, place, .. } = self.nodes[index as usize];
+        let Node { prev, next, place, .. } = self.nodes[index];
         let Some((level, slot)) = place.map(|(l, s)| (usize::from(l), usize::from(s))) else { return };
         if prev == NONE {
             self.heads[level][slot] = next;
@@ -143,12 +144,12 @@ impl Wheel {
                 self.occupied[level] &= !(1 << slot);
             }
         } else {
-            self.nodes[prev as usize].next = next;
+            self.nodes[prev].next = next;
         }
         if next != NONE {
-            self.nodes[next as usize].prev = prev;
+            self.nodes[next].prev = prev;
         }
-        self.nodes[index as usize].place = None;
+        self.nodes[index].place = None;
     }
 }
 

@@ -24,51 +24,61 @@ impl Run {
     }
 }
 
-/// The runs beyond RCV.NXT, in the order of their numbers.
+/// The runs beyond RCV.NXT. Most connections have none.
 #[derive(Debug, Default)]
-pub struct Assembler {
+pub struct Assembler(Option<Box<Held>>);
+
+#[derive(Debug, Default)]
+struct Held {
+    /// In the order of their numbers.
     runs: Vec<Run>,
     insertions: u64,
 }
 
 impl Assembler {
+    fn held(&self) -> &[Run] {
+        self.0.as_ref().map_or(&[], |held| &held.runs)
+    }
+
     /// Whether nothing is held.
     pub fn is_empty(&self) -> bool {
-        self.runs.is_empty()
+        self.held().is_empty()
     }
 
     /// Runs held.
     pub fn runs(&self) -> usize {
-        self.runs.len()
+        self.held().len()
     }
 
     /// Memory pinned, in bytes.
     pub fn pinned(&self) -> usize {
-        self.runs.iter().map(|r| r.data.pinned()).sum()
+        self.held().iter().map(|r| r.data.pinned()).sum()
     }
 
     /// Holds `text`, which starts at `seq`, except for the bytes that are held already. At most `max_runs` runs are
     /// kept; says whether the text was taken (a full duplicate counts as taken).
     pub fn insert(&mut self, seq: Seq, text: &Slice, max_runs: usize) -> bool {
-        self.insertions += 1;
+        let Held { runs, insertions } = &mut **self.0.get_or_insert_default();
+        *insertions += 1;
+        let touched = *insertions;
         let (start, end) = (seq, seq + text.len() as u32);
         // The runs that the text overlaps or touches: first..last.
-        let first = self.runs.partition_point(|r| r.end().before(start));
-        let last = first + self.runs[first..].partition_point(|r| r.start.at_or_before(end));
+        let first = runs.partition_point(|r| r.end().before(start));
+        let last = first + runs[first..].partition_point(|r| r.start.at_or_before(end));
         if first == last {
-            if self.runs.len() >= max_runs {
+            if runs.len() >= max_runs {
                 return false;
             }
             let mut data = SliceQueue::new();
             data.push(text.clone());
-            self.runs.insert(first, Run { start, data, touched: self.insertions });
+            runs.insert(first, Run { start, data, touched });
             return true;
         }
         // Join them all into the first one, taking from `text` only what fills the holes.
         let part = |from: Seq, to: Seq| text.slice(from.since(start) as usize..to.since(start) as usize);
-        let others: SmallVec<[Run; 1]> = self.runs.drain(first + 1..last).collect();
-        let run = &mut self.runs[first];
-        run.touched = self.insertions;
+        let others: SmallVec<[Run; 1]> = runs.drain(first + 1..last).collect();
+        let run = &mut runs[first];
+        run.touched = touched;
         if run.start.after(start) {
             run.data.push_front(part(start, run.start));
             run.start = start;
@@ -86,14 +96,18 @@ impl Assembler {
     /// Takes the text that continues at `nxt`, if there is some now, and drops what lies before it.
     pub fn take(&mut self, nxt: Seq) -> SliceQueue {
         let mut ready = SliceQueue::new();
-        while let Some(run) = self.runs.first()
+        let Some(held) = &mut self.0 else { return ready };
+        while let Some(run) = held.runs.first()
             && run.start.at_or_before(nxt)
         {
-            let mut run = self.runs.remove(0);
+            let mut run = held.runs.remove(0);
             if run.end().after(nxt) {
                 run.data.advance(nxt.since(run.start) as usize);
                 ready = run.data;
             }
+        }
+        if held.runs.is_empty() {
+            self.0 = None;
         }
         ready
     }
@@ -102,7 +116,7 @@ impl Assembler {
     pub fn sack_blocks(&self) -> SackBlocks {
         let mut blocks = SackBlocks::default();
         let mut below = u64::MAX;
-        while let Some(run) = self.runs.iter().filter(|r| r.touched < below).max_by_key(|r| r.touched) {
+        while let Some(run) = self.held().iter().filter(|r| r.touched < below).max_by_key(|r| r.touched) {
             if !blocks.push((run.start.0, run.end().0)) {
                 break;
             }
@@ -113,7 +127,7 @@ impl Assembler {
 
     /// The runs, for tests and debug checks.
     pub fn ranges(&self) -> impl Iterator<Item = SeqRange> + '_ {
-        self.runs.iter().map(|r| SeqRange { start: r.start, end: r.end() })
+        self.held().iter().map(|r| SeqRange { start: r.start, end: r.end() })
     }
 }
 

@@ -169,7 +169,7 @@ pub enum Connection {
     /// ESTABLISHED and all that follows but TIME-WAIT.
     Synchronized(Box<Tcb>),
     /// Waiting for old segments to die.
-    TimeWait(TimeWait),
+    TimeWait(Box<TimeWait>),
 }
 
 /// The transmission control block of a synchronized connection.
@@ -405,7 +405,7 @@ impl Connection {
         if self.state() != State::TimeWait || matches!(self, Connection::TimeWait(_)) {
             return None;
         }
-        let time_wait = Connection::TimeWait(TimeWait::new(self.tcb()?, cx));
+        let time_wait = Connection::TimeWait(Box::new(TimeWait::new(self.tcb()?, cx)));
         match core::mem::replace(self, time_wait) {
             Connection::Synchronized(tcb) => Some(tcb),
             _ => None,
@@ -442,7 +442,7 @@ impl Tcb {
         lost_syn: bool,
         cx: &Cx<'_>,
     ) -> Self {
-        let mut rto = RtoTimer::new(cx.now, cx.config.initial_rto);
+        let mut rto = RtoTimer::new(cx.now);
         if lost_syn {
             rto.on_lost_syn();
         }

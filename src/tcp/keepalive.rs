@@ -3,11 +3,10 @@
 use super::options::Keepalive;
 use crate::time::Instant;
 
-/// When the peer was heard last and how often it was asked since.
+/// When the peer was heard or asked last and how often it was asked since it was heard.
 #[derive(Clone, Debug)]
 pub struct KeepaliveTimer {
-    heard: Instant,
-    asked: Instant,
+    since: Instant,
     probes: u32,
 }
 
@@ -23,18 +22,18 @@ pub enum KeepaliveAction {
 impl KeepaliveTimer {
     /// A timer for a peer that was heard at `now`.
     pub fn new(now: Instant) -> Self {
-        KeepaliveTimer { heard: now, asked: now, probes: 0 }
+        KeepaliveTimer { since: now, probes: 0 }
     }
 
     /// The peer was heard.
     pub fn on_heard(&mut self, now: Instant) {
-        self.heard = now;
+        self.since = now;
         self.probes = 0;
     }
 
     /// When it runs out.
     pub fn deadline(&self, settings: &Keepalive) -> Instant {
-        if self.probes == 0 { self.heard + settings.idle } else { self.asked + settings.interval }
+        self.since + if self.probes == 0 { settings.idle } else { settings.interval }
     }
 
     /// What to do at `now`, if it has run out.
@@ -46,7 +45,7 @@ impl KeepaliveTimer {
             return Some(KeepaliveAction::GiveUp);
         }
         self.probes += 1;
-        self.asked = now;
+        self.since = now;
         Some(KeepaliveAction::Probe)
     }
 }

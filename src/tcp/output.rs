@@ -76,7 +76,9 @@ impl Tcb {
         let options = self.options(cx);
         let segment = u32::from(self.negotiated.mss) - options.encoded_len() as u32;
         let half = self.snd.wnd.min(self.cc.window()) / 2;
-        let segments = half.min(u32::try_from(limit).unwrap_or(u32::MAX)) / segment;
+        // The urgent pointer counts from its segment's own number, and whoever cuts does not know that.
+        let limit = if self.snd.up.is_some() { 0 } else { u32::try_from(limit).unwrap_or(u32::MAX) };
+        let segments = half.min(limit) / segment;
         Room { options, segment, most: segments.max(1) * segment }
     }
 

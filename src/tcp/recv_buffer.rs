@@ -6,13 +6,13 @@ use crate::buf::{Slice, SliceQueue, Slices};
 #[derive(Debug)]
 pub struct RecvBuffer {
     queue: SliceQueue,
-    capacity: usize,
+    capacity: u32,
 }
 
 impl RecvBuffer {
     /// An empty buffer for `capacity` bytes.
     pub fn new(capacity: usize) -> Self {
-        RecvBuffer { queue: SliceQueue::new(), capacity }
+        RecvBuffer { queue: SliceQueue::new(), capacity: as_u32(capacity) }
     }
 
     /// Bytes to be read.
@@ -22,17 +22,17 @@ impl RecvBuffer {
 
     /// Bytes that still fit.
     pub fn free(&self) -> usize {
-        self.capacity.saturating_sub(self.queue.len())
+        self.capacity().saturating_sub(self.queue.len())
     }
 
     /// Bytes that fit when it is empty.
     pub fn capacity(&self) -> usize {
-        self.capacity
+        self.capacity as usize
     }
 
     /// Changes how much fits. What is held stays, and so does what the window has promised.
     pub fn set_capacity(&mut self, capacity: usize) {
-        self.capacity = capacity;
+        self.capacity = as_u32(capacity);
     }
 
     /// Whether no byte is held.
@@ -64,4 +64,9 @@ impl RecvBuffer {
     pub fn into_queue(self) -> SliceQueue {
         self.queue
     }
+}
+
+/// A window has no use for more than this can say.
+fn as_u32(capacity: usize) -> u32 {
+    u32::try_from(capacity).unwrap_or(u32::MAX)
 }

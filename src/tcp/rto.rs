@@ -22,8 +22,8 @@ pub struct RtoTimer {
     unanswered: u32,
     /// Since when the peer owes an answer.
     owed_since: Instant,
-    /// The RTO before any sample: 3 s if the SYN was lost (RFC 6298 5.7), else the configured 1 s.
-    initial: Duration,
+    /// Whether the SYN had to be sent again.
+    lost_syn: bool,
 }
 
 /// Doublings that outlive an ACK which may answer either transmission. Karn's rule would keep them all until there is a
@@ -36,13 +36,13 @@ const RTO_AFTER_LOST_SYN: Duration = Duration::from_secs(3);
 
 impl RtoTimer {
     /// A timer that starts at `now`.
-    pub fn new(now: Instant, initial: Duration) -> Self {
-        RtoTimer { base: now, backoff: 0, tries: 0, unanswered: 0, owed_since: now, initial }
+    pub fn new(now: Instant) -> Self {
+        RtoTimer { base: now, backoff: 0, tries: 0, unanswered: 0, owed_since: now, lost_syn: false }
     }
 
     /// The SYN had to be sent again.
     pub fn on_lost_syn(&mut self) {
-        self.initial = self.initial.max(RTO_AFTER_LOST_SYN);
+        self.lost_syn = true;
     }
 
     /// Something became outstanding where nothing was.
@@ -82,7 +82,9 @@ impl RtoTimer {
 
     /// The RTO with its back-off.
     pub fn interval(&self, rtt: &Rtt, config: &TcpConfig) -> Duration {
-        let rto = rtt.rto(self.initial, config.min_rto, config.max_rto);
+        // Before any sample.
+        let floor = if self.lost_syn { RTO_AFTER_LOST_SYN } else { Duration::ZERO };
+        let rto = rtt.rto(config.initial_rto.max(floor), config.min_rto, config.max_rto);
         rto.saturating_mul(1u32.checked_shl(self.backoff.min(31)).unwrap_or(u32::MAX)).min(config.max_rto)
     }
 
@@ -114,7 +116,7 @@ mod tests {
     #[test]
     fn it_doubles_up_to_the_ceiling_and_falls_back_on_progress() {
         let config = TcpConfig::default();
-        let (mut timer, rtt, now) = (RtoTimer::new(Instant::ZERO, config.initial_rto), Rtt::default(), Instant::ZERO);
+        let (mut timer, rtt, now) = (RtoTimer::new(Instant::ZERO), Rtt::default(), Instant::ZERO);
         let mut seconds = Vec::new();
         for _ in 0..9 {
             seconds.push(timer.interval(&rtt, &config).as_secs());
@@ -134,14 +136,14 @@ mod tests {
     #[test]
     fn a_lost_syn_makes_the_first_rto_three_seconds() {
         let config = TcpConfig::default();
-        let mut timer = RtoTimer::new(Instant::ZERO, config.initial_rto);
+        let mut timer = RtoTimer::new(Instant::ZERO);
         timer.on_lost_syn();
         assert_eq!(timer.deadline(&Rtt::default(), &config), Instant::from_millis(3000));
     }
 
     #[test]
     fn an_answered_probe_is_no_reason_to_give_up() {
-        let mut timer = RtoTimer::new(Instant::ZERO, Duration::from_secs(1));
+        let mut timer = RtoTimer::new(Instant::ZERO);
         timer.on_timeout(Instant::from_millis(1000));
         timer.on_answer(Instant::from_millis(1001));
         assert_eq!((timer.tries(), timer.unanswered()), (1, 0));

@@ -15,6 +15,7 @@ mod interface;
 mod ip;
 mod isn;
 mod keepalive;
+mod offload;
 mod rfc2018;
 mod rfc5961;
 mod rfc7323;
