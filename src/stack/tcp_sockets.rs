@@ -62,7 +62,8 @@ impl Stack {
         Ok(self.table.id(index))
     }
 
-    /// The four-tuple of a new connection: what the user did not choose is chosen here (MUST-43, MUST-44).
+    /// The four-tuple of a new connection, which is then claimed: what the user did not choose is chosen here (MUST-43,
+    /// MUST-44).
     fn local_end(&mut self, local: Option<SocketAddr>, remote: SocketAddr) -> Result<FourTuple> {
         let chosen = local.map(|l| l.ip()).filter(|ip| !ip.is_unspecified());
         if chosen.is_some_and(|ip| !self.ip.is_local(ip)) {
@@ -86,6 +87,7 @@ impl Stack {
         if self.table.find(&tuple).is_some() {
             return Err(Error::AddrInUse);
         }
+        self.claim(&tuple).map_err(|_| Error::AddrInUse)?;
         Ok(tuple)
     }
 
