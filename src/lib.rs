@@ -26,10 +26,10 @@
 //!
 //! ```no_run
 //! use std::io::{Read, Write};
-//! use tunstack::{device::tuntap::TunTap, net::Host};
+//! use tunstack::{device::{Offloads, tun::Tun}, net::Host};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let host = Host::builder().address("192.0.2.2/24").start(TunTap::open("tun0", 1500)?)?;
+//! let host = Host::builder().address("192.0.2.2/24").start(Tun::open("tun0", 1500, Offloads::ALL)?)?;
 //! let (mut stream, _peer) = host.listen("192.0.2.2:7")?.accept()?;
 //! let mut buf = [0; 4096];
 //! let n = stream.read(&mut buf)?;

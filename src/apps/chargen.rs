@@ -4,11 +4,10 @@
 //! became known for.
 
 use super::discard::drain;
-use super::service::Service;
-use crate::net::TcpStream;
-use std::io::{self, Write};
-use std::net::Shutdown;
-use std::thread;
+use super::event_loop::{EventService, Next};
+use crate::buf::{CHUNK_CAPACITY, Chunk, Slice};
+use crate::net::{Interest, TcpStream};
+use std::io::{self, ErrorKind};
 
 /// Its well-known port.
 pub const PORT: u16 = 19;
@@ -18,29 +17,51 @@ const PRINTABLE: std::ops::RangeInclusive<u8> = b' '..=b'~';
 
 const LINE: usize = 72;
 
-/// The service on TCP.
-pub struct Chargen;
+/// Chunks that are sent on one connection before others have their turn.
+const SENDS: usize = 4;
 
-impl Service for Chargen {
-    fn serve(&self, mut stream: &TcpStream) -> io::Result<()> {
+/// The service on TCP. What the peer sends is thrown away; when it has closed, it has seen enough.
+pub struct Chargen {
+    /// As many whole turns of the pattern as a chunk holds. All connections send the same memory.
+    text: Slice,
+    /// Bytes of one turn, and of what is sent at once: all turns but one, so that it can begin anywhere in the first.
+    turn: usize,
+    len: usize,
+}
+
+impl Chargen {
+    /// The service.
+    pub fn new() -> Chargen {
         let page = page();
-        thread::scope(|scope| {
-            // What the peer sends is thrown away; when it has closed, it has seen enough.
-            thread::Builder::new().name("chargen input".into()).spawn_scoped(scope, || {
-                let _ = drain(stream);
-                let _ = stream.shutdown(Shutdown::Both);
-            })?;
-            let end = loop {
-                if let Err(e) = stream.write_all(&page) {
-                    break e;
-                }
-            };
-            let _ = stream.shutdown(Shutdown::Both);
-            match end.kind() {
-                io::ErrorKind::BrokenPipe => Ok(()),
-                _ => Err(end),
-            }
-        })
+        let text = Chunk::copy_of(&page.repeat(CHUNK_CAPACITY / page.len())).freeze();
+        Chargen { turn: page.len(), len: text.len() - page.len(), text }
+    }
+}
+
+impl Default for Chargen {
+    fn default() -> Chargen {
+        Chargen::new()
+    }
+}
+
+impl EventService for Chargen {
+    /// Where in the turn the connection is.
+    type State = usize;
+
+    fn open(&self, _: &TcpStream) -> io::Result<Next> {
+        Ok(Next::Wait(Interest::READABLE | Interest::WRITABLE))
+    }
+
+    fn ready(&self, stream: &TcpStream, at: &mut usize, _: &mut [u8]) -> io::Result<Next> {
+        match drain(stream) {
+            Ok(true) => return Ok(Next::Close),
+            Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
+            _ => {}
+        }
+        for _ in 0..SENDS {
+            *at = (*at + stream.send_chunk(&self.text.slice(*at..*at + self.len))?) % self.turn;
+        }
+        Ok(Next::Wait(Interest::READABLE | Interest::WRITABLE))
     }
 }
 

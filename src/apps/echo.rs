@@ -1,29 +1,56 @@
 //! The echo service (RFC 862): what comes in goes out.
 
-use super::service::Service;
-use crate::net::TcpStream;
-use std::io::{self, Read, Write};
+use super::event_loop::{EventService, Next};
+use crate::net::{Interest, TcpStream};
+use std::io::{self, ErrorKind, Read, Write};
 
 /// Its well-known port, TCP and UDP.
 pub const PORT: u16 = 7;
 
-/// The service on TCP.
+/// The service on TCP. It reads no more while the peer does not take what was read.
 pub struct Echo;
 
-impl Service for Echo {
-    fn serve(&self, mut stream: &TcpStream) -> io::Result<()> {
+/// What was read and could not be written yet.
+#[derive(Default)]
+pub struct Unwritten {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+impl EventService for Echo {
+    type State = Unwritten;
+
+    fn open(&self, stream: &TcpStream) -> io::Result<Next> {
         stream.set_nodelay(true)?;
-        let mut buf = vec![0; 64 * 1024];
-        loop {
-            match stream.read(&mut buf)? {
-                0 => return Ok(()),
-                n => stream.write_all(&buf[..n])?,
+        Ok(Next::Wait(Interest::READABLE))
+    }
+
+    fn ready(&self, mut stream: &TcpStream, unwritten: &mut Unwritten, buf: &mut [u8]) -> io::Result<Next> {
+        if !unwritten.bytes.is_empty() {
+            unwritten.written += stream.write(&unwritten.bytes[unwritten.written..])?;
+            if unwritten.written < unwritten.bytes.len() {
+                return Ok(Next::Wait(Interest::WRITABLE));
             }
+            *unwritten = Unwritten::default(); // an idle connection holds no memory
+            return Ok(Next::Wait(Interest::READABLE));
         }
+        let read = stream.read(buf)?;
+        if read == 0 {
+            return Ok(Next::Close);
+        }
+        let written = match stream.write(&buf[..read]) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+            result => result?,
+        };
+        if written == read {
+            return Ok(Next::Wait(Interest::READABLE));
+        }
+        unwritten.bytes = buf[written..read].to_vec();
+        Ok(Next::Wait(Interest::WRITABLE))
     }
 }
 
 /// The service on UDP.
-pub fn answer(datagram: &[u8]) -> Option<Vec<u8>> {
-    Some(datagram.to_vec())
+pub fn answer(datagram: &[u8]) -> Option<&[u8]> {
+    Some(datagram)
 }

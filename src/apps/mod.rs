@@ -1,12 +1,14 @@
 //! Small servers, each a page long, written on nothing but the public socket API.
 //!
 //! They are what `tunstack serve` offers and they show how a program looks that uses this stack: exactly as it would
-//! on `std::net`. Every one has a bound on its connections and a time-out on silence; see [`service`].
+//! on `std::net`. Every one has a bound on its connections and a time-out on silence. Most have a thread for each
+//! connection ([`service`]); those that are for large numbers and high rates share one thread ([`event_loop`]).
 
 pub mod chargen;
 pub mod daytime;
 pub mod discard;
 pub mod echo;
+pub mod event_loop;
 pub mod hello;
 pub mod http;
 pub mod perf;

@@ -15,7 +15,7 @@ const STACK_SIZE: usize = 256 * 1024;
 const BREATH: Duration = Duration::from_millis(20);
 
 /// Errors in a row after which an accept loop believes that the listener is gone.
-const PATIENCE: u32 = 100;
+pub(super) const PATIENCE: u32 = 100;
 
 /// Ports of services that answer whatever they get. A datagram from one of them is not answered, else two such
 /// servers, told about each other by one forged packet, would talk for ever.
@@ -23,6 +23,9 @@ const CHATTERBOXES: [u16; 5] = [7, 13, 17, 19, 37];
 
 /// Connections that a service serves at once.
 const MAX_SERVED: usize = 1024;
+
+/// Connections that a service on an event loop serves at once.
+const MAX_ON_LOOP: usize = 100_000;
 
 /// How long a connection may be silent, or refuse to take what it asked for.
 const IDLE: Duration = Duration::from_secs(300);
@@ -37,8 +40,16 @@ pub struct Limits {
 }
 
 impl Default for Limits {
+    /// The bounds of a service with a thread for each connection: 1024 of them, and five minutes.
     fn default() -> Self {
         Limits { connections: MAX_SERVED, idle: IDLE }
+    }
+}
+
+impl Limits {
+    /// The bounds of a service on an event loop, where an idle connection costs little: 100,000 of them, and five minutes.
+    pub fn on_loop() -> Limits {
+        Limits { connections: MAX_ON_LOOP, ..Limits::default() }
     }
 }
 
@@ -120,7 +131,7 @@ fn with_time_outs(stream: &TcpStream, idle: Duration) -> io::Result<()> {
 }
 
 /// Whether `accept` or `recv_from` failed because the host is shut down, and not because of something that passes.
-fn over(error: &io::Error) -> bool {
+pub(super) fn over(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::NetworkDown)
 }
 
@@ -182,7 +193,7 @@ fn answer_loop(name: &str, socket: &UdpSocket, mut answer: impl FnMut(&[u8]) -> 
     }
 }
 
-fn may_answer(from: SocketAddr) -> bool {
+pub(super) fn may_answer(from: SocketAddr) -> bool {
     !CHATTERBOXES.contains(&from.port())
 }
 

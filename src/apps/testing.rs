@@ -1,5 +1,6 @@
 //! Clients and services on two hosts, joined by a link in memory, for tests.
 
+use super::event_loop::{EventLoop, EventService};
 use super::service::{Limits, Service, spawn_tcp};
 use crate::device::mem;
 use crate::net::{Host, TcpStream};
@@ -25,6 +26,15 @@ pub(super) fn hosts() -> (Host, Host) {
 pub(super) fn serve(service: impl Service, limits: Limits) -> Served {
     let (server, client) = hosts();
     spawn_tcp("test", server.listen("192.0.2.2:80").unwrap(), limits, service).unwrap();
+    Served { client, _server: server }
+}
+
+/// Starts `service` on an event loop.
+pub(super) fn serve_on_loop(service: impl EventService, limits: Limits) -> Served {
+    let (server, client) = hosts();
+    let mut event_loop = EventLoop::new(&server, limits).unwrap();
+    event_loop.tcp("test", server.listen("192.0.2.2:80").unwrap(), service).unwrap();
+    event_loop.spawn().unwrap();
     Served { client, _server: server }
 }
 

@@ -39,15 +39,18 @@ impl Drop for Buffer {
     }
 }
 
-/// A writable buffer with one owner. The first [`len`](Chunk::len) bytes are in use.
+/// A writable buffer with one owner. The first [`len`](Chunk::len) bytes are in use, less those that were
+/// [taken off](Chunk::advance).
 pub struct Chunk {
     buffer: Buffer,
-    len: usize,
+    // As in a slice.
+    start: u32,
+    end: u32,
 }
 
 impl Chunk {
     pub(super) fn from_buffer(buffer: Buffer) -> Self {
-        Chunk { buffer, len: 0 }
+        Chunk { buffer, start: 0, end: 0 }
     }
 
     /// A chunk outside any pool with room for `capacity` bytes, at most [`CHUNK_CAPACITY`].
@@ -61,17 +64,17 @@ impl Chunk {
     /// If `bytes` is longer than [`CHUNK_CAPACITY`].
     pub fn copy_of(bytes: &[u8]) -> Self {
         assert!(bytes.len() <= CHUNK_CAPACITY, "a chunk cannot hold so much");
-        Chunk { buffer: Buffer { bytes: bytes.to_vec(), home: Weak::new() }, len: bytes.len() }
+        Chunk { buffer: Buffer { bytes: bytes.to_vec(), home: Weak::new() }, start: 0, end: bytes.len() as u32 }
     }
 
     /// Bytes in use.
     pub fn len(&self) -> usize {
-        self.len
+        (self.end - self.start) as usize
     }
 
     /// Whether no byte is in use.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.start == self.end
     }
 
     /// Bytes that fit.
@@ -86,7 +89,7 @@ impl Chunk {
         &mut self.buffer.bytes
     }
 
-    /// Says how many bytes are in use.
+    /// Says how many bytes of [`space`](Chunk::space) are in use.
     ///
     /// # Panics
     /// If `len` is more than the capacity.
@@ -95,32 +98,41 @@ impl Chunk {
         if len > self.buffer.bytes.len() {
             self.buffer.bytes.resize(len, 0);
         }
-        self.len = len;
+        (self.start, self.end) = (0, len as u32);
+    }
+
+    /// Takes the first `n` bytes out of use: a header that was read with what follows it, and is no part of it.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn advance(&mut self, n: usize) {
+        assert!(n <= self.len(), "advance past the end of a chunk");
+        self.start += n as u32;
     }
 
     /// Appends what fits of `bytes` and says how much that was.
     pub fn append(&mut self, bytes: &[u8]) -> usize {
-        let n = self.buffer.write(self.len, bytes);
-        self.len += n;
+        let n = self.buffer.write(self.end as usize, bytes);
+        self.end += n as u32;
         n
     }
 
     /// Makes the chunk shareable; it can no longer be written.
     pub fn freeze(self) -> Slice {
-        Slice { start: 0, end: self.len as u32, buffer: Some(Arc::new(self.buffer)) }
+        Slice { start: self.start, end: self.end, buffer: Some(Arc::new(self.buffer)) }
     }
 }
 
 impl Deref for Chunk {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        &self.buffer.bytes[..self.len]
+        &self.buffer.bytes[self.start as usize..self.end as usize]
     }
 }
 
 impl fmt::Debug for Chunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Chunk({} of {} bytes)", self.len, self.capacity())
+        write!(f, "Chunk({} of {} bytes)", self.len(), self.capacity())
     }
 }
 
@@ -247,6 +259,25 @@ impl fmt::Debug for Slice {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_header_is_taken_off() {
+        let mut chunk = Chunk::with_capacity(8);
+        chunk.append(b"headtext");
+        chunk.advance(4);
+        assert_eq!((&*chunk, chunk.len()), (&b"text"[..], 4));
+        assert_eq!(chunk.append(b"more"), 0, "there is no more room");
+        chunk.advance(1);
+        let slice = chunk.freeze();
+        assert_eq!((&*slice, slice.pinned()), (&b"ext"[..], 8));
+        let mut again = Chunk::copy_of(b"headtext");
+        again.advance(8);
+        assert!(again.is_empty() && again.freeze().is_empty());
+        let mut reused = Chunk::copy_of(b"headtext");
+        reused.advance(4);
+        reused.set_len(6);
+        assert_eq!(&*reused, b"headte", "counted from the beginning of the space");
+    }
 
     #[test]
     fn slices_share_and_cut() {

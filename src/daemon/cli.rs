@@ -37,11 +37,11 @@ struct Cli {
 enum Command {
     /// Run the stack on a TUN interface and serve on it
     #[command(visible_alias = "up")]
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Show one page fetched by the kernel's TCP from ours, in a private network namespace
     Demo(DemoArgs),
     /// Measure throughput over this stack; the other end is iperf3 on the kernel's, or another of these
-    Perf(RunPerfArgs),
+    Perf(Box<RunPerfArgs>),
     /// Show the live connections of a running daemon
     Ss(SsArgs),
 }
@@ -114,7 +114,7 @@ pub fn main() -> ExitCode {
     };
     start_log(cli.verbose, cli.quiet);
     let outcome = match cli.command {
-        Command::Serve(args) => run_serve(args, cli.quiet),
+        Command::Serve(args) => run_serve(*args, cli.quiet),
         Command::Demo(args) => demo::run(&args),
         Command::Perf(args) => {
             Options::from_file(args.config.as_deref()).and_then(|file| perf::run(args.perf, file, cli.quiet))

@@ -4,10 +4,12 @@ use super::error::Failure;
 use super::perf;
 use super::settings::{Offer, Settings};
 use super::ss::Row;
+use crate::apps::chargen::Chargen;
+use crate::apps::event_loop::{EventLoop, EventService};
 use crate::apps::http::{Http, Root, Site};
 use crate::apps::perf::{Event, Server};
 use crate::apps::service::{Limits, Service, spawn_tcp, spawn_udp};
-use crate::apps::{chargen, daytime, discard, echo, hello, http};
+use crate::apps::{daytime, discard, echo, hello, http};
 use crate::net::{Host, UdpSocket};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
@@ -37,18 +39,20 @@ impl Directories {
 
 /// Starts `offers` on all addresses of `host`.
 pub(crate) fn start(host: &Host, offers: &[Offer], mut directories: Directories) -> Result<(), Failure> {
+    let mut event_loop = EventLoop::new(host, Limits::on_loop()).map_err(Failure::because("the services"))?;
     for offer in offers {
         match *offer {
             Offer::Http(port) => tcp(host, "http", port, Http::new(site(host, std::mem::take(&mut directories))))?,
             Offer::Echo(port) => {
-                tcp(host, "echo", port, echo::Echo)?;
-                udp(host, "echo", port, echo::answer)?;
+                on_loop(&mut event_loop, host, "echo", port, echo::Echo)?;
+                event_loop.udp("echo", bind(host, "echo", port)?, echo::answer).map_err(Failure::because("echo"))?;
             }
             Offer::Discard(port) => {
-                tcp(host, "discard", port, discard::Discard)?;
-                udp(host, "discard", port, discard::answer)?;
+                on_loop(&mut event_loop, host, "discard", port, discard::Discard)?;
+                let socket = bind(host, "discard", port)?;
+                event_loop.udp("discard", socket, discard::answer).map_err(Failure::because("discard"))?;
             }
-            Offer::Chargen(port) => tcp(host, "chargen", port, chargen::Chargen)?,
+            Offer::Chargen(port) => on_loop(&mut event_loop, host, "chargen", port, Chargen::new())?,
             Offer::Daytime(port) => {
                 tcp(host, "daytime", port, daytime::Daytime)?;
                 udp(host, "daytime", port, daytime::answer)?;
@@ -60,7 +64,21 @@ pub(crate) fn start(host: &Host, offers: &[Offer], mut directories: Directories)
             Offer::Perf(port) => perf(host, port, log_test)?,
         }
     }
-    Ok(())
+    if event_loop.is_empty() { Ok(()) } else { event_loop.spawn().map(drop).map_err(Failure::because("the services")) }
+}
+
+/// Serves connections on the loop.
+fn on_loop(
+    event_loop: &mut EventLoop,
+    host: &Host,
+    name: &'static str,
+    port: u16,
+    service: impl EventService,
+) -> Result<(), Failure> {
+    let listener = host
+        .listen_with(everywhere(port), EventLoop::backlog())
+        .map_err(|e| Failure::because(format!("{name} on TCP port {port}"))(e))?;
+    event_loop.tcp(name, listener, service).map_err(Failure::because(name))
 }
 
 /// Files if there is a directory, else the page about this stack.

@@ -12,6 +12,10 @@ use std::os::fd::OwnedFd;
 /// The largest IPv4 packet. A shorter buffer would lose the end of a longer packet without a word.
 pub(super) const LARGEST: usize = 65_535;
 
+/// The longest frame that is copied together and written in one piece: that costs less than the 0.2 us by which `writev`
+/// is slower.
+const COPIED: usize = 1536;
+
 /// Parts of a frame that are gathered without allocation: a virtio-net header, the packet's headers, and slices.
 const PARTS: usize = 18;
 
@@ -52,19 +56,20 @@ impl Queue {
 
     /// Writes `prefix` and `frame` with one system call.
     pub(super) fn send(&self, prefix: &[u8], frame: &TxFrame) -> io::Result<()> {
-        let whole;
-        let mut parts: SmallVec<[IoSlice<'_>; PARTS]> = SmallVec::new();
-        if !prefix.is_empty() {
-            parts.push(IoSlice::new(prefix));
-        }
-        if frame.payload.len() + 2 <= MAX_PARTS {
-            parts.push(IoSlice::new(&frame.header));
-            parts.extend(frame.payload.iter().map(|slice| IoSlice::new(slice)));
+        let pieces = [prefix, &frame.header].into_iter().chain(frame.payload.iter().map(|slice| &slice[..]));
+        let written = if prefix.len() + frame.len() <= COPIED {
+            let mut whole: SmallVec<[u8; COPIED]> = SmallVec::new();
+            pieces.for_each(|piece| whole.extend_from_slice(piece));
+            rustix::io::retry_on_intr(|| rustix::io::write(&self.fd, &whole))
+        } else if frame.payload.len() + 2 <= MAX_PARTS {
+            let parts: SmallVec<[IoSlice<'_>; PARTS]> = pieces.map(IoSlice::new).collect();
+            rustix::io::retry_on_intr(|| rustix::io::writev(&self.fd, &parts))
         } else {
-            whole = one_slice(frame);
-            parts.push(IoSlice::new(&whole));
-        }
-        match rustix::io::retry_on_intr(|| rustix::io::writev(&self.fd, &parts)) {
+            let whole = one_slice(frame);
+            let parts = [IoSlice::new(prefix), IoSlice::new(&whole)];
+            rustix::io::retry_on_intr(|| rustix::io::writev(&self.fd, &parts))
+        };
+        match written {
             Ok(_) => Ok(()),
             // Link down, no memory, no IP packet. The descriptor may poll writable all the while, so a sender that
             // waited for it would spin; a lost frame is what every sender can deal with.

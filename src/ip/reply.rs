@@ -6,7 +6,7 @@ use crate::icmp::ErrorKind;
 use crate::stats::Stats;
 use crate::time::Instant;
 use crate::wire::icmp::{self, IcmpHeader};
-use crate::wire::{RxFrame, TxFrame, ipv4};
+use crate::wire::{RxFrame, TxFrame, gso, ipv4};
 use std::net::IpAddr;
 
 /// The largest ICMP error, in bytes (RFC 1812 4.3.2.3).
@@ -21,7 +21,7 @@ impl Ip {
     }
 
     /// An ICMP error about `frame`, which [`input`](Ip::input) took: nothing if RFC 1122 3.2.2 forbids it, or the rate
-    /// limit. It quotes as much as 576 bytes hold.
+    /// limit. It quotes as much as 576 bytes hold of what a wire would have carried.
     pub fn error_about(
         &mut self,
         now: Instant,
@@ -43,7 +43,8 @@ impl Ip {
         }
         stats.icmp_errors_sent += 1;
         let room = MAX_ERROR.min(self.mtu) - ipv4::MIN_HEADER_LEN - icmp::HEADER_LEN;
-        let quoted = Slice::copy_of(&frame.data[..payload.end.min(room)]);
+        let packet = gso::first_packet(frame);
+        let quoted = Slice::copy_of(&packet[..payload.end.min(packet.len()).min(room)]);
         Some(self.message(dst, src, 0, &kind.to_v4(), quoted))
     }
 

@@ -2,10 +2,11 @@
 
 use super::Host;
 use super::addr::ToSocketAddrs;
+use super::parts::{self, Place, Places};
 use super::patience::{Blocking, Timeout};
 use crate::buf::{CHUNK_CAPACITY, Chunk, Slice};
 use crate::error::{self, Error};
-use crate::runtime::{Patience, clock};
+use crate::runtime::{Patience, Shard, clock};
 use crate::stack::{Keepalive, Readiness, SocketId, TcpId, TcpInfo, TcpOptions};
 use crate::tcp::state::State;
 use core::fmt;
@@ -32,14 +33,15 @@ const LARGE: usize = 64 * 1024;
 pub struct TcpStream(Arc<Inner>);
 
 struct Inner {
-    host: Host,
+    shard: Arc<Shard>,
     id: TcpId,
     blocking: Blocking,
+    host: Host,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let shard = self.host.shard();
+        let shard = &self.shard;
         if !std::thread::panicking()
             && let Ok(Some(linger)) = shard.look(|stack| Ok(stack.tcp_options(self.id)?.linger))
             && !linger.is_zero()
@@ -58,7 +60,7 @@ impl Inner {
     /// Sends FIN and waits until the peer has acknowledged it and everything before it, at most for `linger`.
     fn linger(&self, linger: Duration) {
         let until = clock::now() + linger;
-        let shard = self.host.shard();
+        let shard = &self.shard;
         let closing = shard.act(|core, now| {
             if core.stack.tcp_info(self.id)?.recv_queue > 0 {
                 return Err(Error::ConnectionReset); // closing with unread data resets: there is nothing to wait for
@@ -96,20 +98,22 @@ impl TcpStream {
         Host::get_default()?.connect_timeout(addr, timeout)
     }
 
-    pub(super) fn new(host: &Host, id: TcpId) -> TcpStream {
-        TcpStream(Arc::new(Inner { host: host.clone(), id, blocking: Blocking::default() }))
+    pub(super) fn new(host: &Host, shard: &Arc<Shard>, id: TcpId) -> TcpStream {
+        let (shard, host) = (shard.clone(), host.clone());
+        TcpStream(Arc::new(Inner { shard, id, blocking: Blocking::default(), host }))
     }
 
     /// Sends a SYN.
     pub(super) fn begin(host: &Host, local: Option<SocketAddr>, remote: SocketAddr) -> error::Result<TcpStream> {
-        let id = host.shard().act(|core, now| {
+        let shard = host.shard_of(local.map_or(0, |local| local.port()));
+        let id = shard.act(|core, now| {
             core.check_open()?;
             let options = core.stack.default_tcp_options();
             let id = core.stack.tcp_connect(now, local, remote, options)?;
             core.adopt(SocketId::Tcp(id));
             Ok(id)
         })?;
-        Ok(TcpStream::new(host, id))
+        Ok(TcpStream::new(host, shard, id))
     }
 
     /// Sends a SYN and waits for the answer.
@@ -122,7 +126,7 @@ impl TcpStream {
         let patience = timeout.map_or(Patience::Forever, |timeout| Patience::Until(clock::now() + timeout));
         let stream = TcpStream::begin(host, local, remote)?;
         let id = stream.0.id;
-        let connected = host.shard().wait(SocketId::Tcp(id), Readiness::WRITABLE, patience, |core, _| {
+        let connected = stream.0.shard.wait(SocketId::Tcp(id), Readiness::WRITABLE, patience, |core, _| {
             match core.stack.tcp_state(id)? {
                 // What a router says meanwhile ends nothing (RFC 9293 3.9.2.2, MUST-56): the next SYN may get through.
                 State::SynSent | State::SynReceived => Err(Error::WouldBlock),
@@ -134,7 +138,7 @@ impl TcpStream {
             Ok(()) => Ok(stream),
             // But it may be the reason why there was no answer.
             Err(Error::WouldBlock) => {
-                let reason = host.shard().look(|stack| stack.tcp_take_error(id)).unwrap_or_default();
+                let reason = stream.0.shard.look(|stack| stack.tcp_take_error(id)).unwrap_or_default();
                 Err(reason.unwrap_or(Error::TimedOut))
             }
             Err(error) => Err(error),
@@ -149,7 +153,7 @@ impl TcpStream {
         mut act: impl FnMut(&mut crate::stack::Stack, crate::time::Instant, TcpId) -> error::Result<T>,
     ) -> error::Result<T> {
         let id = self.0.id;
-        self.0.host.shard().wait(self.0.socket(), interest, patience, |core, now| act(&mut core.stack, now, id))
+        self.0.shard.wait(self.0.socket(), interest, patience, |core, now| act(&mut core.stack, now, id))
     }
 
     fn reading(&self) -> Patience {
@@ -230,12 +234,41 @@ impl TcpStream {
         (done, Ok(()))
     }
 
+    /// Reads the next piece of what was received, as it lies in memory, without a copy: at most 64 KiB, and an empty one
+    /// at the end of the stream. Received data occupies memory, and with that the peer's window, until it is dropped.
+    ///
+    /// # Errors
+    /// As reading.
+    pub fn recv_chunk(&self) -> io::Result<Slice> {
+        Ok(self.wait(Readiness::READABLE, self.reading(), |stack, now, id| stack.tcp_pop_chunk(now, id))?)
+    }
+
+    /// Sends all of `chunk` without a copy, or, if it cannot wait so long, as many of its first bytes as could be taken,
+    /// and says how many. Pieces of less than half of the memory they lie in are copied, so that little data never keeps
+    /// much memory. [`Host::chunk`] gives memory to write into; the same chunk can be sent any number of times.
+    ///
+    /// # Errors
+    /// As writing.
+    pub fn send_chunk(&self, chunk: &Slice) -> io::Result<usize> {
+        let mut rest = chunk.clone();
+        let patience = self.writing();
+        while !rest.is_empty() {
+            match self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_push(now, id, rest.clone())) {
+                Ok(n) => rest.advance(n),
+                // What was taken counts; the next call meets the error.
+                Err(_) if rest.len() < chunk.len() => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(chunk.len() - rest.len())
+    }
+
     /// A copy of `data`, made without any lock, if there is a chunk for it.
     fn chunk_of(&self, data: &[u8]) -> Option<Slice> {
         if data.len() * 2 < CHUNK_CAPACITY {
             return Some(Chunk::copy_of(data).freeze());
         }
-        let mut chunk = self.0.host.shard().pool().try_take()?;
+        let mut chunk = self.0.shard.pool().try_take()?;
         chunk.append(data);
         Some(chunk.freeze())
     }
@@ -254,7 +287,7 @@ impl TcpStream {
     /// # Errors
     /// If the host has been shut down.
     pub fn at_mark(&self) -> io::Result<bool> {
-        Ok(self.0.host.shard().look(|stack| stack.tcp_at_mark(self.0.id))?)
+        Ok(self.0.shard.look(|stack| stack.tcp_at_mark(self.0.id))?)
     }
 
     /// Shuts down reading, writing or both, for all clones; calls that wait in other threads return.
@@ -267,7 +300,7 @@ impl TcpStream {
             Shutdown::Write => crate::stack::Shutdown::Write,
             Shutdown::Both => crate::stack::Shutdown::Both,
         };
-        Ok(self.0.host.shard().act(|core, now| {
+        Ok(self.0.shard.act(|core, now| {
             core.wake_all_on(self.0.socket());
             core.stack.tcp_shutdown(now, self.0.id, how)
         })?)
@@ -286,7 +319,7 @@ impl TcpStream {
     /// # Errors
     /// `NotConnected` if the connection is not established yet or has ended by an error.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.0.host.shard().look(|stack| stack.tcp_peer_addr(self.0.id))?)
+        Ok(self.0.shard.look(|stack| stack.tcp_peer_addr(self.0.id))?)
     }
 
     /// Our address.
@@ -294,7 +327,7 @@ impl TcpStream {
     /// # Errors
     /// If the host has been shut down.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.0.host.shard().look(|stack| stack.tcp_local_addr(self.0.id))?)
+        Ok(self.0.shard.look(|stack| stack.tcp_local_addr(self.0.id))?)
     }
 
     /// How long reading waits, `None` being for ever; beyond it fails with `WouldBlock`, as on Linux. Calls that are
@@ -345,17 +378,17 @@ impl TcpStream {
     /// # Errors
     /// If the host has been shut down.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        Ok(self.0.host.shard().look(|stack| stack.tcp_take_error(self.0.id))?.map(io::Error::from))
+        Ok(self.0.shard.look(|stack| stack.tcp_take_error(self.0.id))?.map(io::Error::from))
     }
 
     // ---- options ----
 
     fn option<T>(&self, get: impl FnOnce(&TcpOptions) -> T) -> io::Result<T> {
-        Ok(self.0.host.shard().look(|stack| Ok(get(stack.tcp_options(self.0.id)?)))?)
+        Ok(self.0.shard.look(|stack| Ok(get(stack.tcp_options(self.0.id)?)))?)
     }
 
     fn set_option(&self, set: impl FnOnce(&mut TcpOptions)) -> io::Result<()> {
-        Ok(self.0.host.shard().act(|core, now| {
+        Ok(self.0.shard.act(|core, now| {
             let mut options = core.stack.tcp_options(self.0.id)?.clone();
             set(&mut options);
             core.stack.set_tcp_options(now, self.0.id, options)
@@ -486,16 +519,21 @@ impl TcpStream {
     /// # Errors
     /// If the host has been shut down.
     pub fn info(&self) -> io::Result<TcpInfo> {
-        Ok(self.0.host.shard().look(|stack| stack.tcp_info(self.0.id))?)
+        Ok(self.0.shard.look(|stack| stack.tcp_info(self.0.id))?)
     }
 
     /// What it is ready for, as poll(2) would tell.
     pub fn readiness(&self) -> Readiness {
-        self.0.host.readiness(self.0.socket())
+        parts::readiness(&self.places())
     }
 
-    pub(super) fn socket(&self) -> SocketId {
-        self.0.socket()
+    pub(super) fn places(&self) -> Places<'_> {
+        Places::from_buf([Place { shard: &self.0.shard, id: self.0.socket(), home: true }])
+    }
+
+    /// The number of the queue that its packets go through: 0 unless the host has several.
+    pub fn queue(&self) -> usize {
+        self.0.shard.number()
     }
 
     /// The host it belongs to.

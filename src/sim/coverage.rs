@@ -38,6 +38,8 @@ covers! {
     QueueFull = "fault: full queue",
     /// A packet met a link that was down.
     Outage = "fault: outage",
+    /// A super-segment was cut.
+    SuperSegment = "super-segment cut",
     /// The retransmission timer ran out.
     Rto = "retransmission time-out",
     /// Three duplicate ACKs.

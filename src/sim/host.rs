@@ -1,7 +1,7 @@
 //! One end of the simulated link: our stack behind a small trait, so that another stack can take its place.
 
 use super::coverage::{Cover, Coverage};
-use crate::buf::{Chunk, Slice};
+use crate::buf::Slice;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::stack::{Config, ListenerId, Shutdown, SocketId, Stack, TcpId, TcpOptions};
@@ -9,7 +9,9 @@ use crate::stats::DropReason;
 use crate::tcp::state::State;
 use crate::time::Instant;
 use crate::wire::RxFrame;
+use crate::wire::gso::Finisher;
 use core::time::Duration;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 /// Which connection of a run: an index into its flows.
@@ -98,6 +100,10 @@ pub struct OurHost {
     /// The last state that the trace gave for each pair of ports, to see that no transition is left out.
     last: Vec<((u16, u16), State)>,
     checks: u64,
+    /// The network card: it cuts super-segments into packets, and these are the rest of one.
+    card: Finisher,
+    cut: VecDeque<Slice>,
+    super_segments: u64,
 }
 
 impl OurHost {
@@ -116,6 +122,9 @@ impl OurHost {
             most_buffers: vec![0; flows],
             last: Vec::new(),
             checks: 0,
+            card: Finisher::default(),
+            cut: VecDeque::new(),
+            super_segments: 0,
         }
     }
 
@@ -227,11 +236,12 @@ impl Host for OurHost {
     }
 
     fn transmit(&mut self, now: Instant) -> Option<Slice> {
-        let frame = self.stack.poll_transmit(now)?;
-        let mut chunk = Chunk::with_capacity(frame.len());
-        let len = frame.write_to(chunk.space());
-        chunk.set_len(len);
-        Some(chunk.freeze())
+        if self.cut.is_empty() {
+            let frame = self.stack.poll_transmit(now)?;
+            self.super_segments += u64::from(frame.meta.gso.is_some());
+            self.card.sent(&frame, |packet, _| self.cut.push_back(Slice::copy_of(packet)));
+        }
+        self.cut.pop_front()
     }
 
     fn poll_ready(&mut self, _now: Instant) -> Option<Ready> {
@@ -345,6 +355,7 @@ impl Host for OurHost {
 
     fn check(&mut self, now: Instant, coverage: &mut Coverage) -> core::result::Result<(), String> {
         self.checks += 1;
+        coverage.add(Cover::SuperSegment, core::mem::take(&mut self.super_segments));
         let stats = self.stack.stats();
         let accounted = stats.delivered + stats.answered + stats.dropped_total();
         if stats.frames_in != accounted {

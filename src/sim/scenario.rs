@@ -5,6 +5,7 @@ use super::oracle::KEEPALIVE_PROBES;
 use crate::device::impair::Impairment;
 use crate::rng::Rng;
 use crate::stack::{Cidr, Config, Keepalive};
+use crate::wire::Offloads;
 use core::time::Duration;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -128,6 +129,10 @@ impl Scenario {
             }
         }
         spare_cookies_the_silent(&hosts, &mut flows);
+        // By the seed's own bits, so that seeds go on standing for the same choices of everything else.
+        for (side, host) in hosts.iter_mut().enumerate() {
+            host.config.offloads = if seed >> side & 1 == 1 { Offloads::ALL } else { Offloads::NONE };
+        }
         Scenario { seed, start, hosts, flows, links, link_seeds: [r.u64(), r.u64()], faults_end }
     }
 

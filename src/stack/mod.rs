@@ -21,6 +21,7 @@ mod listeners;
 mod ports;
 mod readiness;
 mod segmented;
+mod share;
 mod table;
 mod tcp_sockets;
 mod udp_sockets;
@@ -29,6 +30,7 @@ mod wheel;
 pub use crate::tcp::{Keepalive, TcpConfig, TcpInfo, TcpOptions};
 pub use config::{Cidr, Config, UdpConfig};
 pub use readiness::Readiness;
+pub use share::{FourTuple, Names, Share};
 
 use crate::buf::Pool;
 use crate::error::Result;
@@ -46,7 +48,7 @@ use crate::tcp::syncookie::CookieJar;
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::udp;
-use crate::wire::TxFrame;
+use crate::wire::{RxFrame, TxFrame};
 use budget::Budget;
 use core::time::Duration;
 use hashbrown::{HashMap, HashSet};
@@ -138,6 +140,12 @@ pub struct Stack {
     released: usize,
     /// When [`on_deadline`](Stack::on_deadline) is wanted for their sake.
     look_again: Option<Instant>,
+    /// Set if this is one of several shards.
+    share: Option<Share>,
+    /// The shard that the frame at hand is for, if it is not for this one.
+    owner: Option<u16>,
+    /// The last frame, with its shard, to be fetched.
+    misdirected: Option<(u16, RxFrame)>,
 }
 
 /// The listeners, by number and by port.
@@ -154,13 +162,29 @@ impl Stack {
     /// # Errors
     /// `InvalidInput` if the configuration contradicts itself; the text says where.
     pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Result<Stack> {
+        Stack::build(config, seed, None, now)
+    }
+
+    /// A stack that makes up a host together with others. `config` is its own [part](Config::divided), `seed` is its own
+    /// too. Frames that are for another shard are fetched with [`take_misdirected`](Stack::take_misdirected) and given to
+    /// that one's [`on_misdirected`](Stack::on_misdirected).
+    ///
+    /// # Errors
+    /// As [`new`](Stack::new).
+    pub fn shard(config: Config, seed: [u8; 32], share: Share, now: Instant) -> Result<Stack> {
+        Stack::build(config, seed, Some(share), now)
+    }
+
+    fn build(config: Config, seed: [u8; 32], share: Option<Share>, now: Instant) -> Result<Stack> {
         let default_options = TcpOptions { ttl: config.ttl, ..TcpOptions::default() };
         default_options.validate()?;
         config.tcp.validate()?;
         let mut rng = Rng::new(seed);
         let ip_rng = rng.fork();
         let udp_rng = rng.fork();
-        let (isn, cookies) = (IsnGenerator::new(&mut rng), CookieJar::new(&mut rng));
+        let mut common = share.as_ref().map(|share| Rng::new(share.secrets));
+        let secrets = common.as_mut().unwrap_or(&mut rng);
+        let (isn, cookies) = (IsnGenerator::new(secrets), CookieJar::new(secrets));
         let (tuples, others) = (rng.key(), rng.key());
         Ok(Stack {
             default_options,
@@ -186,6 +210,9 @@ impl Stack {
             held_back: VecDeque::new(),
             released: 0,
             look_again: None,
+            share,
+            owner: None,
+            misdirected: None,
             rng,
             config,
         })
@@ -345,6 +372,8 @@ impl Stack {
         let (result, closed) = act(connection, &mut cx);
         let synchronized = connection.state().is_synchronized();
         let settled = if closed.is_none() { connection.settle(&cx) } else { None };
+        let established = synchronized && !was_synchronized;
+        let may_have_output = established || connection.may_have_output(&cx);
         if let Some(tcb) = settled {
             if let Some(socket) = &mut slot.socket {
                 socket.keep_rest(tcb.rcv.buffer.into_queue());
@@ -354,11 +383,13 @@ impl Stack {
         match closed {
             Some(reason) => self.closed(index, now, reason, was_embryonic),
             None => {
-                if synchronized && !was_synchronized {
+                if established {
                     self.established(index, now, was_embryonic);
                 }
                 self.arm(index);
-                self.mark_egress(index);
+                if may_have_output {
+                    self.mark_egress(index);
+                }
             }
         }
         self.recount(index, now);
@@ -407,6 +438,9 @@ impl Stack {
             self.stats.tcp.attempt_fails += 1;
         }
         self.time_wait_count -= usize::from(was_time_wait);
+        if let Some(share) = &self.share {
+            share.names.release(&slot.tuple, share.shard);
+        }
         self.table.unname(index);
         self.wheel.cancel(index);
         match holder {

@@ -61,7 +61,8 @@ impl Stack {
         Ok(self.table.id(index))
     }
 
-    /// The four-tuple of a new connection: what the user did not choose is chosen here (MUST-43, MUST-44).
+    /// The four-tuple of a new connection, which is then claimed: what the user did not choose is chosen here (MUST-43,
+    /// MUST-44).
     fn local_end(&mut self, local: Option<SocketAddr>, remote: SocketAddr) -> Result<FourTuple> {
         let chosen = local.map(|l| l.ip()).filter(|ip| !ip.is_unspecified());
         if chosen.is_some_and(|ip| !self.ip.is_local(ip)) {
@@ -85,6 +86,7 @@ impl Stack {
         if self.table.find(&tuple).is_some() {
             return Err(Error::AddrInUse);
         }
+        self.claim(&tuple).map_err(|_| Error::AddrInUse)?;
         Ok(tuple)
     }
 
@@ -200,16 +202,20 @@ impl Stack {
         if max == 0 {
             return Ok(Slices::new());
         }
+        let mut owes_update = false;
         let slices = match &mut slot.connection {
             Some(Connection::Synchronized(tcb)) => {
                 let options = slot.socket.as_ref().map_or(&self.default_options, |s| s.options(&self.default_options));
                 // Where memory is short nothing grows.
-                let range = if self.budget.level() > Memory::Ample {
-                    Range::NONE
-                } else {
-                    Range::recv(&self.config.tcp, options)
+                let memory = self.budget.level();
+                let range = match memory {
+                    Memory::Ample => Range::recv(&self.config.tcp, options),
+                    _ => Range::NONE,
                 };
-                tcb.read(max, now, range)
+                let slices = tcb.read(max, now, range);
+                let mss = mss_of_link(&self.ip, slot.tuple.remote_addr);
+                owes_update = tcb.rcv.owes_window_update(mss.into(), memory > Memory::Ample);
+                slices
             }
             _ => slot
                 .socket
@@ -220,10 +226,27 @@ impl Stack {
         if slices.is_empty() {
             return self.nothing_to_read(id).map(|()| slices);
         }
-        // It may owe a window update now. No timer depends on what was read.
-        self.mark_egress(id.index);
+        // No timer depends on what was read.
+        if owes_update {
+            self.mark_egress(id.index);
+        }
         self.recount(id.index, now);
         Ok(slices)
+    }
+
+    /// As [`tcp_pop`](Stack::tcp_pop), the next piece only, as it lies in memory; an empty one at the end of the stream.
+    ///
+    /// # Errors
+    /// As [`tcp_recv`](Stack::tcp_recv).
+    pub fn tcp_pop_chunk(&mut self, now: Instant, id: TcpId) -> Result<Slice> {
+        let slot = self.table.check(id)?;
+        let front = match &slot.connection {
+            Some(Connection::Synchronized(tcb)) => tcb.rcv.buffer.front_len(),
+            _ => slot.socket.as_ref().and_then(|socket| socket.aside()).map_or(0, |aside| aside.rest.front_len()),
+        };
+        // Where there is none, it says why.
+        let slices = self.tcp_pop(now, id, front.max(1))?;
+        Ok(slices.into_iter().next().unwrap_or_default())
     }
 
     /// As [`tcp_recv`](Stack::tcp_recv), but the bytes stay.

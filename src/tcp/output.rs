@@ -37,9 +37,6 @@ impl Tcb {
     /// The next segment: loss first, then new data, then probes, then a bare ACK. `limit` is how many bytes of text the
     /// device takes at once.
     pub(super) fn next_segment(&mut self, limit: usize, cx: &mut Cx<'_>) -> Option<SegmentOut> {
-        if !self.may_have_output(cx) {
-            return None;
-        }
         let room = self.room(limit, cx);
         if let Some(segment) = self.retransmission(&room, cx) {
             return Some(segment);
@@ -62,7 +59,7 @@ impl Tcb {
     }
 
     /// Whether it is worth asking the rules below: after most events there is nothing to send.
-    fn may_have_output(&self, cx: &Cx<'_>) -> bool {
+    pub(super) fn may_have_output(&self, cx: &Cx<'_>) -> bool {
         self.snd.has_unsent()
             || !self.recovery.lost().is_empty()
             || self.owed.window_probe
@@ -76,7 +73,9 @@ impl Tcb {
         let options = self.options(cx);
         let segment = u32::from(self.negotiated.mss) - options.encoded_len() as u32;
         let half = self.snd.wnd.min(self.cc.window()) / 2;
-        let segments = half.min(u32::try_from(limit).unwrap_or(u32::MAX)) / segment;
+        // The urgent pointer counts from its segment's own number, and whoever cuts does not know that.
+        let limit = if self.snd.up.is_some() { 0 } else { u32::try_from(limit).unwrap_or(u32::MAX) };
+        let segments = half.min(limit) / segment;
         Room { options, segment, most: segments.max(1) * segment }
     }
 

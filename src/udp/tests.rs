@@ -723,3 +723,17 @@ fn datagrams_are_received_together() {
     assert_eq!(recv(&mut host, 100), Ok((100, 100, from)));
     assert_eq!(host.udp.memory(), 0);
 }
+
+/// What nobody wants is complained about as if a wire had carried it: the first datagram, with its whole checksum.
+#[test]
+fn an_error_quotes_a_datagram_and_no_super_segment() {
+    let mut host = Host::new();
+    let text = text();
+    let reply = host.frame(super_segment(&text, 300), false).reply.expect("port unreachable").to_vec();
+    let quoted = &reply[28..];
+    let (header, payload) = ipv4::parse(quoted).expect("a good header, and all of the packet");
+    assert_eq!(payload.len(), 308);
+    let (src, dst) = (header.src.into(), header.dst.into());
+    assert!(checksum::verify_udp(src, dst, &quoted[payload.clone()], RxChecksum::Unverified));
+    assert_eq!(quoted[payload.start + 8..payload.end], text[..300]);
+}

@@ -5,6 +5,7 @@ use super::checksum::{self, Sum};
 use super::tcp::Flags;
 use super::{Gso, GsoKind, RxChecksum, RxFrame, TxFrame, ipv4, protocol, tcp, udp};
 use core::ops::Range;
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Where in a TCP header its sequence number and its flags stand.
@@ -124,6 +125,24 @@ impl Finisher {
         let partial = frame.meta.partial_checksum.is_some();
         finish(&self.frame, partial, frame.meta.gso.filter(|_| !self.whole), &mut self.packet, each);
     }
+}
+
+/// The first packet that a wire would have carried for a received frame: what an ICMP error quotes.
+pub fn first_packet(frame: &RxFrame) -> Cow<'_, [u8]> {
+    let data = &frame.data[..];
+    let partial = frame.meta.checksum == RxChecksum::Partial;
+    let Some(transport) = Transport::of(data).filter(|_| partial) else {
+        return Cow::Borrowed(data);
+    };
+    let mut packet = Vec::new();
+    match frame.meta.gso.and_then(|gso| Pieces::of(data, transport, gso)) {
+        Some(mut pieces) => _ = pieces.next_into(&mut packet),
+        None => {
+            packet.extend_from_slice(data);
+            transport.complete(&mut packet);
+        }
+    }
+    Cow::Owned(packet)
 }
 
 fn finish(frame: &[u8], partial: bool, gso: Option<Gso>, packet: &mut Vec<u8>, mut each: impl FnMut(&[u8], bool)) {
@@ -338,6 +357,7 @@ mod tests {
                 joined.extend_from_slice(&text);
             }
             prop_assert_eq!(joined, payload);
+            prop_assert_eq!(&first_packet(&frame)[..], &packets[0][..]);
         }
 
         /// A partial checksum, completed, is that which etherparse had computed; and a super-segment in one piece has a
@@ -365,7 +385,9 @@ mod tests {
             };
             let mut sent = Vec::new();
             Finisher::default().sent(&out, |packet, _| sent.push(packet.to_vec()));
-            prop_assert_eq!(sent, finished(&frame, false));
+            let packets = finished(&frame, false);
+            prop_assert_eq!(&first_packet(&frame)[..], &packets[0][..]);
+            prop_assert_eq!(sent, packets);
         }
 
         #[test]
@@ -382,6 +404,7 @@ mod tests {
             let frame = RxFrame { data: Slice::copy_of(&bytes), meta };
             prop_assert!(finished(&frame, false).len() <= bytes.len().max(1));
             prop_assert_eq!(finished(&frame, true).len(), 1);
+            prop_assert_eq!(&first_packet(&frame)[..], &finished(&frame, false)[0][..]);
         }
     }
 

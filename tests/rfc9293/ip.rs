@@ -105,7 +105,8 @@ fn low_ttl_is_accepted() {
 /// 6864-1: our identification field is not a counter that tells how much we send.
 #[test]
 fn ip_identification() {
-    let mut t = Tester::new();
+    // A device that cuts counts up within what it cuts, as all do.
+    let mut t = Tester::with(|c| c.offloads = tunstack::wire::Offloads::NONE);
     t.establish();
     t.write(&pattern(0..14_600));
     let ids: Vec<u16> = t.drain().iter().map(|p| p.ip_id).collect();

@@ -2,7 +2,7 @@
 //! attacks. Every test names at its head the requirements it checks; `docs/conformance.md` is made from those names.
 
 #[path = "../support/mod.rs"]
-mod support;
+pub(crate) mod support;
 
 mod autotune;
 mod close;
@@ -15,6 +15,7 @@ mod interface;
 mod ip;
 mod isn;
 mod keepalive;
+mod offload;
 mod rfc2018;
 mod rfc5961;
 mod rfc7323;
