@@ -3,8 +3,9 @@
 use super::addr::{ToCidr, ToSocketAddrs, each};
 use super::error::invalid;
 use super::{TcpListener, TcpStream, UdpSocket};
+use crate::buf::Chunk;
 use crate::device::Device;
-use crate::runtime::{Drive, Ending, Shard, Tap, clock};
+use crate::runtime::{Drive, Ending, Shard, Spin, Tap, clock};
 use crate::stack::{Cidr, Config, Readiness, SocketId, Stack, TcpInfo};
 use crate::stats::Stats;
 use core::fmt;
@@ -130,6 +131,11 @@ impl Host {
     /// `AddrInUse`, `AddrNotAvailable`, and those of [`ToSocketAddrs`].
     pub fn bind_udp(&self, addr: impl ToSocketAddrs) -> io::Result<UdpSocket> {
         each(addr, |addr| UdpSocket::open(self, addr))
+    }
+
+    /// An empty chunk of 64 KiB from the host's pool: see [`TcpStream::send_chunk`].
+    pub fn chunk(&self) -> Chunk {
+        self.0.shard.pool().take()
     }
 
     // ---- the default host ----
@@ -271,6 +277,7 @@ pub struct Builder {
     settings: Vec<Setting>,
     taps: Vec<Box<dyn Tap>>,
     drive: Drive,
+    spin: Spin,
 }
 
 impl Builder {
@@ -326,6 +333,12 @@ impl Builder {
         self
     }
 
+    /// Whether the one who drives looks for packets a little longer before it sleeps; [`Spin::Auto`] by default.
+    pub fn spin(mut self, spin: Spin) -> Self {
+        self.spin = spin;
+        self
+    }
+
     /// Starts the host on `device`, with a thread that cares for it.
     ///
     /// # Errors
@@ -360,7 +373,7 @@ impl Builder {
         }
         let seed = self.seed.map_or_else(system_seed, Ok)?;
         let stack = Stack::new(config.clone(), seed, clock::now())?;
-        let (shard, caretaker) = Shard::start(stack, device, self.taps, self.drive)?;
+        let (shard, caretaker) = Shard::start(stack, device, self.taps, self.drive, self.spin)?;
         Ok(Host(Arc::new(Inner { shard, config, caretaker: Mutex::new(Some(caretaker)) })))
     }
 }

@@ -3,7 +3,7 @@
 use super::Host;
 use super::addr::ToSocketAddrs;
 use super::patience::{Blocking, Timeout};
-use crate::buf::{CHUNK_CAPACITY, Chunk, Slice};
+use crate::buf::{CHUNK_CAPACITY, Chunk, Slice, Slices};
 use crate::error::{self, Error};
 use crate::runtime::{Patience, clock};
 use crate::stack::{Keepalive, Readiness, SocketId, TcpId, TcpInfo, TcpOptions};
@@ -206,25 +206,63 @@ impl TcpStream {
     }
 
     fn send_part(&self, part: &[u8], patience: Patience) -> (usize, error::Result<()>) {
+        if part.len() > SMALL {
+            return self.push(&mut self.chunk_of(part), patience);
+        }
         let mut done = 0;
-        let mut chunk: Option<Slice> = None;
         while done < part.len() {
-            let sent = if part.len() <= SMALL {
-                let rest = &part[done..];
-                self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_send(now, id, rest))
-            } else {
-                let rest = chunk.get_or_insert_with(|| self.chunk_of(part));
-                let sent =
-                    self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_push(now, id, rest.clone()));
-                rest.advance(*sent.as_ref().unwrap_or(&0));
-                sent
-            };
-            match sent {
+            let rest = &part[done..];
+            match self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_send(now, id, rest)) {
                 Ok(n) => done += n,
                 Err(error) => return (done, Err(error)),
             }
         }
         (done, Ok(()))
+    }
+
+    /// Takes what was received without copying it: up to `max` bytes, in the pieces of memory that the device wrote them
+    /// to; none at the end of the stream. The memory is the caller's until the last piece is dropped.
+    ///
+    /// # Errors
+    /// As reading.
+    pub fn recv_chunk(&self, max: usize) -> io::Result<Slices> {
+        Ok(self.wait(Readiness::READABLE, self.reading(), |stack, now, id| stack.tcp_pop(now, id, max))?)
+    }
+
+    /// An empty chunk of 64 KiB from the host's pool, to be filled, [frozen](Chunk::freeze) and given to
+    /// [`send_chunk`](TcpStream::send_chunk).
+    pub fn chunk(&self) -> Chunk {
+        self.0.host.chunk()
+    }
+
+    /// Sends `data` without copying it, if it fills at least half of its memory, and says how much was taken; `data` is
+    /// what is left then. As with writing that is all, unless the call cannot wait so long. The memory is the
+    /// connection's until the peer has acknowledged it.
+    ///
+    /// # Errors
+    /// As writing.
+    pub fn send_chunk(&self, data: &mut Slice) -> io::Result<usize> {
+        let (taken, result) = self.push(data, self.writing());
+        match result {
+            Err(error) if taken == 0 => Err(error.into()),
+            // What was taken counts; the next call meets the error.
+            _ => Ok(taken),
+        }
+    }
+
+    fn push(&self, data: &mut Slice, patience: Patience) -> (usize, error::Result<()>) {
+        let mut taken = 0;
+        while !data.is_empty() {
+            let sent = self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_push(now, id, data.clone()));
+            match sent {
+                Ok(n) => {
+                    data.advance(n);
+                    taken += n;
+                }
+                Err(error) => return (taken, Err(error)),
+            }
+        }
+        (taken, Ok(()))
     }
 
     /// A copy of `data`, made without any lock.

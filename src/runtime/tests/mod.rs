@@ -3,5 +3,6 @@
 
 mod alarm;
 mod parker;
+mod spin;
 mod transmit;
 mod wait;
