@@ -52,9 +52,14 @@ impl Rng {
 
     /// A generator of its own for a part of the stack.
     pub fn fork(&mut self) -> Rng {
+        Rng::new(self.seed())
+    }
+
+    /// A seed for another generator.
+    pub fn seed(&mut self) -> [u8; 32] {
         let mut seed = [0; 32];
         self.0.fill_bytes(&mut seed);
-        Rng::new(seed)
+        seed
     }
 
     /// A new secret.

@@ -1,5 +1,6 @@
 //! Counters. Every frame that enters the stack ends in exactly one [`Disposition`], and [`Stats::count`] is the one
-//! place that counts it, so that frames in == delivered + answered + dropped always holds.
+//! place that counts it, so that frames in == delivered + answered + dropped always holds. Only what is passed on to
+//! another shard of the host is counted there.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 /// What became of one received frame.
@@ -9,6 +10,8 @@ pub enum Disposition {
     Delivered,
     /// The stack itself answered it (an echo request).
     Answered,
+    /// It is for another shard, which will say what became of it.
+    Misdirected,
     /// It was discarded, for this reason, with or without a reply.
     Dropped(DropReason),
 }
@@ -115,6 +118,8 @@ drop_reasons! {
     TcpReassemblyFull = "tcp-reassembly-full",
     /// A segment in TIME-WAIT that may not disturb it (RFC 1337).
     TcpTimeWait = "tcp-time-wait",
+    /// For another shard, which had no room for it, or had given the connection up meanwhile.
+    Misdirected = "misdirected",
 }
 
 /// The stack's counters. All only grow.
@@ -133,6 +138,8 @@ pub struct Stats {
     /// Received frames that the stack itself answered.
     pub answered: u64,
     drops: [u64; DropReason::ALL.len()],
+    /// Of the frames received, those that had come to another shard of the host, which passed them on.
+    pub misdirected: u64,
     /// Frames that we could not send: no route, a full reply queue, a rate limit.
     pub unsent: u64,
     /// ICMP errors sent.
@@ -184,6 +191,49 @@ pub struct TcpStats {
     pub out_of_order: u64,
 }
 
+impl TcpStats {
+    fn add(&mut self, other: &TcpStats) {
+        let TcpStats {
+            active_opens,
+            passive_opens,
+            attempt_fails,
+            established_resets,
+            segments_in,
+            segments_out,
+            retransmits,
+            rto,
+            fast_retransmits,
+            window_probes,
+            keepalive_probes,
+            resets_out,
+            challenge_acks,
+            challenge_acks_limited,
+            cookies_sent,
+            cookies_accepted,
+            predicted,
+            out_of_order,
+        } = other;
+        self.active_opens += active_opens;
+        self.passive_opens += passive_opens;
+        self.attempt_fails += attempt_fails;
+        self.established_resets += established_resets;
+        self.segments_in += segments_in;
+        self.segments_out += segments_out;
+        self.retransmits += retransmits;
+        self.rto += rto;
+        self.fast_retransmits += fast_retransmits;
+        self.window_probes += window_probes;
+        self.keepalive_probes += keepalive_probes;
+        self.resets_out += resets_out;
+        self.challenge_acks += challenge_acks;
+        self.challenge_acks_limited += challenge_acks_limited;
+        self.cookies_sent += cookies_sent;
+        self.cookies_accepted += cookies_accepted;
+        self.predicted += predicted;
+        self.out_of_order += out_of_order;
+    }
+}
+
 impl Default for Stats {
     fn default() -> Self {
         Stats {
@@ -194,6 +244,7 @@ impl Default for Stats {
             delivered: 0,
             answered: 0,
             drops: [0; DropReason::ALL.len()],
+            misdirected: 0,
             unsent: 0,
             icmp_errors_sent: 0,
             icmp_errors_limited: 0,
@@ -205,9 +256,13 @@ impl Default for Stats {
 impl Stats {
     /// Counts one received frame of `bytes` bytes and what became of it.
     pub fn count(&mut self, bytes: usize, disposition: Disposition) {
+        if disposition == Disposition::Misdirected {
+            return;
+        }
         self.frames_in += 1;
         self.bytes_in += bytes as u64;
         match disposition {
+            Disposition::Misdirected => {}
             Disposition::Delivered => self.delivered += 1,
             Disposition::Answered => self.answered += 1,
             Disposition::Dropped(reason) => self.drops[reason as usize] += 1,
@@ -222,6 +277,36 @@ impl Stats {
     /// All reasons that ever moved, with their counts.
     pub fn drops(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
         DropReason::ALL.iter().map(|&r| (r, self.dropped(r))).filter(|&(_, n)| n > 0)
+    }
+
+    /// Adds what another shard of the same host has counted.
+    pub fn add(&mut self, other: &Stats) {
+        let Stats {
+            frames_in,
+            bytes_in,
+            frames_out,
+            bytes_out,
+            delivered,
+            answered,
+            drops,
+            misdirected,
+            unsent,
+            icmp_errors_sent,
+            icmp_errors_limited,
+            tcp,
+        } = other;
+        self.frames_in += frames_in;
+        self.bytes_in += bytes_in;
+        self.frames_out += frames_out;
+        self.bytes_out += bytes_out;
+        self.delivered += delivered;
+        self.answered += answered;
+        self.drops.iter_mut().zip(drops).for_each(|(sum, n)| *sum += n);
+        self.misdirected += misdirected;
+        self.unsent += unsent;
+        self.icmp_errors_sent += icmp_errors_sent;
+        self.icmp_errors_limited += icmp_errors_limited;
+        self.tcp.add(tcp);
     }
 
     /// The sum over all drop reasons.

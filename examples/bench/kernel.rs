@@ -11,7 +11,8 @@ const BLOCK: usize = 128 * 1024;
 /// Serves until it is killed.
 pub fn serve(addr: &str) -> Outcome {
     let addr: IpAddr = addr.parse()?;
-    let services: [(u16, fn(TcpStream) -> io::Result<()>); 3] = [(DISCARD, discard), (CHARGEN, chargen), (ECHO, echo)];
+    type Serve = fn(TcpStream) -> io::Result<()>;
+    let services: [(u16, Serve); 3] = [(DISCARD, discard), (CHARGEN, chargen), (ECHO, echo)];
     for (port, service) in services {
         let listener = TcpListener::bind((addr, port))?;
         thread::spawn(move || {

@@ -5,17 +5,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, BufRead};
 
-/// The cases in the order in which they are shown, and what they are.
-const CASES: [(&str, &str); 7] = [
-    ("up1", "kernel to server, 1 flow"),
-    ("up8", "kernel to server, 8 flows"),
-    ("down1", "server to kernel, 1 flow"),
-    ("down8", "server to kernel, 8 flows"),
-    ("rr1", "one byte and back, 1 connection"),
-    ("rr64", "one byte and back, 64 connections"),
-    ("crr1", "connect, one byte and back, close"),
-];
-
 /// Rate, rate per CPU second, 99th percentile in microseconds.
 type Figures = [f64; 3];
 
@@ -23,6 +12,7 @@ type Figures = [f64; 3];
 #[derive(Default)]
 struct Results {
     contenders: Vec<String>,
+    cases: Vec<String>,
     rounds: BTreeMap<(String, String), Vec<Figures>>,
 }
 
@@ -43,8 +33,10 @@ impl Results {
         let [contender, case, rate, efficiency, p99] = cells[..] else {
             return Err(format!("not a result: {line:?}").into());
         };
-        if !self.contenders.iter().any(|known| known == contender) {
-            self.contenders.push(contender.into());
+        for (list, name) in [(&mut self.contenders, contender), (&mut self.cases, case)] {
+            if !list.iter().any(|known| known == name) {
+                list.push(name.into());
+            }
         }
         let figures = [rate.parse()?, efficiency.parse()?, p99.parse()?];
         self.rounds.entry((contender.into(), case.into())).or_default().push(figures);
@@ -69,7 +61,10 @@ impl Results {
         ];
         for (title, which) in tables {
             let cases: Vec<&str> =
-                CASES.iter().map(|(case, _)| *case).filter(|case| which < 2 || is_exchange(case)).collect();
+                self.cases.iter().map(String::as_str).filter(|case| which < 2 || is_exchange(case)).collect();
+            if cases.is_empty() {
+                continue;
+            }
             let _ = writeln!(out, "**{title}**\n\n| | {} |\n|---|{}", cases.join(" | "), "---|".repeat(cases.len()));
             for contender in &self.contenders {
                 let cell = |case: &&str| {
@@ -90,16 +85,20 @@ impl Results {
         const BAR: usize = 16;
         const TOP: usize = 24;
         let group = TOP + self.contenders.len() * BAR + 14;
-        let height = CASES.len() * group;
+        let height = self.cases.len() * group;
         let mut out = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" \
              font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
         );
-        for (at, (case, what)) in CASES.iter().enumerate() {
+        for (at, case) in self.cases.iter().enumerate() {
             let top = at * group;
             let rate = if is_exchange(case) { "thousand a second" } else { "Gbit/s" };
-            let _ =
-                writeln!(out, "<text x=\"4\" y=\"{}\" font-weight=\"bold\">{case}: {what} ({rate})</text>", top + 16);
+            let _ = writeln!(
+                out,
+                "<text x=\"4\" y=\"{}\" font-weight=\"bold\">{case}: {} ({rate})</text>",
+                top + 16,
+                what(case)
+            );
             let rates: Vec<f64> = self.contenders.iter().map(|c| self.median(c, case, 0).unwrap_or(0.0)).collect();
             let most = rates.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
             for (row, (contender, rate)) in self.contenders.iter().zip(&rates).enumerate() {
@@ -122,6 +121,19 @@ impl Results {
         }
         out + "</svg>\n"
     }
+}
+
+/// What a case is, in words.
+fn what(case: &str) -> String {
+    let digits = case.find(|c: char| c.is_ascii_digit()).unwrap_or(case.len());
+    let (kind, number) = case.split_at(digits);
+    let what = match kind {
+        "up" => "kernel to server",
+        "down" => "server to kernel",
+        "rr" => "one byte and back",
+        _ => "connect, one byte and back, close",
+    };
+    format!("{what}, {number} at once")
 }
 
 fn is_exchange(case: &str) -> bool {

@@ -4,7 +4,7 @@ use crate::{CHARGEN, DISCARD, ECHO, Outcome};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
-use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
@@ -97,25 +97,24 @@ pub fn serve(name: &str, mtu: &str) -> Outcome {
             let buffer = || tcp::SocketBuffer::new(vec![0; buffer]);
             let mut socket = tcp::Socket::new(buffer(), buffer());
             socket.set_nagle_enabled(false);
+            socket.listen(port)?;
             served.push((sockets.add(socket), port));
         }
     }
     let block = vec![b'x'; 128 * 1024];
     loop {
-        iface.poll(Instant::now(), &mut device, &mut sockets);
-        for (handle, port) in &served {
-            attend(sockets.get_mut::<tcp::Socket>(*handle), *port, &block);
-        }
         let now = Instant::now();
-        iface.poll(now, &mut device, &mut sockets);
-        if let Some(wait) = iface.poll_delay(now, &sockets).or(Some(smoltcp::time::Duration::from_secs(1)))
-            && wait.total_micros() > 0
-        {
-            let wait = Timespec { tv_sec: wait.secs() as i64, tv_nsec: i64::from(wait.micros() as u32) * 1000 };
-            match poll(&mut [PollFd::new(&device.fd, PollFlags::IN)], Some(&wait)) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(e) => return Err(e.into()),
+        if iface.poll(now, &mut device, &mut sockets) == PollResult::SocketStateChanged {
+            for (handle, port) in &served {
+                attend(sockets.get_mut::<tcp::Socket>(*handle), *port, &block);
             }
+            continue;
+        }
+        let wait = iface.poll_delay(now, &sockets).unwrap_or(smoltcp::time::Duration::from_secs(1));
+        let wait = Timespec { tv_sec: wait.secs() as i64, tv_nsec: wait.micros() as i64 * 1000 };
+        match poll(&mut [PollFd::new(&device.fd, PollFlags::IN)], Some(&wait)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
         }
     }
 }
@@ -123,7 +122,7 @@ pub fn serve(name: &str, mtu: &str) -> Outcome {
 /// What the application does with one socket.
 fn attend(socket: &mut tcp::Socket, port: u16, block: &[u8]) {
     if !socket.is_open() {
-        // It is free: nothing is wrong with the port, so it can listen.
+        // Its connection is over. Nothing is wrong with the port, so it can listen again.
         let _ = socket.listen(port);
     }
     match port {

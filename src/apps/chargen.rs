@@ -5,8 +5,9 @@
 
 use super::discard::drain;
 use super::event_loop::{EventService, Next};
+use crate::buf::{CHUNK_CAPACITY, Chunk, Slice};
 use crate::net::{Interest, TcpStream};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 
 /// Its well-known port.
 pub const PORT: u16 = 19;
@@ -16,25 +17,24 @@ const PRINTABLE: std::ops::RangeInclusive<u8> = b' '..=b'~';
 
 const LINE: usize = 72;
 
-/// Bytes that are written at once.
-const WRITE: usize = 64 * 1024;
-
-/// Writes to one connection before others have their turn.
-const WRITES: usize = 4;
+/// Chunks that are sent on one connection before others have their turn.
+const SENDS: usize = 4;
 
 /// The service on TCP. What the peer sends is thrown away; when it has closed, it has seen enough.
 pub struct Chargen {
-    /// The pattern, over and over, so that a whole write can begin anywhere in its first turn.
-    text: Vec<u8>,
+    /// As many whole turns of the pattern as a chunk holds. All connections send the same memory.
+    text: Slice,
+    /// Bytes of one turn, and of what is sent at once: all turns but one, so that it can begin anywhere in the first.
     turn: usize,
+    len: usize,
 }
 
 impl Chargen {
     /// The service.
     pub fn new() -> Chargen {
         let page = page();
-        let text = page.iter().copied().cycle().take(page.len() + WRITE).collect();
-        Chargen { text, turn: page.len() }
+        let text = Chunk::copy_of(&page.repeat(CHUNK_CAPACITY / page.len())).freeze();
+        Chargen { turn: page.len(), len: text.len() - page.len(), text }
     }
 }
 
@@ -45,25 +45,21 @@ impl Default for Chargen {
 }
 
 impl EventService for Chargen {
-    /// Where in the pattern the connection is.
+    /// Where in the turn the connection is.
     type State = usize;
 
     fn open(&self, _: &TcpStream) -> io::Result<Next> {
         Ok(Next::Wait(Interest::READABLE | Interest::WRITABLE))
     }
 
-    fn ready(&self, mut stream: &TcpStream, at: &mut usize, buf: &mut [u8]) -> io::Result<Next> {
-        match drain(stream, buf) {
+    fn ready(&self, stream: &TcpStream, at: &mut usize, _: &mut [u8]) -> io::Result<Next> {
+        match drain(stream) {
             Ok(true) => return Ok(Next::Close),
             Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
             _ => {}
         }
-        for _ in 0..WRITES {
-            let n = stream.write(&self.text[*at..*at + WRITE])?;
-            *at = (*at + n) % self.turn;
-            if n < WRITE {
-                break;
-            }
+        for _ in 0..SENDS {
+            *at = (*at + stream.send_chunk(&self.text.slice(*at..*at + self.len))?) % self.turn;
         }
         Ok(Next::Wait(Interest::READABLE | Interest::WRITABLE))
     }

@@ -45,6 +45,11 @@ impl SliceQueue {
         self.pinned as usize
     }
 
+    /// Bytes of the first slice.
+    pub fn front_len(&self) -> usize {
+        self.first.len()
+    }
+
     /// The slices, in order.
     fn iter(&self) -> impl Iterator<Item = &Slice> {
         let first = Some(&self.first).filter(|first| !first.is_empty());

@@ -5,12 +5,15 @@ use super::error::invalid;
 use super::{TcpListener, TcpStream, UdpSocket};
 use crate::buf::Chunk;
 use crate::device::Device;
-use crate::runtime::{Drive, Ending, Shard, Spin, Tap, clock};
-use crate::stack::{Cidr, Config, Readiness, SocketId, Stack, TcpInfo};
+use crate::error;
+use crate::rng::Rng;
+use crate::runtime::{self, Book, Drive, Ending, Shard, Spin, Tap, clock};
+use crate::stack::{Cidr, Config, Share, Stack, TcpInfo};
 use crate::stats::Stats;
 use core::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -20,6 +23,9 @@ const BACKLOG: usize = 128;
 
 /// Trace events kept for a tap between two packets.
 const TRACE_EVENTS: usize = 1024;
+
+/// Queues of one host: more than there are cores in most machines.
+const MAX_QUEUES: usize = 64;
 
 static DEFAULT: RwLock<Option<Host>> = RwLock::new(None);
 
@@ -32,15 +38,18 @@ static DEFAULT: RwLock<Option<Host>> = RwLock::new(None);
 pub struct Host(Arc<Inner>);
 
 struct Inner {
-    shard: Arc<Shard>,
+    /// One for each queue of the device, at least one.
+    shards: Box<[Arc<Shard>]>,
     config: Config,
-    caretaker: Mutex<Option<JoinHandle<()>>>,
+    /// Counts what is spread over the shards in turn.
+    turn: AtomicUsize,
+    caretakers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Inner {
     fn join(&self) {
-        let caretaker = self.caretaker.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(caretaker) = caretaker {
+        let caretakers = std::mem::take(&mut *self.caretakers.lock().unwrap_or_else(PoisonError::into_inner));
+        for caretaker in caretakers {
             // A panic of the caretaker has been reported as the host's end.
             let _ = caretaker.join();
         }
@@ -49,7 +58,7 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.shard.stop();
+        self.shards.iter().for_each(|shard| shard.stop());
         self.join();
     }
 }
@@ -60,8 +69,25 @@ impl Host {
         Builder::default()
     }
 
-    pub(super) fn shard(&self) -> &Shard {
-        &self.0.shard
+    pub(super) fn shards(&self) -> &[Arc<Shard>] {
+        &self.0.shards
+    }
+
+    /// The shard of a new connection from local port `port`; zero is any port.
+    pub(super) fn shard_of(&self, port: u16) -> &Arc<Shard> {
+        let number = if port == 0 { self.next() } else { usize::from(port) % self.queues() };
+        &self.0.shards[number]
+    }
+
+    /// Numbers of shards, in turn.
+    fn next(&self) -> usize {
+        if self.queues() == 1 { 0 } else { self.0.turn.fetch_add(1, Ordering::Relaxed) % self.queues() }
+    }
+
+    /// How many queues of the device it serves, each by a stack and a thread of its own. What its sockets do does not
+    /// depend on it.
+    pub fn queues(&self) -> usize {
+        self.0.shards.len()
     }
 
     /// Whether `other` is a handle on the same host.
@@ -85,7 +111,18 @@ impl Host {
     /// # Errors
     /// As [`listen`](Host::listen).
     pub fn listen_with(&self, addr: impl ToSocketAddrs, backlog: usize) -> io::Result<TcpListener> {
-        each(addr, |addr| TcpListener::open(self, addr, backlog))
+        each(addr, |addr| Ok(TcpListener::new(self, TcpListener::parts(self.shards(), addr, backlog)?)))
+    }
+
+    /// As [`listen_with`](Host::listen_with), a listener for each queue, in their order: each accepts what came to its
+    /// queue, as with SO_REUSEPORT. For programs with a thread for each queue, whose connections never meet another.
+    /// Whoever drops one alone has peers refused at random.
+    ///
+    /// # Errors
+    /// As [`listen`](Host::listen).
+    pub fn listen_on_each(&self, addr: impl ToSocketAddrs, backlog: usize) -> io::Result<Vec<TcpListener>> {
+        let parts = each(addr, |addr| TcpListener::parts(self.shards(), addr, backlog))?;
+        Ok(parts.split().into_iter().map(|part| TcpListener::new(self, part)).collect())
     }
 
     /// Connects to the first of `addr` that answers.
@@ -130,12 +167,23 @@ impl Host {
     /// # Errors
     /// `AddrInUse`, `AddrNotAvailable`, and those of [`ToSocketAddrs`].
     pub fn bind_udp(&self, addr: impl ToSocketAddrs) -> io::Result<UdpSocket> {
-        each(addr, |addr| UdpSocket::open(self, addr))
+        each(addr, |addr| UdpSocket::new(self, UdpSocket::parts(self.shards(), addr)?, self.next()))
     }
 
-    /// An empty chunk of 64 KiB from the host's pool: see [`TcpStream::send_chunk`].
+    /// As [`bind_udp`](Host::bind_udp), a socket for each queue, in their order: each receives what comes to its queue
+    /// and sends there, as with SO_REUSEPORT.
+    ///
+    /// # Errors
+    /// As [`bind_udp`](Host::bind_udp).
+    pub fn bind_udp_on_each(&self, addr: impl ToSocketAddrs) -> io::Result<Vec<UdpSocket>> {
+        let parts = each(addr, |addr| UdpSocket::parts(self.shards(), addr))?;
+        Ok(parts.split().into_iter().map(|part| UdpSocket::new(self, part, 0)).collect::<error::Result<_>>()?)
+    }
+
+    /// Memory of 64 KiB to write into, for [`TcpStream::send_chunk`] once it is [frozen](Chunk::freeze). It goes back to
+    /// the host's pool when it is dropped, be it after the peer has acknowledged it.
     pub fn chunk(&self) -> Chunk {
-        self.0.shard.pool().take()
+        self.shards()[0].pool().take()
     }
 
     // ---- the default host ----
@@ -175,7 +223,7 @@ impl Host {
 
     /// The largest IP packet that is sent, in bytes.
     pub fn mtu(&self) -> usize {
-        self.0.shard.look(|stack| Ok(stack.mtu())).unwrap_or(self.0.config.mtu)
+        self.0.shards[0].look(|stack| Ok(stack.mtu())).unwrap_or(self.0.config.mtu)
     }
 
     /// Sends IP packets of at most `mtu` bytes from now on, because the link's MTU was changed: connections that exist
@@ -184,45 +232,53 @@ impl Host {
     /// # Errors
     /// `InvalidInput` outside 68 to 65,535; or if the host has ended.
     pub fn set_mtu(&self, mtu: usize) -> io::Result<()> {
-        Ok(self.0.shard.act(|core, _| core.stack.set_mtu(mtu))?)
+        Ok(self.shards().iter().try_for_each(|shard| shard.act(|core, _| core.stack.set_mtu(mtu)))?)
     }
 
-    /// A copy of the counters.
+    /// A copy of the counters, summed over all queues.
     pub fn stats(&self) -> Stats {
-        self.0.shard.look(|stack| Ok(stack.stats().clone())).unwrap_or_default()
+        let mut sum = Stats::default();
+        for shard in self.shards() {
+            // A stack that has panicked counts nothing any more.
+            let _ = shard.look(|stack| {
+                sum.add(stack.stats());
+                Ok(())
+            });
+        }
+        sum
     }
 
-    /// Every listener, connection and TIME-WAIT record, as `ss` shows them.
+    /// Every listener, connection and TIME-WAIT record, as `ss` shows them. A listener is there once for each queue.
     pub fn snapshot(&self) -> Vec<TcpInfo> {
-        self.0.shard.look(|stack| Ok(stack.tcp_snapshot())).unwrap_or_default()
+        (0..self.queues()).flat_map(|queue| self.snapshot_of(queue)).collect()
+    }
+
+    /// As [`snapshot`](Host::snapshot), of one queue.
+    pub fn snapshot_of(&self, queue: usize) -> Vec<TcpInfo> {
+        let shard = self.shards().get(queue);
+        shard.and_then(|shard| shard.look(|stack| Ok(stack.tcp_snapshot())).ok()).unwrap_or_default()
     }
 
     /// Bytes of buffered data in all sockets.
     pub fn memory(&self) -> usize {
-        self.0.shard.look(|stack| Ok(stack.memory())).unwrap_or_default()
+        self.shards().iter().map(|shard| shard.look(|stack| Ok(stack.memory())).unwrap_or_default()).sum()
     }
 
     /// Frames that the device refused to send (but not because it was full for a moment).
     pub fn send_errors(&self) -> u64 {
-        self.0.shard.send_errors()
+        self.shards().iter().map(|shard| shard.send_errors()).sum()
     }
 
     /// Has captures write out what they hold.
     pub fn flush(&self) {
-        self.0.shard.flush_taps();
-    }
-
-    /// What one of its sockets is ready for. Everything, if the stack has panicked: each call then fails at once.
-    pub(super) fn readiness(&self, id: SocketId) -> Readiness {
-        let all = Readiness::READABLE | Readiness::WRITABLE | Readiness::HANGUP | Readiness::ERROR;
-        self.0.shard.look(|stack| Ok(stack.readiness(id))).unwrap_or(all)
+        self.shards().iter().for_each(|shard| shard.flush_taps());
     }
 
     // ---- the end ----
 
     /// Whether the host still serves packets: it was not shut down and its device has not failed.
     pub fn is_alive(&self) -> bool {
-        self.0.shard.is_alive()
+        self.shards().iter().all(|shard| shard.is_alive())
     }
 
     /// Waits until the host ends.
@@ -230,7 +286,8 @@ impl Host {
     /// # Errors
     /// The device's error if that was the cause, or `Other` if the stack has panicked. A shutdown is no error.
     pub fn wait_closed(&self) -> io::Result<()> {
-        match self.0.shard.wait_for_end() {
+        // The end of one shard is the end of all.
+        match self.0.shards[0].wait_for_end() {
             Ending::Shutdown => Ok(()),
             Ending::Panic => Err(io::Error::other("the stack has panicked")),
             Ending::Device(error) => Err(match error.raw_os_error() {
@@ -246,7 +303,10 @@ impl Host {
     ///
     /// It returns when that is done. Further calls, and calls on an ended host, are harmless.
     pub fn shutdown(&self, grace: Duration) {
-        self.0.shard.shut_down(grace);
+        let until = clock::now() + grace;
+        self.shards().iter().for_each(|shard| shard.take_leave());
+        self.shards().iter().for_each(|shard| shard.finish_leave(until));
+        self.shards().iter().for_each(|shard| shard.stop());
         self.0.join();
     }
 }
@@ -353,17 +413,35 @@ impl Builder {
     /// # Errors
     /// As [`start`](Builder::start).
     pub fn start_shared(self, device: Arc<dyn Device>) -> io::Result<Host> {
+        self.start_queues(vec![device])
+    }
+
+    /// As [`start`](Builder::start), on several queues of one link. Each is served by a stack of its own behind a lock of
+    /// its own, with a thread that cares for it, so that connections of different queues can be served on different
+    /// cores. The bounds of the configuration hold for all together: each stack gets its part.
+    ///
+    /// It is for links that bring the packets of one connection mostly to the queue on which we send those to it, as a
+    /// TUN does; others are passed on within the host.
+    ///
+    /// # Errors
+    /// As [`start`](Builder::start); `InvalidInput` if there is no queue, or there are more than 64.
+    pub fn start_queues(self, devices: Vec<Arc<dyn Device>>) -> io::Result<Host> {
         if let Some(error) = self.failure {
             return Err(error);
         }
+        let queues = devices.len();
+        if !(1..=MAX_QUEUES).contains(&queues) {
+            return Err(invalid(format!("{queues} queues: there must be 1 to {MAX_QUEUES}")));
+        }
+        let device_mtu = devices.iter().map(|device| device.mtu()).min().unwrap_or_default();
         let mut config = Config {
             addresses: self.addresses,
-            mtu: self.mtu.unwrap_or_else(|| device.mtu()),
-            offloads: device.offloads(),
+            mtu: self.mtu.unwrap_or(device_mtu),
+            offloads: devices[0].offloads(),
             ..Config::default()
         };
-        if config.mtu > device.mtu() {
-            return Err(invalid(format!("an MTU of {} is more than the device's {}", config.mtu, device.mtu())));
+        if config.mtu > device_mtu {
+            return Err(invalid(format!("an MTU of {} is more than the device's {device_mtu}", config.mtu)));
         }
         for change in self.settings {
             change(&mut config);
@@ -372,10 +450,38 @@ impl Builder {
             config.trace_events = TRACE_EVENTS;
         }
         let seed = self.seed.map_or_else(system_seed, Ok)?;
-        let stack = Stack::new(config.clone(), seed, clock::now())?;
-        let (shard, caretaker) = Shard::start(stack, device, self.taps, self.drive, self.spin)?;
-        Ok(Host(Arc::new(Inner { shard, config, caretaker: Mutex::new(Some(caretaker)) })))
+        let stacks = stacks(&config, queues as u16, seed)?;
+        let parts = stacks.into_iter().zip(devices).zip(runtime::shared(self.taps, queues));
+        let shards: Box<[Arc<Shard>]> = parts
+            .map(|((stack, device), taps)| Ok(Arc::new(Shard::new(stack, device, taps, self.drive, self.spin)?)))
+            .collect::<io::Result<_>>()?;
+        if queues > 1 {
+            Shard::join_up(&shards);
+        }
+        let inner = Inner { shards, config, turn: AtomicUsize::new(0), caretakers: Mutex::default() };
+        for shard in &inner.shards {
+            // If there is no thread for one, all end with `inner`.
+            let caretaker = shard.start()?;
+            inner.caretakers.lock().unwrap_or_else(PoisonError::into_inner).push(caretaker);
+        }
+        Ok(Host(Arc::new(inner)))
     }
+}
+
+/// The stacks of a host with so many shards.
+fn stacks(config: &Config, shards: u16, seed: [u8; 32]) -> io::Result<Vec<Stack>> {
+    let now = clock::now();
+    if shards == 1 {
+        return Ok(vec![Stack::new(config.clone(), seed, now)?]);
+    }
+    let (mut rng, book) = (Rng::new(seed), Book::new());
+    let secrets = rng.seed();
+    let part = config.divided(shards);
+    let stack = |shard| {
+        let share = Share { shard, shards, secrets, names: Box::new(book.clone()) };
+        Ok(Stack::shard(part.clone(), rng.seed(), share, now)?)
+    };
+    (0..shards).map(stack).collect()
 }
 
 impl fmt::Debug for Builder {

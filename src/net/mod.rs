@@ -48,6 +48,7 @@
 mod addr;
 mod error;
 mod host;
+mod parts;
 mod patience;
 mod poller;
 mod tcp_listener;

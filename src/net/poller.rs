@@ -1,13 +1,15 @@
 //! `Poller`: many sockets served by one thread.
 
 use super::error::invalid;
+use super::parts::{self, Favourite, Place, Places};
 use super::{Host, TcpListener, TcpStream, UdpSocket};
-use crate::error::Error;
-use crate::runtime::{Patience, PollerId, Trigger, clock};
+use crate::error::{self, Error};
+use crate::runtime::{Patience, PollerId, Shard, Trigger, Turn, Watch, clock, wait_for_events};
 use crate::stack::{Readiness, SocketId};
 use core::fmt;
 use core::task::{Context, Poll};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Tells which of many sockets of one [`Host`] are ready, as epoll(7) does for the kernel's. One thread can serve
@@ -37,13 +39,17 @@ use std::time::Duration;
 /// # }
 /// ```
 pub struct Poller {
+    /// Its parts in the host's shards.
+    parts: Box<[(Arc<Shard>, PollerId)]>,
+    favourite: Favourite,
     host: Host,
-    id: PollerId,
 }
 
 impl Drop for Poller {
     fn drop(&mut self) {
-        self.host.shard().close_poller(self.id);
+        for (shard, id) in &self.parts {
+            shard.close_poller(*id);
+        }
     }
 }
 
@@ -59,14 +65,14 @@ impl Source for UdpSocket {}
 
 pub(super) mod sealed {
     use crate::net::Host;
-    use crate::stack::SocketId;
+    use crate::net::parts::Places;
 
     /// What a poller must know of a socket.
     pub trait Sealed {
         /// Its host.
         fn host(&self) -> &Host;
-        /// Its handle.
-        fn id(&self) -> SocketId;
+        /// Where it is.
+        fn places(&self) -> Places<'_>;
     }
 }
 
@@ -76,7 +82,23 @@ impl Poller {
     /// # Errors
     /// `ConnectionAborted` or `NetworkDown` if the host has ended.
     pub fn new(host: &Host) -> io::Result<Poller> {
-        Ok(Poller { id: host.shard().open_poller()?, host: host.clone() })
+        Poller::open(host, host.shards())
+    }
+
+    /// A poller for sockets of `host` that belong to its queue `queue` alone: streams, and what [`Host::listen_on_each`]
+    /// and [`Host::bind_udp_on_each`] make. A thread that waits with it needs no other thread.
+    ///
+    /// # Errors
+    /// As [`new`](Poller::new); `InvalidInput` if there is no such queue.
+    pub fn on_queue(host: &Host, queue: usize) -> io::Result<Poller> {
+        let shard = host.shards().get(queue).ok_or_else(|| invalid(format!("the host has no queue {queue}")))?;
+        Poller::open(host, std::slice::from_ref(shard))
+    }
+
+    fn open(host: &Host, shards: &[Arc<Shard>]) -> io::Result<Poller> {
+        let open = |shard: &Arc<Shard>| Ok((shard.clone(), shard.open_poller()?));
+        let parts = shards.iter().map(open).collect::<io::Result<_>>()?;
+        Ok(Poller { parts, favourite: Favourite::default(), host: host.clone() })
     }
 
     /// Watches `source` for `interest` and names it `key` in the events. What it is ready for already is told too. The
@@ -87,7 +109,7 @@ impl Poller {
     /// if the host has ended.
     pub fn add(&self, source: &impl Source, key: u64, interest: Interest, trigger: Trigger) -> io::Result<()> {
         self.check(source)?;
-        match self.host.shard().add_to_poller(self.id, source.id(), key, interest, trigger) {
+        match self.watch(&source.places(), key, interest, trigger, Shard::add_to_poller) {
             Err(Error::AddrInUse) => {
                 Err(io::Error::new(io::ErrorKind::AlreadyExists, "a poller watches this socket already"))
             }
@@ -101,7 +123,7 @@ impl Poller {
     /// `NotFound` if this poller does not watch it; otherwise as [`add`](Poller::add).
     pub fn modify(&self, source: &impl Source, key: u64, interest: Interest, trigger: Trigger) -> io::Result<()> {
         self.check(source)?;
-        found(self.host.shard().modify_in_poller(self.id, source.id(), key, interest, trigger))
+        found(self.watch(&source.places(), key, interest, trigger, Shard::modify_in_poller))
     }
 
     /// Watches `source` no longer. Events that were given already may still name it.
@@ -110,7 +132,30 @@ impl Poller {
     /// As [`modify`](Poller::modify).
     pub fn delete(&self, source: &impl Source) -> io::Result<()> {
         self.check(source)?;
-        found(self.host.shard().delete_from_poller(self.id, source.id()))
+        let mut places = source.places().into_iter();
+        found(places.try_for_each(|place| place.shard.delete_from_poller(self.part(&place)?, place.id)))
+    }
+
+    /// Does `act` with each part of a socket.
+    fn watch(
+        &self,
+        places: &Places<'_>,
+        key: u64,
+        interest: Interest,
+        trigger: Trigger,
+        act: impl Fn(&Shard, PollerId, SocketId, Watch) -> error::Result<()>,
+    ) -> error::Result<()> {
+        let turn = (places.len() > 1 && trigger == Trigger::OneShot).then(Turn::default);
+        places.iter().try_for_each(|place| {
+            let watch = Watch { key, interest: place.interest(interest), trigger, turn: turn.clone() };
+            act(place.shard, self.part(place)?, place.id, watch)
+        })
+    }
+
+    /// Our part where a socket's part is.
+    fn part(&self, place: &Place<'_>) -> error::Result<PollerId> {
+        let mut parts = self.parts.iter();
+        parts.find(|(shard, _)| Arc::ptr_eq(shard, place.shard)).map(|(_, id)| *id).ok_or(Error::BadHandle)
     }
 
     /// Replaces `events` by those that there are, waiting for the first one at most for `timeout`; `None` is for as long
@@ -128,12 +173,17 @@ impl Poller {
         };
         let (list, max) = (&mut events.list, events.capacity);
         let give = |key, readiness| list.push(Event { key, readiness });
-        Ok(self.host.shard().wait_for_events(self.id, patience, max, give)?)
+        let first = self.favourite.first(self.parts.len());
+        if let Some(number) = wait_for_events(&self.parts, first, patience, max, give)? {
+            self.favourite.found(number);
+        }
+        Ok(())
     }
 
     /// Has the wait that is under way in another thread, or else the next one, return.
     pub fn notify(&self) {
-        self.host.shard().notify_poller(self.id);
+        let (shard, id) = &self.parts[0];
+        shard.notify_poller(*id);
     }
 
     /// The host whose sockets it watches.
@@ -142,7 +192,13 @@ impl Poller {
     }
 
     fn check(&self, source: &impl Source) -> io::Result<()> {
-        if source.host().is(&self.host) { Ok(()) } else { Err(invalid("this socket belongs to another host")) }
+        if !source.host().is(&self.host) {
+            return Err(invalid("this socket belongs to another host"));
+        }
+        if source.places().iter().any(|place| self.part(place).is_err()) {
+            return Err(invalid("this socket belongs to another queue"));
+        }
+        Ok(())
     }
 }
 
@@ -214,8 +270,8 @@ macro_rules! source {
                 $socket::host(self)
             }
 
-            fn id(&self) -> SocketId {
-                self.socket()
+            fn places(&self) -> Places<'_> {
+                $socket::places(self)
             }
         }
     )*};
@@ -231,12 +287,7 @@ macro_rules! poll_ready {
             /// # Errors
             /// If the host has ended.
             pub fn poll_ready(&self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<Readiness>> {
-                let id = self.socket();
-                let ready = self.host().shard().poll_wait(cx, id, interest, |core, _| {
-                    let told = interest.union(Readiness::ERROR).union(Readiness::HANGUP);
-                    let ready = core.stack.readiness(id).intersection(told);
-                    if ready.is_empty() { Err(Error::WouldBlock) } else { Ok(ready) }
-                });
+                let ready = parts::poll_ready(&self.places(), cx, interest);
                 ready.map_err(io::Error::from)
             }
         }

@@ -1,33 +1,29 @@
 //! `TcpListener`, with std's names and behaviour.
 
 use super::addr::ToSocketAddrs;
+use super::parts::{self, Parts, Place, Places};
 use super::patience::Blocking;
 use super::{Host, TcpStream};
 use crate::error;
+use crate::runtime::Shard;
 use crate::stack::{ListenerId, Readiness, SocketId};
 use core::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A TCP socket that listens, as `std::net::TcpListener`. It is closed when it and its clones are dropped; connections
 /// that wait to be accepted are reset then.
 pub struct TcpListener(Arc<Inner>);
 
 struct Inner {
-    host: Host,
-    id: ListenerId,
+    parts: Parts<ListenerId>,
+    /// Where the next call looks first.
+    turn: AtomicUsize,
     blocking: Blocking,
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.host.shard().act_finally(|core, now| {
-            core.disown(SocketId::Listener(self.id));
-            // An error means that the host's shutdown has closed it.
-            let _ = core.stack.listener_close(now, self.id);
-        });
-    }
+    /// Dropped after its parts.
+    host: Host,
 }
 
 impl TcpListener {
@@ -39,15 +35,15 @@ impl TcpListener {
         Host::get_default()?.listen(addr)
     }
 
-    pub(super) fn open(host: &Host, addr: SocketAddr, backlog: usize) -> error::Result<TcpListener> {
-        let id = host.shard().act(|core, _| {
-            core.check_open()?;
-            let options = core.stack.default_tcp_options();
-            let id = core.stack.tcp_listen(addr, backlog, options)?;
-            core.adopt(SocketId::Listener(id));
-            Ok(id)
-        })?;
-        Ok(TcpListener(Arc::new(Inner { host: host.clone(), id, blocking: Blocking::default() })))
+    /// The parts of a listener in all shards, which share the backlog.
+    pub(super) fn parts(shards: &[Arc<Shard>], addr: SocketAddr, backlog: usize) -> error::Result<Parts<ListenerId>> {
+        let backlog = backlog.div_ceil(shards.len());
+        Parts::open(shards, addr, |stack, addr| stack.tcp_listen(addr, backlog, stack.default_tcp_options()))
+    }
+
+    pub(super) fn new(host: &Host, parts: Parts<ListenerId>) -> TcpListener {
+        let (turn, blocking) = (AtomicUsize::new(0), Blocking::default());
+        TcpListener(Arc::new(Inner { parts, turn, blocking, host: host.clone() }))
     }
 
     /// Waits for a connection, and gives it with the peer's address.
@@ -56,14 +52,15 @@ impl TcpListener {
     /// `WouldBlock` if the listener is non-blocking and there is none; `ConnectionAborted` once the host is shutting
     /// down; `NetworkDown` if its device is gone.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let Inner { host, id, blocking } = &*self.0;
+        let Inner { parts, turn, blocking, host } = &*self.0;
         let patience = blocking.patience(&blocking.read);
-        let (id, peer) = host.shard().wait(SocketId::Listener(*id), Readiness::READABLE, patience, |core, now| {
-            let (accepted, peer) = core.stack.tcp_accept(now, *id)?;
+        let first = turn.fetch_add(1, Ordering::Relaxed);
+        let (number, id, peer) = parts.wait(first, Readiness::READABLE, patience, |number, listener, core, now| {
+            let (accepted, peer) = core.stack.tcp_accept(now, listener)?;
             core.adopt(SocketId::Tcp(accepted));
-            Ok((accepted, peer))
+            Ok((number, accepted, peer))
         })?;
-        Ok((TcpStream::new(host, id), peer))
+        Ok((TcpStream::new(host, parts.get(number).0, id), peer))
     }
 
     /// An iterator that accepts connections. Unlike std's it comes to an end: when the host has ended, because every
@@ -77,7 +74,7 @@ impl TcpListener {
     /// # Errors
     /// If the host has been shut down.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.0.host.shard().look(|stack| stack.listener_addr(self.0.id))?)
+        Ok(self.0.parts.look(|stack, id| stack.listener_addr(id))?)
     }
 
     /// Another handle on the same listener.
@@ -103,7 +100,7 @@ impl TcpListener {
     /// # Errors
     /// If the host has been shut down.
     pub fn ttl(&self) -> io::Result<u32> {
-        Ok(self.0.host.shard().look(|stack| Ok(stack.listener_options(self.0.id)?.ttl.into()))?)
+        Ok(self.0.parts.look(|stack, id| Ok(stack.listener_options(id)?.ttl.into()))?)
     }
 
     /// Sets the TTL of the packets of connections accepted from now on, 1 to 255.
@@ -112,8 +109,8 @@ impl TcpListener {
     /// `InvalidInput`, or if the host has been shut down.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         let ttl = super::check_ttl(ttl)?;
-        Ok(self.0.host.shard().act(|core, _| {
-            core.stack.listener_options(self.0.id)?.ttl = ttl;
+        Ok(self.0.parts.act(|stack, id| {
+            stack.listener_options(id)?.ttl = ttl;
             Ok(())
         })?)
     }
@@ -128,11 +125,17 @@ impl TcpListener {
 
     /// What it is ready for: readable means that a connection can be accepted.
     pub fn readiness(&self) -> Readiness {
-        self.0.host.readiness(SocketId::Listener(self.0.id))
+        parts::readiness(&self.places())
     }
 
-    pub(super) fn socket(&self) -> SocketId {
-        SocketId::Listener(self.0.id)
+    pub(super) fn places(&self) -> Places<'_> {
+        let place = |(shard, id)| Place { shard, id: SocketId::Listener(id), home: true };
+        self.0.parts.iter().map(place).collect()
+    }
+
+    /// The queue whose connections it accepts, if it was made by [`Host::listen_on_each`].
+    pub fn queue(&self) -> Option<usize> {
+        (self.0.host.queues() > self.0.parts.len()).then(|| self.0.parts.get(0).0.number())
     }
 
     /// The host it belongs to.

@@ -2,10 +2,11 @@
 
 use super::Host;
 use super::addr::ToSocketAddrs;
+use super::parts::{self, Place, Places};
 use super::patience::{Blocking, Timeout};
-use crate::buf::{CHUNK_CAPACITY, Chunk, Slice, Slices};
+use crate::buf::{CHUNK_CAPACITY, Chunk, Slice};
 use crate::error::{self, Error};
-use crate::runtime::{Patience, clock};
+use crate::runtime::{Patience, Shard, clock};
 use crate::stack::{Keepalive, Readiness, SocketId, TcpId, TcpInfo, TcpOptions};
 use crate::tcp::state::State;
 use core::fmt;
@@ -32,14 +33,15 @@ const LARGE: usize = 64 * 1024;
 pub struct TcpStream(Arc<Inner>);
 
 struct Inner {
-    host: Host,
+    shard: Arc<Shard>,
     id: TcpId,
     blocking: Blocking,
+    host: Host,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let shard = self.host.shard();
+        let shard = &self.shard;
         if !std::thread::panicking()
             && let Ok(Some(linger)) = shard.look(|stack| Ok(stack.tcp_options(self.id)?.linger))
             && !linger.is_zero()
@@ -58,7 +60,7 @@ impl Inner {
     /// Sends FIN and waits until the peer has acknowledged it and everything before it, at most for `linger`.
     fn linger(&self, linger: Duration) {
         let until = clock::now() + linger;
-        let shard = self.host.shard();
+        let shard = &self.shard;
         let closing = shard.act(|core, now| {
             if core.stack.tcp_info(self.id)?.recv_queue > 0 {
                 return Err(Error::ConnectionReset); // closing with unread data resets: there is nothing to wait for
@@ -96,20 +98,22 @@ impl TcpStream {
         Host::get_default()?.connect_timeout(addr, timeout)
     }
 
-    pub(super) fn new(host: &Host, id: TcpId) -> TcpStream {
-        TcpStream(Arc::new(Inner { host: host.clone(), id, blocking: Blocking::default() }))
+    pub(super) fn new(host: &Host, shard: &Arc<Shard>, id: TcpId) -> TcpStream {
+        let (shard, host) = (shard.clone(), host.clone());
+        TcpStream(Arc::new(Inner { shard, id, blocking: Blocking::default(), host }))
     }
 
     /// Sends a SYN.
     pub(super) fn begin(host: &Host, local: Option<SocketAddr>, remote: SocketAddr) -> error::Result<TcpStream> {
-        let id = host.shard().act(|core, now| {
+        let shard = host.shard_of(local.map_or(0, |local| local.port()));
+        let id = shard.act(|core, now| {
             core.check_open()?;
             let options = core.stack.default_tcp_options();
             let id = core.stack.tcp_connect(now, local, remote, options)?;
             core.adopt(SocketId::Tcp(id));
             Ok(id)
         })?;
-        Ok(TcpStream::new(host, id))
+        Ok(TcpStream::new(host, shard, id))
     }
 
     /// Sends a SYN and waits for the answer.
@@ -122,7 +126,7 @@ impl TcpStream {
         let patience = timeout.map_or(Patience::Forever, |timeout| Patience::Until(clock::now() + timeout));
         let stream = TcpStream::begin(host, local, remote)?;
         let id = stream.0.id;
-        let connected = host.shard().wait(SocketId::Tcp(id), Readiness::WRITABLE, patience, |core, _| {
+        let connected = stream.0.shard.wait(SocketId::Tcp(id), Readiness::WRITABLE, patience, |core, _| {
             match core.stack.tcp_state(id)? {
                 // What a router says meanwhile ends nothing (RFC 9293 3.9.2.2, MUST-56): the next SYN may get through.
                 State::SynSent | State::SynReceived => Err(Error::WouldBlock),
@@ -134,7 +138,7 @@ impl TcpStream {
             Ok(()) => Ok(stream),
             // But it may be the reason why there was no answer.
             Err(Error::WouldBlock) => {
-                let reason = host.shard().look(|stack| stack.tcp_take_error(id)).unwrap_or_default();
+                let reason = stream.0.shard.look(|stack| stack.tcp_take_error(id)).unwrap_or_default();
                 Err(reason.unwrap_or(Error::TimedOut))
             }
             Err(error) => Err(error),
@@ -149,7 +153,7 @@ impl TcpStream {
         mut act: impl FnMut(&mut crate::stack::Stack, crate::time::Instant, TcpId) -> error::Result<T>,
     ) -> error::Result<T> {
         let id = self.0.id;
-        self.0.host.shard().wait(self.0.socket(), interest, patience, |core, now| act(&mut core.stack, now, id))
+        self.0.shard.wait(self.0.socket(), interest, patience, |core, now| act(&mut core.stack, now, id))
     }
 
     fn reading(&self) -> Patience {
@@ -207,7 +211,7 @@ impl TcpStream {
 
     fn send_part(&self, part: &[u8], patience: Patience) -> (usize, error::Result<()>) {
         if part.len() > SMALL {
-            return self.push(&mut self.chunk_of(part), patience);
+            return self.push(&self.chunk_of(part), patience);
         }
         let mut done = 0;
         while done < part.len() {
@@ -220,49 +224,38 @@ impl TcpStream {
         (done, Ok(()))
     }
 
-    /// Takes what was received without copying it: up to `max` bytes, in the pieces of memory that the device wrote them
-    /// to; none at the end of the stream. The memory is the caller's until the last piece is dropped.
+    /// Reads the next piece of what was received, as it lies in memory, without a copy: at most 64 KiB, and an empty one
+    /// at the end of the stream. Received data occupies memory, and with that the peer's window, until it is dropped.
     ///
     /// # Errors
     /// As reading.
-    pub fn recv_chunk(&self, max: usize) -> io::Result<Slices> {
-        Ok(self.wait(Readiness::READABLE, self.reading(), |stack, now, id| stack.tcp_pop(now, id, max))?)
+    pub fn recv_chunk(&self) -> io::Result<Slice> {
+        Ok(self.wait(Readiness::READABLE, self.reading(), |stack, now, id| stack.tcp_pop_chunk(now, id))?)
     }
 
-    /// An empty chunk of 64 KiB from the host's pool, to be filled, [frozen](Chunk::freeze) and given to
-    /// [`send_chunk`](TcpStream::send_chunk).
-    pub fn chunk(&self) -> Chunk {
-        self.0.host.chunk()
-    }
-
-    /// Sends `data` without copying it, if it fills at least half of its memory, and says how much was taken; `data` is
-    /// what is left then. As with writing that is all, unless the call cannot wait so long. The memory is the
-    /// connection's until the peer has acknowledged it.
+    /// Sends all of `chunk` without a copy, or, if it cannot wait so long, as many of its first bytes as could be taken,
+    /// and says how many. Pieces of less than half of the memory they lie in are copied, so that little data never keeps
+    /// much memory. [`Host::chunk`] gives memory to write into; the same chunk can be sent any number of times.
     ///
     /// # Errors
     /// As writing.
-    pub fn send_chunk(&self, data: &mut Slice) -> io::Result<usize> {
-        let (taken, result) = self.push(data, self.writing());
-        match result {
-            Err(error) if taken == 0 => Err(error.into()),
+    pub fn send_chunk(&self, chunk: &Slice) -> io::Result<usize> {
+        match self.push(chunk, self.writing()) {
+            (0, Err(error)) => Err(error.into()),
             // What was taken counts; the next call meets the error.
-            _ => Ok(taken),
+            (taken, _) => Ok(taken),
         }
     }
 
-    fn push(&self, data: &mut Slice, patience: Patience) -> (usize, error::Result<()>) {
-        let mut taken = 0;
-        while !data.is_empty() {
-            let sent = self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_push(now, id, data.clone()));
-            match sent {
-                Ok(n) => {
-                    data.advance(n);
-                    taken += n;
-                }
-                Err(error) => return (taken, Err(error)),
+    fn push(&self, chunk: &Slice, patience: Patience) -> (usize, error::Result<()>) {
+        let mut rest = chunk.clone();
+        while !rest.is_empty() {
+            match self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_push(now, id, rest.clone())) {
+                Ok(n) => rest.advance(n),
+                Err(error) => return (chunk.len() - rest.len(), Err(error)),
             }
         }
-        (taken, Ok(()))
+        (chunk.len(), Ok(()))
     }
 
     /// A copy of `data`, made without any lock.
@@ -270,7 +263,7 @@ impl TcpStream {
         if data.len() * 2 < CHUNK_CAPACITY {
             return Chunk::copy_of(data).freeze();
         }
-        let mut chunk = self.0.host.shard().pool().take();
+        let mut chunk = self.0.shard.pool().take();
         chunk.append(data);
         chunk.freeze()
     }
@@ -289,7 +282,7 @@ impl TcpStream {
     /// # Errors
     /// If the host has been shut down.
     pub fn at_mark(&self) -> io::Result<bool> {
-        Ok(self.0.host.shard().look(|stack| stack.tcp_at_mark(self.0.id))?)
+        Ok(self.0.shard.look(|stack| stack.tcp_at_mark(self.0.id))?)
     }
 
     /// Shuts down reading, writing or both, for all clones; calls that wait in other threads return.
@@ -302,7 +295,7 @@ impl TcpStream {
             Shutdown::Write => crate::stack::Shutdown::Write,
             Shutdown::Both => crate::stack::Shutdown::Both,
         };
-        Ok(self.0.host.shard().act(|core, now| {
+        Ok(self.0.shard.act(|core, now| {
             core.wake_all_on(self.0.socket());
             core.stack.tcp_shutdown(now, self.0.id, how)
         })?)
@@ -321,7 +314,7 @@ impl TcpStream {
     /// # Errors
     /// `NotConnected` if the connection is not established yet or has ended by an error.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.0.host.shard().look(|stack| stack.tcp_peer_addr(self.0.id))?)
+        Ok(self.0.shard.look(|stack| stack.tcp_peer_addr(self.0.id))?)
     }
 
     /// Our address.
@@ -329,7 +322,7 @@ impl TcpStream {
     /// # Errors
     /// If the host has been shut down.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.0.host.shard().look(|stack| stack.tcp_local_addr(self.0.id))?)
+        Ok(self.0.shard.look(|stack| stack.tcp_local_addr(self.0.id))?)
     }
 
     /// How long reading waits, `None` being for ever; beyond it fails with `WouldBlock`, as on Linux. Calls that are
@@ -380,17 +373,17 @@ impl TcpStream {
     /// # Errors
     /// If the host has been shut down.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        Ok(self.0.host.shard().look(|stack| stack.tcp_take_error(self.0.id))?.map(io::Error::from))
+        Ok(self.0.shard.look(|stack| stack.tcp_take_error(self.0.id))?.map(io::Error::from))
     }
 
     // ---- options ----
 
     fn option<T>(&self, get: impl FnOnce(&TcpOptions) -> T) -> io::Result<T> {
-        Ok(self.0.host.shard().look(|stack| Ok(get(stack.tcp_options(self.0.id)?)))?)
+        Ok(self.0.shard.look(|stack| Ok(get(stack.tcp_options(self.0.id)?)))?)
     }
 
     fn set_option(&self, set: impl FnOnce(&mut TcpOptions)) -> io::Result<()> {
-        Ok(self.0.host.shard().act(|core, now| {
+        Ok(self.0.shard.act(|core, now| {
             let mut options = core.stack.tcp_options(self.0.id)?.clone();
             set(&mut options);
             core.stack.set_tcp_options(now, self.0.id, options)
@@ -521,16 +514,21 @@ impl TcpStream {
     /// # Errors
     /// If the host has been shut down.
     pub fn info(&self) -> io::Result<TcpInfo> {
-        Ok(self.0.host.shard().look(|stack| stack.tcp_info(self.0.id))?)
+        Ok(self.0.shard.look(|stack| stack.tcp_info(self.0.id))?)
     }
 
     /// What it is ready for, as poll(2) would tell.
     pub fn readiness(&self) -> Readiness {
-        self.0.host.readiness(self.0.socket())
+        parts::readiness(&self.places())
     }
 
-    pub(super) fn socket(&self) -> SocketId {
-        self.0.socket()
+    pub(super) fn places(&self) -> Places<'_> {
+        Places::from_buf([Place { shard: &self.0.shard, id: self.0.socket(), home: true }])
+    }
+
+    /// The number of the queue that its packets go through: 0 unless the host has several.
+    pub fn queue(&self) -> usize {
+        self.0.shard.number()
     }
 
     /// The host it belongs to.

@@ -3,10 +3,12 @@
 use super::Host;
 use super::addr::{ToSocketAddrs, each};
 use super::error::invalid;
+use super::parts::{self, Favourite, Parts, Place, Places};
 use super::patience::{Blocking, Timeout};
 use crate::error::{self, Error};
-use crate::runtime::Patience;
-use crate::stack::{Readiness, SocketId, UdpId};
+use crate::runtime::Shard;
+use crate::stack::{Readiness, SocketId, Stack, UdpId};
+use crate::time::Instant;
 use core::fmt;
 use rustix::io::Errno;
 use std::io;
@@ -18,19 +20,13 @@ use std::time::Duration;
 pub struct UdpSocket(Arc<Inner>);
 
 struct Inner {
-    host: Host,
-    id: UdpId,
+    parts: Parts<UdpId>,
+    /// The number of the part that sends.
+    home: usize,
+    favourite: Favourite,
     blocking: Blocking,
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.host.shard().act_finally(|core, _| {
-            core.disown(SocketId::Udp(self.id));
-            // An error means that the host's shutdown has closed it.
-            let _ = core.stack.udp_close(self.id);
-        });
-    }
+    /// Dropped after its parts.
+    host: Host,
 }
 
 impl UdpSocket {
@@ -42,14 +38,18 @@ impl UdpSocket {
         Host::get_default()?.bind_udp(addr)
     }
 
-    pub(super) fn open(host: &Host, addr: SocketAddr) -> error::Result<UdpSocket> {
-        let id = host.shard().act(|core, _| {
-            core.check_open()?;
-            let id = core.stack.udp_bind(addr)?;
-            core.adopt(SocketId::Udp(id));
-            Ok(id)
-        })?;
-        Ok(UdpSocket(Arc::new(Inner { host: host.clone(), id, blocking: Blocking::default() })))
+    pub(super) fn parts(shards: &[Arc<Shard>], addr: SocketAddr) -> error::Result<Parts<UdpId>> {
+        Parts::open(shards, addr, Stack::udp_bind)
+    }
+
+    /// The socket of `parts`, the one with the number `home` of which sends.
+    pub(super) fn new(host: &Host, parts: Parts<UdpId>, home: usize) -> error::Result<UdpSocket> {
+        if parts.len() > 1 {
+            let number = parts.get(home).0.number() as u16;
+            parts.act(|stack, id| stack.udp_set_home(id, number))?;
+        }
+        let (favourite, blocking) = (Favourite::default(), Blocking::default());
+        Ok(UdpSocket(Arc::new(Inner { parts, home, favourite, blocking, host: host.clone() })))
     }
 
     /// Sends one datagram to the first of `addr`, and gives its length.
@@ -96,18 +96,29 @@ impl UdpSocket {
     }
 
     fn send_segments(&self, buf: &[u8], segment: usize, to: Option<SocketAddr>) -> error::Result<usize> {
-        let Inner { host, id, blocking } = &*self.0;
-        let patience = blocking.patience(&blocking.write);
-        host.shard().wait(SocketId::Udp(*id), Readiness::WRITABLE, patience, |core, now| {
-            core.stack.udp_send_segmented(now, *id, buf, segment, to)
-        })
+        self.sending(|stack, now, id| stack.udp_send_segmented(now, id, buf, segment, to))
     }
 
     fn send_datagram(&self, buf: &[u8], to: Option<SocketAddr>) -> error::Result<usize> {
-        let Inner { host, id, blocking } = &*self.0;
+        self.sending(|stack, now, id| stack.udp_send(now, id, buf, to))
+    }
+
+    fn sending<T>(&self, mut act: impl FnMut(&mut Stack, Instant, UdpId) -> error::Result<T>) -> error::Result<T> {
+        let Inner { parts, home, blocking, .. } = &*self.0;
+        let (shard, id) = parts.get(*home);
         let patience = blocking.patience(&blocking.write);
-        host.shard()
-            .wait(SocketId::Udp(*id), Readiness::WRITABLE, patience, |core, now| core.stack.udp_send(now, *id, buf, to))
+        shard.wait(SocketId::Udp(id), Readiness::WRITABLE, patience, |core, now| act(&mut core.stack, now, id))
+    }
+
+    fn receiving<T>(&self, mut act: impl FnMut(&mut Stack, UdpId) -> error::Result<T>) -> error::Result<T> {
+        let Inner { parts, favourite, blocking, .. } = &*self.0;
+        let patience = blocking.patience(&blocking.read);
+        let (number, received) =
+            parts.wait(favourite.first(parts.len()), Readiness::READABLE, patience, |number, id, core, _| {
+                Ok((number, act(&mut core.stack, id)?))
+            })?;
+        favourite.found(number);
+        Ok(received)
     }
 
     /// Waits for a datagram and gives its length and source. What does not fit into `buf` is lost.
@@ -151,19 +162,11 @@ impl UdpSocket {
     /// # Errors
     /// As [`recv_from`](UdpSocket::recv_from).
     pub fn recv_segmented_from(&self, buf: &mut [u8]) -> io::Result<(usize, usize, SocketAddr)> {
-        let Inner { host, id, blocking } = &*self.0;
-        let patience: Patience = blocking.patience(&blocking.read);
-        let shard = host.shard();
-        Ok(shard.wait(SocketId::Udp(*id), Readiness::READABLE, patience, |core, _| {
-            core.stack.udp_recv_segmented(*id, buf)
-        })?)
+        Ok(self.receiving(|stack, id| stack.udp_recv_segmented(id, buf))?)
     }
 
     fn receive(&self, buf: &mut [u8], peek: bool) -> error::Result<(usize, SocketAddr)> {
-        let Inner { host, id, blocking } = &*self.0;
-        let patience: Patience = blocking.patience(&blocking.read);
-        host.shard()
-            .wait(SocketId::Udp(*id), Readiness::READABLE, patience, |core, _| core.stack.udp_recv(*id, buf, peek))
+        self.receiving(|stack, id| stack.udp_recv(id, buf, peek))
     }
 
     /// Sets the peer to the first of `addr` that can be one: only its datagrams are received from now on.
@@ -171,7 +174,7 @@ impl UdpSocket {
     /// # Errors
     /// `NetworkUnreachable`, `InvalidInput`, and those of [`ToSocketAddrs`].
     pub fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
-        each(addr, |addr| self.0.host.shard().act(|core, _| core.stack.udp_connect(self.0.id, addr)))
+        each(addr, |addr| self.0.parts.act(|stack, id| stack.udp_connect(id, addr)))
     }
 
     /// The connected peer.
@@ -179,7 +182,7 @@ impl UdpSocket {
     /// # Errors
     /// `NotConnected`.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.0.host.shard().look(|stack| stack.udp_peer_addr(self.0.id))?)
+        Ok(self.0.parts.look(|stack, id| stack.udp_peer_addr(id))?)
     }
 
     /// Our address.
@@ -187,7 +190,7 @@ impl UdpSocket {
     /// # Errors
     /// If the stack has panicked.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.0.host.shard().look(|stack| stack.udp_local_addr(self.0.id))?)
+        Ok(self.0.parts.look(|stack, id| stack.udp_local_addr(id))?)
     }
 
     /// Another handle on the same socket. All share the settings.
@@ -244,8 +247,8 @@ impl UdpSocket {
     /// # Errors
     /// If the host has ended.
     pub fn set_broadcast(&self, broadcast: bool) -> io::Result<()> {
-        Ok(self.0.host.shard().act(|core, _| {
-            core.stack.udp_options(self.0.id)?.broadcast = broadcast;
+        Ok(self.0.parts.act(|stack, id| {
+            stack.udp_options(id)?.broadcast = broadcast;
             Ok(())
         })?)
     }
@@ -255,7 +258,7 @@ impl UdpSocket {
     /// # Errors
     /// If the stack has panicked.
     pub fn broadcast(&self) -> io::Result<bool> {
-        Ok(self.0.host.shard().look(|stack| Ok(stack.udp_options(self.0.id)?.broadcast))?)
+        Ok(self.0.parts.look(|stack, id| Ok(stack.udp_options(id)?.broadcast))?)
     }
 
     /// Sets the TTL of the datagrams, 1 to 255.
@@ -264,8 +267,8 @@ impl UdpSocket {
     /// `InvalidInput`, or if the host has ended.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         let ttl = super::check_ttl(ttl)?;
-        Ok(self.0.host.shard().act(|core, _| {
-            core.stack.udp_options(self.0.id)?.ttl = ttl;
+        Ok(self.0.parts.act(|stack, id| {
+            stack.udp_options(id)?.ttl = ttl;
             Ok(())
         })?)
     }
@@ -275,7 +278,7 @@ impl UdpSocket {
     /// # Errors
     /// If the stack has panicked.
     pub fn ttl(&self) -> io::Result<u32> {
-        Ok(self.0.host.shard().look(|stack| Ok(stack.udp_options(self.0.id)?.ttl.into()))?)
+        Ok(self.0.parts.look(|stack, id| Ok(stack.udp_options(id)?.ttl.into()))?)
     }
 
     /// Takes the pending error (SO_ERROR).
@@ -283,16 +286,23 @@ impl UdpSocket {
     /// # Errors
     /// If the stack has panicked.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        Ok(self.0.host.shard().look(|stack| stack.udp_take_error(self.0.id))?.map(io::Error::from))
+        let (shard, id) = self.0.parts.get(self.0.home);
+        Ok(shard.look(|stack| stack.udp_take_error(id))?.map(io::Error::from))
     }
 
     /// What it is ready for, as poll(2) would tell.
     pub fn readiness(&self) -> Readiness {
-        self.0.host.readiness(SocketId::Udp(self.0.id))
+        parts::readiness(&self.places())
     }
 
-    pub(super) fn socket(&self) -> SocketId {
-        SocketId::Udp(self.0.id)
+    pub(super) fn places(&self) -> Places<'_> {
+        let place = |(number, (shard, id))| Place { shard, id: SocketId::Udp(id), home: number == self.0.home };
+        self.0.parts.iter().enumerate().map(place).collect()
+    }
+
+    /// The queue whose datagrams it receives, if it was made by [`Host::bind_udp_on_each`].
+    pub fn queue(&self) -> Option<usize> {
+        (self.0.host.queues() > self.0.parts.len()).then(|| self.0.parts.get(0).0.number())
     }
 
     /// The host it belongs to.

@@ -5,7 +5,7 @@ use super::driver::Reader;
 use super::parker::Parker;
 use super::shard::{Core, Drive, Ending, Locked, Output, Patience, Shard};
 use super::sync::clock;
-use super::wait::{Target, Waiter, Wakeups};
+use super::wait::{Abroad, Target, Waiter, Wakeups};
 use crate::error::{Error, Result};
 use crate::stack::{Readiness, SocketId, Stack};
 use crate::time::Instant;
@@ -19,7 +19,7 @@ impl Core {
     ///
     /// # Errors
     /// `act`'s, or what ended the host.
-    fn attempt<T>(
+    pub(super) fn attempt<T>(
         &mut self,
         target: Target,
         now: Instant,
@@ -62,20 +62,21 @@ impl Shard {
         patience: Patience,
         act: impl FnMut(&mut Core, Instant) -> Result<T>,
     ) -> Result<T> {
-        self.wait_on(Target::Socket(id, interest), patience, false, act)
+        self.wait_on(Target::Socket(id, interest), patience, false, None, act)
     }
 
     /// As [`wait`](Shard::wait). If it is `eager`, it drives a round before it tries, if nobody else drives: for those
-    /// who seldom block.
+    /// who seldom block. If it waits `abroad` too, it gives `WouldBlock` as soon as it is called there.
     pub(super) fn wait_on<T>(
         &self,
         target: Target,
         patience: Patience,
         eager: bool,
+        abroad: Option<&Abroad>,
         act: impl FnMut(&mut Core, Instant) -> Result<T>,
     ) -> Result<T> {
         let drives = Cell::new(false);
-        let mut wait = Wait { shard: self, target, patience, drives: &drives, reader: None, parker: None, act };
+        let mut wait = Wait { shard: self, target, patience, abroad, drives: &drives, reader: None, parker: None, act };
         match catch_unwind(AssertUnwindSafe(|| wait.run(eager))) {
             Ok(result) => result,
             // The stack has panicked over what somebody else sent: for this caller it is an error.
@@ -144,6 +145,7 @@ struct Wait<'a, A> {
     shard: &'a Shard,
     target: Target,
     patience: Patience,
+    abroad: Option<&'a Abroad>,
     /// Whether it has the role, for whoever catches its panic.
     drives: &'a Cell<bool>,
     reader: Option<Box<Reader>>,
@@ -178,23 +180,26 @@ impl<A> Wait<'_, A> {
             let mut core = shard.lock()?;
             let now = clock::now();
             if let Some(reader) = &mut self.reader {
-                reader.process(&mut core, now);
+                reader.process(shard, &mut core, now);
             }
             let mut result = core.attempt(self.target, now, &mut self.act);
             let until = self.patience.until(now).filter(|_| matches!(result, Err(Error::WouldBlock)));
             if let Some(until) = until {
                 let parker = self.come();
                 unlisted |= parker.take_woken();
-                if unlisted {
-                    core.waits.deregister(self.target, &parker);
-                    // Before output is pulled, because that can make the socket ready (a full queue has room then).
-                    unlisted = !core.waits.register(self.target, &parker);
+                // Asked after the wake-up was taken, for who calls says so before it wakes.
+                if !self.abroad.is_some_and(Abroad::was_called) {
+                    if unlisted {
+                        core.waits.deregister(self.target, &parker);
+                        // Before output is pulled, because that can make the socket ready (a full queue has room then).
+                        unlisted = !core.waits.register(self.target, &parker);
+                    }
+                    if !unlisted {
+                        unlisted = self.pause(core, now, more, until, &parker);
+                        continue;
+                    }
+                    result = Err(Error::BadHandle);
                 }
-                if !unlisted {
-                    unlisted = self.pause(core, now, more, until, &parker);
-                    continue;
-                }
-                result = Err(Error::BadHandle);
             }
             // A driver that will be back at once leaves what is to be sent until then, or until it acts: an ACK can then
             // travel with the answer, or with the news of a larger window. Should it not come, the caretaker does.
@@ -217,7 +222,7 @@ impl<A> Wait<'_, A> {
     /// The thread's parker.
     fn come(&mut self) -> Arc<Parker> {
         let come = || {
-            let parker = Parker::current();
+            let parker = self.abroad.map_or_else(Parker::current, |abroad| abroad.parker.clone());
             parker.comes(clock::now());
             parker
         };

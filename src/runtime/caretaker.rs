@@ -65,7 +65,7 @@ fn drive(shard: &Shard, parker: &Arc<Parker>, mut reader: Box<Reader>) -> Left {
             return Left::Ended(None);
         }
         let now = clock::now();
-        reader.process(&mut core, now);
+        reader.process(shard, &mut core, now);
         let mut out = shard.prepare(&mut core, now);
         if !more && shard.drive == Drive::Caller && out.wakeups.has_quick(parker) {
             core.role.leave(reader, &mut out.wakeups);

@@ -102,12 +102,14 @@ impl Reader {
     }
 
     /// Gives the stack what was read, and does what is due.
-    pub(super) fn process(&mut self, core: &mut Core, now: Instant) {
+    pub(super) fn process(&mut self, shard: &Shard, core: &mut Core, now: Instant) {
         if !self.frames.is_empty() {
             self.fruitless = 0;
         }
+        shard.take_mail(core, now);
         for frame in self.frames.drain(..) {
             core.on_frame(now, frame);
+            shard.pass_on(core, now);
         }
         if core.stack.deadline().is_some_and(|at| at <= now) {
             core.stack.on_deadline(now);
@@ -146,7 +148,7 @@ impl Reader {
         // The alarm is set; now a last look at what changes without the stack's lock.
         let blocked = shard.tx.is_blocked();
         let mut until = earliest(earliest(planned, until), self.device_deadline(shard));
-        if shard.tx.has_work() || parker.is_some_and(Parker::is_woken) {
+        if shard.tx.has_work() || shard.mailbox.has_mail() || parker.is_some_and(Parker::is_woken) {
             until = Some(Instant::ZERO);
         }
         let sent = shard.tx.sent();

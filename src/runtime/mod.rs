@@ -30,20 +30,25 @@ mod block;
 mod caretaker;
 pub mod clock;
 mod driver;
+mod mailbox;
 #[cfg(test)]
 #[expect(
+    clippy::duplicate_mod,
     dead_code,
     unreachable_pub,
     reason = "the model has a copy of the files that it is about, and not all users of them"
 )]
 mod model;
+mod names;
 #[cfg(feature = "cli")]
 mod packet_log;
 mod parker;
 mod pollers;
 mod polling;
 mod role;
+mod several;
 mod shard;
+mod siblings;
 mod spin;
 mod sync;
 mod tap;
@@ -52,11 +57,15 @@ mod tests;
 mod transmit;
 mod wait;
 
+pub(crate) use names::Book;
 #[cfg(feature = "cli")]
 pub use packet_log::{PACKET_TARGET, PacketLog};
-pub(crate) use pollers::PollerId;
 pub use pollers::Trigger;
+pub(crate) use pollers::{PollerId, Turn, Watch};
+pub(crate) use polling::wait_for_events;
+pub(crate) use several::wait_any;
 pub use shard::Drive;
-pub(crate) use shard::{Ending, Patience, Shard};
+pub(crate) use shard::{Core, Ending, Patience, Shard};
 pub use spin::Spin;
 pub use tap::Tap;
+pub(crate) use tap::shared;

@@ -9,6 +9,8 @@ use super::wait::{Waiter, Wakeups};
 use crate::stack::{Readiness, SocketId};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A poller's number in its shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,25 @@ pub(super) struct Registration {
     queued: bool,
     /// Whether it was told once and rests.
     resting: bool,
+    /// Set where the socket has parts in several shards and only one of them is to be told.
+    turn: Option<Turn>,
+}
+
+/// What the parts of a socket share that is to be told once: whether one of them was.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Turn(Arc<AtomicBool>);
+
+/// What is asked for of a socket.
+#[derive(Clone, Debug)]
+pub(crate) struct Watch {
+    /// What the socket is called in the events.
+    pub(crate) key: u64,
+    /// What it is watched for.
+    pub(crate) interest: Readiness,
+    /// When it is told.
+    pub(crate) trigger: Trigger,
+    /// For a socket of several parts.
+    pub(crate) turn: Option<Turn>,
 }
 
 impl Registration {
@@ -47,8 +68,9 @@ impl Registration {
     }
 
     /// Changes what is asked for; it rests no longer.
-    pub(super) fn modify(&mut self, key: u64, interest: Readiness, trigger: Trigger) {
-        (self.key, self.interest, self.trigger, self.resting) = (key, interest, trigger, false);
+    pub(super) fn modify(&mut self, watch: Watch) {
+        let Watch { key, interest, trigger, turn } = watch;
+        (self.key, self.interest, self.trigger, self.turn, self.resting) = (key, interest, trigger, turn, false);
     }
 
     /// Whether the queue's entry with `serial` is this one's.
@@ -58,7 +80,10 @@ impl Registration {
 
     /// It was taken off the queue when the socket was `ready`: what is to be told, and whether it goes back.
     pub(super) fn take_news(&mut self, ready: Readiness) -> (Readiness, bool) {
-        let news = self.news(ready);
+        let mut news = self.news(ready);
+        if !news.is_empty() && self.turn.as_ref().is_some_and(|turn| turn.0.swap(true, Ordering::Relaxed)) {
+            news = Readiness::NONE;
+        }
         let told = !news.is_empty();
         self.queued = told && self.trigger == Trigger::Level;
         self.resting |= told && self.trigger == Trigger::OneShot;
@@ -125,18 +150,13 @@ impl Pollers {
     }
 
     /// A socket is added.
-    pub(super) fn admit(
-        &mut self,
-        id: PollerId,
-        key: u64,
-        interest: Readiness,
-        trigger: Trigger,
-    ) -> Option<Registration> {
+    pub(super) fn admit(&mut self, id: PollerId, watch: Watch) -> Option<Registration> {
         let poller = self.get(id)?;
         poller.registered += 1;
         poller.serial = poller.serial.wrapping_add(1);
         let serial = poller.serial;
-        Some(Registration { poller: id, key, interest, trigger, serial, queued: false, resting: false })
+        let Watch { key, interest, trigger, turn } = watch;
+        Some(Registration { poller: id, key, interest, trigger, serial, queued: false, resting: false, turn })
     }
 
     /// A socket was closed or deleted.

@@ -1,10 +1,13 @@
 //! What pollers do on a shard.
 
-use super::pollers::{PollerId, Trigger};
+use super::pollers::{PollerId, Watch};
+use super::several::{Parts, any};
 use super::shard::{Core, Patience, Shard};
 use super::wait::Target;
 use crate::error::{Error, Result};
 use crate::stack::{Readiness, SocketId};
+use crate::time::Instant;
+use std::sync::Arc;
 
 impl Shard {
     /// A new poller.
@@ -27,20 +30,13 @@ impl Shard {
     ///
     /// # Errors
     /// `AddrInUse` if it is registered already, with whichever poller; `BadHandle` if it was closed; what ended the host.
-    pub(crate) fn add_to_poller(
-        &self,
-        poller: PollerId,
-        id: SocketId,
-        key: u64,
-        interest: Readiness,
-        trigger: Trigger,
-    ) -> Result<()> {
+    pub(crate) fn add_to_poller(&self, poller: PollerId, id: SocketId, watch: Watch) -> Result<()> {
         self.act(|core, _| {
             let (place, pollers) = core.waits.registration(id).ok_or(Error::BadHandle)?;
             if place.is_some() {
                 return Err(Error::AddrInUse);
             }
-            *place = pollers.admit(poller, key, interest, trigger);
+            *place = pollers.admit(poller, watch);
             core.tell_poller(id);
             Ok(())
         })
@@ -50,18 +46,11 @@ impl Shard {
     ///
     /// # Errors
     /// `BadHandle` if the socket is not registered with this poller; what ended the host.
-    pub(crate) fn modify_in_poller(
-        &self,
-        poller: PollerId,
-        id: SocketId,
-        key: u64,
-        interest: Readiness,
-        trigger: Trigger,
-    ) -> Result<()> {
+    pub(crate) fn modify_in_poller(&self, poller: PollerId, id: SocketId, watch: Watch) -> Result<()> {
         self.act(|core, _| {
             let (place, _) = core.waits.registration(id).ok_or(Error::BadHandle)?;
             let registration = place.as_mut().filter(|own| own.poller == poller).ok_or(Error::BadHandle)?;
-            registration.modify(key, interest, trigger);
+            registration.modify(watch);
             core.tell_poller(id);
             Ok(())
         })
@@ -80,37 +69,48 @@ impl Shard {
         })
     }
 
-    /// Waits until one of the poller's sockets has news, and gives the keys and readiness of those that have, up to
-    /// `max`. It gives none if the poller was notified, or if nothing came while `patience` lasted.
-    ///
-    /// # Errors
-    /// What ended the host.
-    pub(crate) fn wait_for_events(
-        &self,
-        poller: PollerId,
-        patience: Patience,
-        max: usize,
-        mut give: impl FnMut(u64, Readiness),
-    ) -> Result<()> {
-        // A thread that serves many sockets seldom has to wait: it reads the device all the same.
-        let waited = self.wait_on(Target::Poller(poller), patience, true, |core, _| {
-            let mut given = false;
-            let Core { waits, stack, .. } = core;
-            waits.take_events(stack, poller, max, |key, ready| {
-                given = true;
-                give(key, ready);
-            });
-            if waits.pollers.take_notified(poller) || given { Ok(()) } else { Err(Error::WouldBlock) }
-        });
-        match waited {
-            Err(Error::WouldBlock) => Ok(()),
-            waited => waited,
-        }
-    }
-
     /// Has the wait that is under way, or else the next one, return.
     pub(crate) fn notify_poller(&self, poller: PollerId) {
         self.act_finally(|core, _| core.waits.pollers.notify(poller, &mut core.wakeups));
+    }
+}
+
+/// Waits until one of the sockets of a poller that has a part in each of `parts` has news, and gives the keys and
+/// readiness of those that have, up to `max`. It gives none if the poller was notified, or if nothing came while
+/// `patience` lasted. It looks into the part with the number `first` first; the number of that which had news is given.
+///
+/// # Errors
+/// What ended the host.
+pub(crate) fn wait_for_events(
+    parts: &[(Arc<Shard>, PollerId)],
+    first: usize,
+    patience: Patience,
+    max: usize,
+    mut give: impl FnMut(u64, Readiness),
+) -> Result<Option<usize>> {
+    let mut events = |number: usize, core: &mut Core, _: Instant| {
+        let poller = parts[number].1;
+        let mut given = false;
+        let Core { waits, stack, .. } = core;
+        waits.take_events(stack, poller, max, |key, ready| {
+            given = true;
+            give(key, ready);
+        });
+        if waits.pollers.take_notified(poller) || given { Ok(number) } else { Err(Error::WouldBlock) }
+    };
+    // A thread that serves many sockets seldom has to wait: it reads the device all the same.
+    let waited = match parts {
+        [(shard, poller)] => {
+            shard.wait_on(Target::Poller(*poller), patience, true, None, |core, now| events(0, core, now))
+        }
+        _ => {
+            let parts: Parts<'_> = parts.iter().map(|(shard, poller)| (shard, Target::Poller(*poller))).collect();
+            any(&parts, first, patience, true, events)
+        }
+    };
+    match waited {
+        Err(Error::WouldBlock) => Ok(None),
+        waited => waited.map(Some),
     }
 }
 

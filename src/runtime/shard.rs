@@ -3,8 +3,10 @@
 use super::alarm::Alarm;
 use super::caretaker;
 use super::driver::{Farewell, Reader, earliest};
+use super::mailbox::Mailbox;
 use super::parker::Parker;
 use super::role::Role;
+use super::siblings::Siblings;
 use super::spin::Spin;
 use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering, clock};
 use super::tap::{Tap, Taps};
@@ -14,6 +16,7 @@ use crate::buf::Pool;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::stack::{SocketId, Stack};
+use crate::stats::Disposition;
 use crate::time::Instant;
 use crate::trace::TraceEvent;
 use crate::wire::RxFrame;
@@ -95,7 +98,7 @@ pub(crate) struct Core {
     pub(crate) stack: Stack,
     pub(super) waits: Waits,
     pub(super) role: Role,
-    taps: Taps,
+    pub(super) taps: Taps,
     closing: bool,
     ending: Option<Ending>,
     pub(super) wakeups: Wakeups,
@@ -153,8 +156,18 @@ impl Core {
         }
         let shown = frame.clone();
         let disposition = self.stack.on_frame(now, frame);
-        let events: Vec<TraceEvent> = self.stack.trace().take().collect();
-        self.taps.rx(now, &shown, disposition, &events);
+        // What is for another shard is shown there.
+        if disposition != Disposition::Misdirected {
+            self.show(now, &shown, disposition);
+        }
+    }
+
+    /// Shows a frame and what it caused.
+    pub(super) fn show(&mut self, now: Instant, frame: &RxFrame, disposition: Disposition) {
+        if !self.taps.is_empty() {
+            let events: Vec<TraceEvent> = self.stack.trace().take().collect();
+            self.taps.rx(now, frame, disposition, &events);
+        }
     }
 
     /// Pulls frames; true if there is something to write.
@@ -222,6 +235,8 @@ pub(crate) struct Shard {
     pub(super) alarm: Alarm,
     pub(super) pool: Pool,
     pub(super) drive: Drive,
+    pub(super) mailbox: Mailbox,
+    pub(super) siblings: Siblings,
     /// Where the caretaker sleeps while it does not drive.
     caretaker: Arc<Parker>,
     reader_gone: Arc<AtomicBool>,
@@ -231,27 +246,17 @@ impl Shard {
     /// Starts the caretaker's thread.
     ///
     /// # Errors
-    /// When no descriptor or no thread can be had.
-    pub(crate) fn start(
-        stack: Stack,
-        device: Arc<dyn Device>,
-        taps: Vec<Box<dyn Tap>>,
-        drive: Drive,
-        spin: Spin,
-    ) -> io::Result<(Arc<Shard>, JoinHandle<()>)> {
-        let shard = Arc::new(Shard::new(stack, device, taps, drive, spin)?);
-        let caretaker = {
-            let shard = shard.clone();
-            std::thread::Builder::new().name("tunstack".into()).spawn(move || shard.take_care())?
-        };
-        Ok((shard, caretaker))
+    /// When no thread can be had.
+    pub(crate) fn start(self: &Arc<Shard>) -> io::Result<JoinHandle<()>> {
+        let shard = self.clone();
+        std::thread::Builder::new().name("tunstack".into()).spawn(move || shard.take_care())
     }
 
-    /// A shard without a caretaker's thread.
+    /// A shard whose caretaker is not [started](Shard::start) yet.
     ///
     /// # Errors
     /// When no descriptor can be had.
-    pub(super) fn new(
+    pub(crate) fn new(
         stack: Stack,
         device: Arc<dyn Device>,
         taps: Vec<Box<dyn Tap>>,
@@ -275,6 +280,8 @@ impl Shard {
             alarm: Alarm::new()?,
             pool: Pool::new(POOLED_CHUNKS),
             drive,
+            mailbox: Mailbox::default(),
+            siblings: Siblings::default(),
             caretaker,
             reader_gone,
         })
@@ -404,10 +411,8 @@ impl Shard {
         }
     }
 
-    /// Takes leave of the peers: no new sockets, listeners closed, FIN on all connections; after `grace` RST on those
-    /// that are left, and the end.
-    pub(crate) fn shut_down(&self, grace: Duration) {
-        let until = clock::now() + grace;
+    /// Begins to take leave of the peers: no new sockets, listeners closed, FIN on all connections.
+    pub(crate) fn take_leave(&self) {
         self.act_finally(|core, now| {
             core.closing = true;
             for id in core.waits.ids() {
@@ -424,6 +429,10 @@ impl Shard {
                 }
             }
         });
+    }
+
+    /// Waits until all connections are over, or until `until`; then RST on those that are left.
+    pub(crate) fn finish_leave(&self, until: Instant) {
         self.wait_for(until, |stack| !stack.tcp_snapshot().iter().any(|c| is_open(c.state)));
         self.reset_all();
         // The last frames may be in another thread's hands, or the device full for a moment.
@@ -434,7 +443,6 @@ impl Shard {
             std::thread::sleep(Duration::from_millis(1));
             self.transmit();
         }
-        self.end(Ending::Shutdown);
     }
 
     /// Resets what is still open, in portions for which the stack's queue of replies has room.
@@ -465,7 +473,8 @@ impl Shard {
         self.end(Ending::Shutdown);
     }
 
-    /// The end, by whatever comes first: everybody is woken, the taps flushed, the device let go.
+    /// The end, by whatever comes first: everybody is woken, the taps flushed, the device let go. It is also the end of
+    /// the host's other shards.
     pub(super) fn end(&self, ending: Ending) {
         // What the lists and taps hold is whole even if the stack has panicked.
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
@@ -477,7 +486,7 @@ impl Shard {
             Ending::Device(error) => log::error!("the device is gone: {error}"),
             Ending::Panic => log::error!("the stack has panicked"),
         }
-        core.ending = Some(ending);
+        core.ending = Some(ending.clone());
         let mut wakeups = std::mem::take(&mut core.wakeups);
         core.waits.collect_all(&mut wakeups);
         wakeups.push(Waiter::Thread(self.caretaker.clone()));
@@ -486,6 +495,7 @@ impl Shard {
         wakeups.wake(&self.alarm);
         self.alarm.ring_loudly();
         self.flush_taps();
+        self.siblings.end(&ending);
     }
 
     /// The caretaker's, after the end: waits until nobody reads the device any longer.

@@ -4,8 +4,9 @@ use crate::stats::Disposition;
 use crate::time::Instant;
 use crate::trace::TraceEvent;
 use crate::wire::{RxFrame, TxFrame};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Is shown every frame in the order in which the stack took and made it. Its calls come under the stack's lock, so a
+/// Is shown every frame in the order in which the stack took and made it; those of several queues as they come. Its calls come under the stack's lock, so a
 /// tap makes everything slower: it is for looking and for debugging, as a capture is.
 pub trait Tap: Send {
     /// The stack has taken `frame` and this became of it. `events` are what it caused.
@@ -44,6 +45,45 @@ impl Tap for crate::device::pcap::PcapTap {
         if let Err(error) = self.flush() {
             log::warn!("the capture could not be written: {error}");
         }
+    }
+}
+
+/// The taps of each of `shards` shards: every tap is shown the frames of all.
+pub(crate) fn shared(taps: Vec<Box<dyn Tap>>, shards: usize) -> Vec<Vec<Box<dyn Tap>>> {
+    if shards == 1 {
+        return vec![taps];
+    }
+    let taps: Vec<Arc<Mutex<Box<dyn Tap>>>> = taps.into_iter().map(|tap| Arc::new(Mutex::new(tap))).collect();
+    let of_one = |_| taps.iter().map(|tap| Box::new(SharedTap(tap.clone())) as Box<dyn Tap>).collect();
+    (0..shards).map(of_one).collect()
+}
+
+/// A tap of several shards. Its lock is taken under the stacks'.
+struct SharedTap(Arc<Mutex<Box<dyn Tap>>>);
+
+impl SharedTap {
+    fn lock(&self) -> MutexGuard<'_, Box<dyn Tap>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tap for SharedTap {
+    fn rx(
+        &mut self,
+        now: Instant,
+        frame: &RxFrame,
+        disposition: Disposition,
+        events: &mut dyn Iterator<Item = TraceEvent>,
+    ) {
+        self.lock().rx(now, frame, disposition, events);
+    }
+
+    fn tx(&mut self, now: Instant, frame: &TxFrame, events: &mut dyn Iterator<Item = TraceEvent>) {
+        self.lock().tx(now, frame, events);
+    }
+
+    fn flush(&mut self) {
+        self.lock().flush();
     }
 }
 

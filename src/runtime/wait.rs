@@ -8,6 +8,8 @@
 use super::alarm::Alarm;
 use super::parker::Parker;
 use super::pollers::{PollerId, Pollers, Registration};
+use super::shard::Shard;
+use super::sync::{AtomicBool, Ordering};
 use crate::stack::{Readiness, SocketId, Stack};
 use core::task::Waker;
 use smallvec::SmallVec;
@@ -18,8 +20,43 @@ use std::sync::Arc;
 pub(super) enum Waiter {
     /// A thread that sleeps, or drives.
     Thread(Arc<Parker>),
+    /// A thread that waits here and in other shards.
+    Abroad(Arc<Abroad>),
     /// An asynchronous task.
     Task(Waker),
+    /// Another shard, which was sent a frame.
+    Shard(Arc<Shard>),
+}
+
+/// A thread that waits in several shards at once. In one of them, its *home*, it waits as others do, and drives if need
+/// be; in the others it is only listed, and called when there is something.
+pub(super) struct Abroad {
+    pub(super) parker: Arc<Parker>,
+    home: Arc<Shard>,
+    called: AtomicBool,
+}
+
+impl Abroad {
+    pub(super) fn new(parker: Arc<Parker>, home: Arc<Shard>) -> Abroad {
+        Abroad { parker, home, called: AtomicBool::new(false) }
+    }
+
+    /// Whether it was called since it last looked everywhere.
+    pub(super) fn was_called(&self) -> bool {
+        self.called.load(Ordering::SeqCst)
+    }
+
+    /// It is about to look everywhere.
+    pub(super) fn looks(&self) {
+        self.called.store(false, Ordering::SeqCst);
+    }
+
+    fn call(&self) {
+        self.called.store(true, Ordering::SeqCst);
+        if !self.parker.unpark() {
+            self.home.alarm.ring();
+        }
+    }
 }
 
 impl Waiter {
@@ -30,12 +67,18 @@ impl Waiter {
                     alarm.ring();
                 }
             }
+            Waiter::Abroad(abroad) => abroad.call(),
             Waiter::Task(waker) => waker.wake(),
+            Waiter::Shard(shard) => shard.alarm.ring(),
         }
     }
 
     fn is_thread(&self, parker: &Arc<Parker>) -> bool {
-        matches!(self, Waiter::Thread(own) if Arc::ptr_eq(own, parker))
+        match self {
+            Waiter::Thread(own) => Arc::ptr_eq(own, parker),
+            Waiter::Abroad(abroad) => Arc::ptr_eq(&abroad.parker, parker),
+            Waiter::Task(_) | Waiter::Shard(_) => false,
+        }
     }
 }
 
@@ -78,7 +121,7 @@ impl Wakeups {
     pub(super) fn has_quick(&self, own: &Arc<Parker>) -> bool {
         self.waiters.iter().any(|waiter| match waiter {
             Waiter::Thread(parker) => parker.is_quick() && !Arc::ptr_eq(own, parker),
-            Waiter::Task(_) => false,
+            Waiter::Abroad(_) | Waiter::Task(_) | Waiter::Shard(_) => false,
         })
     }
 }
@@ -182,7 +225,11 @@ impl Waits {
 
     /// The thread of `parker` waits until `target` has something. False if there is no such thing: waiting is vain.
     pub(super) fn register(&mut self, target: Target, parker: &Arc<Parker>) -> bool {
-        let waiter = Waiter::Thread(parker.clone());
+        self.list(target, Waiter::Thread(parker.clone()))
+    }
+
+    /// `waiter` waits until `target` has something. False if there is no such thing.
+    pub(super) fn list(&mut self, target: Target, waiter: Waiter) -> bool {
         match target {
             Target::Socket(id, interest) => match self.entry(id) {
                 Some(entry) => {

@@ -3,6 +3,7 @@
 use super::{Stack, mss_of_link};
 use crate::buf::Slice;
 use crate::ip::{self, Outgoing};
+use crate::stats::{Disposition, DropReason};
 use crate::tcp::segment::SegmentOut;
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
@@ -164,7 +165,11 @@ impl Stack {
         let data = Slice::copy_of(&frame.to_vec());
         let len = data.len();
         let frame = RxFrame { data, meta: RxMeta { checksum: RxChecksum::Valid, gso: frame.meta.gso } };
-        let disposition = self.receive(now, &frame, true);
+        // The two ends of a connection with ourselves are in one shard.
+        let disposition = match self.receive(now, &frame, true) {
+            Disposition::Misdirected => Disposition::Dropped(DropReason::Misdirected),
+            disposition => disposition,
+        };
         self.stats.count(len, disposition);
     }
 }

@@ -20,7 +20,54 @@ impl Stack {
     pub fn on_frame(&mut self, now: Instant, frame: RxFrame) -> Disposition {
         let disposition = self.receive(now, &frame, false);
         self.stats.count(frame.data.len(), disposition);
+        if disposition == Disposition::Misdirected {
+            self.misdirected = self.owner.take().map(|owner| (owner, frame));
+        }
         disposition
+    }
+
+    /// The frame that the last call of [`on_frame`](Stack::on_frame) found to be for another shard, and that shard's
+    /// number. A stack that is alone never has one.
+    pub fn take_misdirected(&mut self) -> Option<(u16, RxFrame)> {
+        self.misdirected.take()
+    }
+
+    /// As [`on_frame`](Stack::on_frame), for a frame that another shard has passed on: it is passed on no further. If it
+    /// is for yet another shard by now, it is late, and dropped.
+    pub fn on_misdirected(&mut self, now: Instant, frame: RxFrame) -> Disposition {
+        self.stats.misdirected += 1;
+        let disposition = match self.receive(now, &frame, false) {
+            Disposition::Misdirected => Disposition::Dropped(DropReason::Misdirected),
+            disposition => disposition,
+        };
+        self.stats.count(frame.data.len(), disposition);
+        disposition
+    }
+
+    /// A frame that was fetched for another shard found no room there.
+    pub fn drop_misdirected(&mut self, frame: &RxFrame) -> Disposition {
+        let disposition = Disposition::Dropped(DropReason::Misdirected);
+        self.stats.count(frame.data.len(), disposition);
+        disposition
+    }
+
+    /// The frame at hand is for the shard `owner`.
+    fn pass_on(&mut self, owner: u16) -> Disposition {
+        self.owner = Some(owner);
+        Disposition::Misdirected
+    }
+
+    /// The other shard that has the connection `tuple`, if one has.
+    pub(super) fn elsewhere(&self, tuple: &FourTuple) -> Option<u16> {
+        self.share.as_ref()?.elsewhere(tuple)
+    }
+
+    /// `tuple` shall be a connection of this stack.
+    ///
+    /// # Errors
+    /// The shard that has it already.
+    pub(super) fn claim(&self, tuple: &FourTuple) -> Result<(), u16> {
+        self.share.as_ref().map_or(Ok(()), |share| share.names.claim(tuple, share.shard))
     }
 
     /// As [`on_frame`](Stack::on_frame), not counted yet. `looped` frames are our own.
@@ -65,12 +112,18 @@ impl Stack {
         if header.src_port == 0 || header.dst_port == 0 {
             return Disposition::Dropped(DropReason::TcpAddress);
         }
+        let local = SocketAddr::new(packet.dst, header.dst_port);
+        let tuple = FourTuple::new(local, SocketAddr::new(packet.src, header.src_port));
+        let found = self.table.find(&tuple);
+        if found.is_none()
+            && let Some(owner) = self.elsewhere(&tuple)
+        {
+            return self.pass_on(owner);
+        }
         self.stats.tcp.segments_in += 1;
         let text = frame.data.slice(packet.bytes.start + header_len..packet.bytes.end);
         let segment = Segment { joined: frame.meta.gso.map(|gso| gso.size), ..Segment::new(&header, text) };
-        let local = SocketAddr::new(packet.dst, header.dst_port);
-        let tuple = FourTuple::new(local, SocketAddr::new(packet.src, header.src_port));
-        match self.table.find(&tuple) {
+        match found {
             Some(index) => self.on_segment(index, now, &tuple, &segment),
             None => self.on_unknown(now, &tuple, &segment, None),
         }
@@ -141,9 +194,13 @@ impl Stack {
             return Disposition::Dropped(DropReason::TcpNoSocket);
         };
         let max_syn_queue = self.config.max_syn_queue;
+        let cookies_until = self.share.as_ref().map(|share| share.names.cookies_until());
         let Some(listener) = self.listener_at_mut(number) else {
             return Disposition::Dropped(DropReason::TcpNoSocket);
         };
+        if let Some(until) = cookies_until {
+            listener.look_for_cookies(until);
+        }
         match listener.on_segment(segment, max_syn_queue, now) {
             OnListen::Drop(reason) => Disposition::Dropped(reason),
             OnListen::Reset => {
@@ -167,6 +224,9 @@ impl Stack {
         // Under memory pressure, or with the table full, a SYN costs nothing: the cookie brings the peer back.
         if self.table.len() >= self.config.max_connections || self.pressure {
             return self.send_cookie(number, now, tuple, segment);
+        }
+        if let Err(owner) = self.claim(tuple) {
+            return self.pass_on(owner); // another SYN has come there first
         }
         let mut iss = self.new_iss(tuple, now);
         if let Some(beyond) = iss_beyond
@@ -198,7 +258,10 @@ impl Stack {
         let answer = self.with_listener(number, now, tuple, |cx, cookies| cookie::send(cookies, segment, offset, cx));
         let Some((answer, options)) = answer else { return Disposition::Dropped(DropReason::TcpNoSocket) };
         if let Some(listener) = self.listener_at_mut(number) {
-            listener.sent_cookie(now);
+            let until = listener.sent_cookie(now);
+            if let Some(share) = &self.share {
+                share.names.sent_cookie(until);
+            }
         }
         self.reply_segment(tuple, answer, options.ttl, options.tos);
         Disposition::Answered
@@ -222,6 +285,9 @@ impl Stack {
                 return Disposition::Dropped(DropReason::TcpBadCookie);
             }
         };
+        if let Err(owner) = self.claim(tuple) {
+            return self.pass_on(owner);
+        }
         let mut socket = SocketSide::new(options, &self.default_options);
         socket.established = true;
         let index = self.table.insert(*tuple, connection, Holder::Listener(number), socket);
@@ -262,6 +328,13 @@ impl Stack {
     fn on_icmp(&mut self, now: Instant, report: &Report) -> Disposition {
         match report.transport {
             Transport::Udp => {
+                // A socket's errors are where it sends from, though it receives everywhere.
+                let home = self.udp.home(report.local);
+                if let (Some(share), Some(home)) = (&self.share, home)
+                    && home != share.shard
+                {
+                    return self.pass_on(home);
+                }
                 let (disposition, ready) = self.udp.on_icmp(report);
                 if let Some(id) = ready {
                     self.mark_ready(SocketId::Udp(id));
@@ -276,7 +349,9 @@ impl Stack {
     fn on_tcp_icmp(&mut self, now: Instant, report: &Report) -> Disposition {
         let unmatched = Disposition::Dropped(DropReason::IcmpUnmatched);
         let tuple = FourTuple::new(report.local, report.remote);
-        let Some(index) = self.table.find(&tuple) else { return unmatched };
+        let Some(index) = self.table.find(&tuple) else {
+            return self.elsewhere(&tuple).map_or(unmatched, |owner| self.pass_on(owner));
+        };
         let error = report.kind.error();
         let notice = IcmpNotice { error, hard: report.kind.is_hard(), seq: Seq(report.seq) };
         let matched = self.with_connection(index, now, |connection, cx| match connection.on_icmp(notice, cx) {

@@ -20,6 +20,7 @@ mod listeners;
 mod ports;
 mod readiness;
 mod segmented;
+mod share;
 mod table;
 mod tcp_sockets;
 mod udp_sockets;
@@ -28,6 +29,7 @@ mod wheel;
 pub use crate::tcp::{Keepalive, TcpConfig, TcpInfo, TcpOptions};
 pub use config::{Cidr, Config, UdpConfig};
 pub use readiness::Readiness;
+pub use share::{FourTuple, Names, Share};
 
 use crate::error::Result;
 use crate::icmp::limit::TokenBucket;
@@ -43,7 +45,7 @@ use crate::tcp::syncookie::CookieJar;
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::udp;
-use crate::wire::TxFrame;
+use crate::wire::{RxFrame, TxFrame};
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -130,6 +132,12 @@ pub struct Stack {
     pressure: bool,
     /// Whether it is used up: a connection whose user has something to read takes no more.
     full: bool,
+    /// Set if this is one of several shards.
+    share: Option<Share>,
+    /// The shard that the frame at hand is for, if it is not for this one.
+    owner: Option<u16>,
+    /// The last frame, with its shard, to be fetched.
+    misdirected: Option<(u16, RxFrame)>,
 }
 
 /// The listeners, by number and by port.
@@ -146,20 +154,37 @@ impl Stack {
     /// # Errors
     /// `InvalidInput` if the configuration contradicts itself; the text says where.
     pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Result<Stack> {
+        Stack::build(config, seed, None, now)
+    }
+
+    /// A stack that makes up a host together with others. `config` is its own [part](Config::divided), `seed` is its own
+    /// too. Frames that are for another shard are fetched with [`take_misdirected`](Stack::take_misdirected) and given to
+    /// that one's [`on_misdirected`](Stack::on_misdirected).
+    ///
+    /// # Errors
+    /// As [`new`](Stack::new).
+    pub fn shard(config: Config, seed: [u8; 32], share: Share, now: Instant) -> Result<Stack> {
+        Stack::build(config, seed, Some(share), now)
+    }
+
+    fn build(config: Config, seed: [u8; 32], share: Option<Share>, now: Instant) -> Result<Stack> {
         let default_options = TcpOptions { ttl: config.ttl, ..TcpOptions::default() };
         default_options.validate()?;
         config.tcp.validate()?;
         let mut rng = Rng::new(seed);
         let ip_rng = rng.fork();
         let udp_rng = rng.fork();
+        let mut common = share.as_ref().map(|share| Rng::new(share.secrets));
+        let secrets = common.as_mut().unwrap_or(&mut rng);
+        let (isn, cookies) = (IsnGenerator::new(secrets), CookieJar::new(secrets));
         Ok(Stack {
             default_options,
             stats: Stats::default(),
             trace: Trace::new(config.trace_events),
             ip: Ip::new(&config, ip_rng, now)?,
             udp: udp::Sockets::new(&config, udp_rng)?,
-            isn: IsnGenerator::new(&mut rng),
-            cookies: CookieJar::new(&mut rng),
+            isn,
+            cookies,
             table: Table::new(rng.key()),
             wheel: Wheel::new(now),
             listeners: Listeners { slots: Vec::new(), by_port: HashMap::with_hasher(rng.key()) },
@@ -174,6 +199,9 @@ impl Stack {
             memory: 0,
             pressure: false,
             full: false,
+            share,
+            owner: None,
+            misdirected: None,
             rng,
             config,
         })
@@ -383,6 +411,9 @@ impl Stack {
             self.stats.tcp.attempt_fails += 1;
         }
         self.time_wait_count -= usize::from(was_time_wait);
+        if let Some(share) = &self.share {
+            share.names.release(&slot.tuple, share.shard);
+        }
         self.table.unname(index);
         self.wheel.cancel(index);
         match holder {

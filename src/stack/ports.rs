@@ -29,7 +29,7 @@ impl Stack {
 
     /// A free local port for a connection from `addr` to `remote`: unpredictable (RFC 6056 3.3.1), not one that a listener
     /// has, and not the one that makes the connection meet itself. The four-tuple decides what is free, so one port serves
-    /// any number of peers.
+    /// any number of peers. Of several shards each has its own ports, so that no two choose the same at once.
     ///
     /// # Errors
     /// `AddrNotAvailable` if there is none.
@@ -40,7 +40,10 @@ impl Stack {
             .find(|&port| {
                 let local = SocketAddr::new(addr, port);
                 let tuple = FourTuple::new(local, remote);
-                local != remote && self.listeners_at(port).next().is_none() && self.table.find(&tuple).is_none()
+                self.share.as_ref().is_none_or(|share| share.has_port(port) && share.names.owner(&tuple).is_none())
+                    && local != remote
+                    && self.listeners_at(port).next().is_none()
+                    && self.table.find(&tuple).is_none()
             })
             .ok_or(Error::AddrNotAvailable)
     }

@@ -62,7 +62,8 @@ impl Stack {
         Ok(self.table.id(index))
     }
 
-    /// The four-tuple of a new connection: what the user did not choose is chosen here (MUST-43, MUST-44).
+    /// The four-tuple of a new connection, which is then claimed: what the user did not choose is chosen here (MUST-43,
+    /// MUST-44).
     fn local_end(&mut self, local: Option<SocketAddr>, remote: SocketAddr) -> Result<FourTuple> {
         let chosen = local.map(|l| l.ip()).filter(|ip| !ip.is_unspecified());
         if chosen.is_some_and(|ip| !self.ip.is_local(ip)) {
@@ -86,6 +87,7 @@ impl Stack {
         if self.table.find(&tuple).is_some() {
             return Err(Error::AddrInUse);
         }
+        self.claim(&tuple).map_err(|_| Error::AddrInUse)?;
         Ok(tuple)
     }
 
@@ -220,6 +222,21 @@ impl Stack {
         self.mark_egress(id.index);
         self.recount(id.index, now);
         Ok(slices)
+    }
+
+    /// As [`tcp_pop`](Stack::tcp_pop), the next piece only, as it lies in memory; an empty one at the end of the stream.
+    ///
+    /// # Errors
+    /// As [`tcp_recv`](Stack::tcp_recv).
+    pub fn tcp_pop_chunk(&mut self, now: Instant, id: TcpId) -> Result<Slice> {
+        let slot = self.table.check(id)?;
+        let front = match &slot.connection {
+            Some(Connection::Synchronized(tcb)) => tcb.rcv.buffer.front_len(),
+            _ => slot.socket.as_ref().and_then(|socket| socket.aside()).map_or(0, |aside| aside.rest.front_len()),
+        };
+        // Where there is none, it says why.
+        let slices = self.tcp_pop(now, id, front.max(1))?;
+        Ok(slices.into_iter().next().unwrap_or_default())
     }
 
     /// As [`tcp_recv`](Stack::tcp_recv), but the bytes stay.

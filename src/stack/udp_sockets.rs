@@ -98,6 +98,14 @@ impl Stack {
         self.udp.options(id)
     }
 
+    /// The socket has twins in the other shards of the host, with the same address; `shard` is the one that sends.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn udp_set_home(&mut self, id: UdpId, shard: u16) -> Result<()> {
+        self.udp.set_home(id, shard)
+    }
+
     /// Gives the handle up.
     ///
     /// # Errors

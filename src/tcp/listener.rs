@@ -57,9 +57,16 @@ impl Listener {
         self.accept_queue.len() >= self.backlog
     }
 
-    /// A SYN was answered with a cookie: look out for its ACK.
-    pub fn sent_cookie(&mut self, now: Instant) {
-        self.cookies_until = Some(now + COOKIES_OUT);
+    /// A SYN was answered with a cookie: look out for its ACK, until the time that is given.
+    pub fn sent_cookie(&mut self, now: Instant) -> Instant {
+        let until = now + COOKIES_OUT;
+        self.cookies_until = Some(until);
+        until
+    }
+
+    /// The ACK of a cookie that was sent elsewhere may come here until then.
+    pub fn look_for_cookies(&mut self, until: Instant) {
+        self.cookies_until = self.cookies_until.max(Some(until));
     }
 
     /// RFC 9293 3.10.7.2: first RST, second ACK, third SYN.

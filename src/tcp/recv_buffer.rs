@@ -50,6 +50,11 @@ impl RecvBuffer {
         self.queue.push(text);
     }
 
+    /// Bytes of the first piece.
+    pub fn front_len(&self) -> usize {
+        self.queue.front_len()
+    }
+
     /// Takes up to `max` bytes.
     pub fn pop(&mut self, max: usize) -> Slices {
         self.queue.pop(max)

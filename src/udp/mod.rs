@@ -302,6 +302,20 @@ impl Sockets {
         Ok(&mut self.get_mut(id)?.options)
     }
 
+    /// The socket has twins in other shards, and `shard` is the one that it sends from.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn set_home(&mut self, id: UdpId, shard: u16) -> Result<()> {
+        self.get_mut(id)?.home = Some(shard);
+        Ok(())
+    }
+
+    /// The shard from which the socket bound to `local` sends, if there are several.
+    pub fn home(&mut self, local: SocketAddr) -> Option<u16> {
+        bound(&self.ports, &mut self.slots, local)?.1.home
+    }
+
     /// Gives the handle and its port up. What was received is lost, what was sent still goes.
     ///
     /// # Errors

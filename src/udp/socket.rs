@@ -22,6 +22,8 @@ pub(super) struct Socket {
     /// The connected peer.
     pub(super) peer: Option<SocketAddr>,
     pub(super) options: UdpOptions,
+    /// The shard that it sends from, if there are several.
+    pub(super) home: Option<u16>,
     /// Datagrams in the outbox.
     pub(super) unsent: usize,
     received: VecDeque<Received>,
@@ -54,6 +56,7 @@ impl Socket {
             any: local.ip().is_unspecified(),
             peer: None,
             options,
+            home: None,
             unsent: 0,
             received: VecDeque::new(),
             charged: 0,

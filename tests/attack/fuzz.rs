@@ -13,7 +13,8 @@ use tunstack::stack::{Cidr, Config, Keepalive, ListenerId, Shutdown, SocketId, S
 use tunstack::tcp::state::State;
 use tunstack::time::Instant;
 use tunstack::trace::What;
-use tunstack::wire::RxFrame;
+use tunstack::wire::gso::Finisher;
+use tunstack::wire::{Gso, GsoKind, Offloads, RxChecksum, RxFrame, RxMeta};
 
 const STEPS: usize = 2_000;
 const PORTS: u64 = 6;
@@ -44,6 +45,8 @@ struct Walk {
     listeners: Vec<ListenerId>,
     datagrams: Vec<UdpId>,
     transitions: BTreeSet<(String, String)>,
+    /// Super-segments sent.
+    super_segments: u64,
 }
 
 impl Walk {
@@ -59,6 +62,11 @@ impl Walk {
         config.max_syn_queue = pick(&[0, 2, 1024]);
         config.max_replies = pick(&[0, 2, 1024]);
         config.trace_events = 10_000;
+        config.offloads = match pick(&[0, 0, 1, 2, 2]) {
+            0 => Offloads::NONE,
+            1 => Offloads { checksum: true, ..Offloads::NONE },
+            _ => Offloads::ALL,
+        };
         config.tcp.send_buffer = pick(&[1024, 5000, 1 << 18]);
         config.tcp.recv_buffer = pick(&[1024, 5000, 1 << 18, 1 << 29]);
         config.tcp.max_ooo_ranges = pick(&[0, 1, 4, 256]);
@@ -82,6 +90,7 @@ impl Walk {
             listeners: vec![],
             datagrams: vec![],
             transitions: BTreeSet::new(),
+            super_segments: 0,
         }
     }
 
@@ -198,7 +207,21 @@ impl Walk {
             11..=13 => bytes[9] = self.one_of(&[1, 2, 17, 255]),
             _ => {}
         }
-        self.stack.on_frame(self.now, RxFrame::plain(Slice::copy_of(&bytes)));
+        let meta = self.meta();
+        self.stack.on_frame(self.now, RxFrame { data: Slice::copy_of(&bytes), meta });
+    }
+
+    /// What a device might say, right or wrong.
+    fn meta(&mut self) -> RxMeta {
+        if self.rng.chance(0.8) {
+            return RxMeta::default();
+        }
+        let checksum =
+            self.one_of(&[RxChecksum::Unverified, RxChecksum::Valid, RxChecksum::Partial, RxChecksum::Contradicted]);
+        let kind = self.one_of(&[GsoKind::TcpV4, GsoKind::TcpV4, GsoKind::TcpV6, GsoKind::Udp]);
+        let size = self.one_of(&[0, 1, 10, 536, 1460, 65_535]);
+        let gso = self.rng.chance(0.5).then_some(Gso { kind, size });
+        RxMeta { checksum, gso }
     }
 
     /// An error about something that the stack has sent.
@@ -248,12 +271,21 @@ impl Walk {
             }
             3 => {
                 let (Ok(id), n) = (self.stack.udp_bind(at(0)), self.rng.between(0, 100) as usize) else { return };
-                let _ = self.stack.udp_send(now, id, &buf[..n], Some(SocketAddr::from((PEER, 53))));
+                let to = Some(SocketAddr::from((PEER, 53)));
+                let segment = self.one_of(&[0, 1, 7, 40]);
+                let _ = self.stack.udp_send(now, id, &buf[..n], to);
+                let _ = self.stack.udp_send_segmented(now, id, &buf[..n], segment, to);
                 self.datagrams.push(id);
                 if self.datagrams.len() > 4 {
                     let old = self.datagrams.remove(0);
                     self.stack.udp_close(old).expect("an open socket");
                 }
+            }
+            4 if self.rng.chance(0.1) => {
+                // What is under way has the old size.
+                self.pull(100_000);
+                self.mtu = self.one_of(&[68, 100, 576, 1500, 9000, 65_535]);
+                self.stack.set_mtu(self.mtu).expect("a valid MTU");
             }
             _ => {}
         }
@@ -335,7 +367,11 @@ impl Walk {
     fn pull(&mut self, most: usize) {
         for _ in 0..most {
             let Some(frame) = self.stack.poll_transmit(self.now) else { return };
-            self.learn(frame.to_vec());
+            self.super_segments += u64::from(frame.meta.gso.is_some());
+            // As a wire would carry it: cut, and with all its checksums.
+            let mut packets = Vec::new();
+            Finisher::default().sent(&frame, |packet, _| packets.push(packet.to_vec()));
+            packets.into_iter().for_each(|packet| self.learn(packet));
         }
         assert!(most < 100_000, "output without end");
     }
@@ -444,7 +480,7 @@ pub fn seeds(default: std::ops::Range<u64>) -> std::ops::Range<u64> {
 
 #[test]
 fn random_walk() {
-    let mut transitions = BTreeSet::new();
+    let (mut transitions, mut super_segments) = (BTreeSet::new(), 0);
     for seed in seeds(0..300) {
         let mut walk = || {
             let mut walk = Walk::new(seed);
@@ -453,12 +489,14 @@ fn random_walk() {
             }
             walk.end();
             transitions.append(&mut walk.transitions);
+            super_segments += walk.super_segments;
         };
         if let Err(cause) = catch_unwind(AssertUnwindSafe(&mut walk)) {
             eprintln!("seed {seed}");
             std::panic::resume_unwind(cause);
         }
     }
+    assert!(super_segments > 100, "only {super_segments} super-segments were sent");
     // All of the table but what a listener does alone.
     assert!(transitions.len() >= 31, "the walk did not come everywhere: {transitions:?}");
 }

@@ -19,7 +19,7 @@ const VERIFY: [&str; 6] =
     ["-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"];
 
 /// Packets that nobody should ever see.
-const WRONG: &str = "_ws.malformed || ip.checksum.status == 0 || tcp.checksum.status == 0 \
+pub const WRONG: &str = "_ws.malformed || ip.checksum.status == 0 || tcp.checksum.status == 0 \
                      || udp.checksum.status == 0 || icmp.checksum.status == 0 || _ws.expert.severity == 0x800000";
 
 /// One line for each packet that `filter` lets through: the fields, between tabs.

@@ -66,8 +66,7 @@ fn skip(switch: &str, reason: String) -> Result<Completion, Failed> {
     }
 }
 
-/// Whether there is a program of this name.
-pub fn installed(tool: &str) -> bool {
+fn installed(tool: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // `ip` lives where ordinary users do not look.
     std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).any(|dir| dir.join(tool).is_file())

@@ -2,7 +2,7 @@
 //! attacks. Every test names at its head the requirements it checks; `docs/conformance.md` is made from those names.
 
 #[path = "../support/mod.rs"]
-mod support;
+pub(crate) mod support;
 
 mod autotune;
 mod close;

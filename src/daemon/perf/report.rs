@@ -103,7 +103,8 @@ impl Reporter {
     fn opening(&self, params: &Params) -> String {
         let (local, peer) = self.ends.clone().unwrap_or_default();
         let protocol = if params.udp { "UDP" } else { "TCP" };
-        let mut out = format!("{protocol}, our {local} with {peer}; {} streams", params.parallel);
+        let streams = if params.parallel == 1 { "stream" } else { "streams" };
+        let mut out = format!("{protocol}, our {local} with {peer}; {} {streams}", params.parallel);
         let _ = match params.time {
             0 => writeln!(out, ", blocks of {} bytes", params.block()),
             time => writeln!(out, ", blocks of {} bytes, {time} s", params.block()),

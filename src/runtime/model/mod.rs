@@ -16,6 +16,8 @@ mod block;
 mod caretaker;
 #[path = "../driver.rs"]
 mod driver;
+#[path = "../mailbox.rs"]
+mod mailbox;
 #[path = "../parker.rs"]
 mod parker;
 #[path = "../pollers.rs"]
@@ -24,8 +26,12 @@ mod pollers;
 mod polling;
 #[path = "../role.rs"]
 mod role;
+#[path = "../several.rs"]
+mod several;
 #[path = "../shard.rs"]
 mod shard;
+#[path = "../siblings.rs"]
+mod siblings;
 #[path = "../spin.rs"]
 mod spin;
 #[path = "../transmit.rs"]
