@@ -5,8 +5,7 @@
 
 use super::discard::drain;
 use super::event_loop::{EventService, Next};
-use crate::buf::{CHUNK_CAPACITY, Chunk, Slice};
-use crate::net::{Interest, TcpStream};
+use crate::net::{CHUNK_CAPACITY, Chunk, Interest, Slice, TcpStream};
 use std::io::{self, ErrorKind};
 
 /// Its well-known port.

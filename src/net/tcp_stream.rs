@@ -6,7 +6,7 @@ use super::parts::{self, Place, Places};
 use super::patience::{Blocking, Timeout};
 use crate::buf::{CHUNK_CAPACITY, Chunk, Slice};
 use crate::error::{self, Error};
-use crate::runtime::{Patience, Shard, clock};
+use crate::runtime::{Patience, Shard, clock, press};
 use crate::stack::{Keepalive, Readiness, SocketId, TcpId, TcpInfo, TcpOptions};
 use crate::tcp::state::State;
 use core::fmt;
@@ -249,6 +249,7 @@ impl TcpStream {
 
     fn push(&self, chunk: &Slice, patience: Patience) -> (usize, error::Result<()>) {
         let mut rest = chunk.clone();
+        press();
         while !rest.is_empty() {
             match self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_push(now, id, rest.clone())) {
                 Ok(n) => rest.advance(n),

@@ -1,6 +1,7 @@
 //! A shard: one stack behind one lock, one device, and those who wait.
 
 use super::alarm::Alarm;
+use super::batch;
 use super::caretaker;
 use super::driver::{Farewell, Reader, earliest};
 use super::mailbox::Mailbox;
@@ -375,7 +376,7 @@ impl Shard {
         }
         let now = clock::now();
         let result = act(&mut core, now);
-        let out = self.prepare(&mut core, now);
+        let out = if batch::defers() { Output::deferred(&mut core) } else { self.prepare(&mut core, now) };
         self.finish(core, out);
         result
     }
