@@ -55,7 +55,7 @@ mod tcp_listener;
 mod tcp_stream;
 mod udp;
 
-pub use crate::buf::{CHUNK_CAPACITY, Chunk, Slice};
+pub use crate::buf::{Chunk, Slice};
 pub use crate::runtime::{Batch, Drive, Spin, Trigger};
 pub use crate::stack::Readiness;
 pub use addr::{ToCidr, ToSocketAddrs};
