@@ -7,7 +7,7 @@ use crate::buf::Chunk;
 use crate::device::Device;
 use crate::error;
 use crate::rng::Rng;
-use crate::runtime::{self, Book, Drive, Ending, Shard, Tap, clock};
+use crate::runtime::{self, Batch, Book, Drive, Ending, Shard, Spin, Tap, clock};
 use crate::stack::{Cidr, Config, Share, Stack, TcpInfo};
 use crate::stats::Stats;
 use core::fmt;
@@ -186,6 +186,12 @@ impl Host {
         self.shards()[0].pool().take()
     }
 
+    /// Begins a batch: what this thread sends, on any socket of the host, goes out when the batch is dropped, or a part of
+    /// it before, so that a loop over many sockets pays less for each. See [`Batch`] for the bounds.
+    pub fn batch(&self) -> Batch<'_> {
+        Batch::begin(self.shards())
+    }
+
     // ---- the default host ----
 
     /// Makes this the host of [`TcpStream::connect`], [`TcpListener::bind`] and [`UdpSocket::bind`].
@@ -337,6 +343,7 @@ pub struct Builder {
     settings: Vec<Setting>,
     taps: Vec<Box<dyn Tap>>,
     drive: Drive,
+    spin: Spin,
 }
 
 impl Builder {
@@ -389,6 +396,12 @@ impl Builder {
     /// Who drives the host; [`Drive::Caller`] by default.
     pub fn drive(mut self, drive: Drive) -> Self {
         self.drive = drive;
+        self
+    }
+
+    /// Whether the one who drives looks for packets a little longer before it sleeps; [`Spin::Auto`] by default.
+    pub fn spin(mut self, spin: Spin) -> Self {
+        self.spin = spin;
         self
     }
 
@@ -446,7 +459,7 @@ impl Builder {
         let stacks = stacks(&config, queues as u16, seed)?;
         let parts = stacks.into_iter().zip(devices).zip(runtime::shared(self.taps, queues));
         let shards: Box<[Arc<Shard>]> = parts
-            .map(|((stack, device), taps)| Ok(Arc::new(Shard::new(stack, device, taps, self.drive)?)))
+            .map(|((stack, device), taps)| Ok(Arc::new(Shard::new(stack, device, taps, self.drive, self.spin)?)))
             .collect::<io::Result<_>>()?;
         if queues > 1 {
             Shard::join_up(&shards);

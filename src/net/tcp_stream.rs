@@ -6,7 +6,7 @@ use super::parts::{self, Place, Places};
 use super::patience::{Blocking, Timeout};
 use crate::buf::{CHUNK_CAPACITY, Chunk, Slice};
 use crate::error::{self, Error};
-use crate::runtime::{Patience, Shard, clock};
+use crate::runtime::{Patience, Shard, clock, press};
 use crate::stack::{Keepalive, Readiness, SocketId, TcpId, TcpInfo, TcpOptions};
 use crate::tcp::state::State;
 use core::fmt;
@@ -210,23 +210,13 @@ impl TcpStream {
     }
 
     fn send_part(&self, part: &[u8], patience: Patience) -> (usize, error::Result<()>) {
+        if part.len() > SMALL {
+            return self.push(&self.chunk_of(part), patience);
+        }
         let mut done = 0;
-        let mut chunk: Option<Slice> = None;
         while done < part.len() {
             let rest = &part[done..];
-            if chunk.is_none() && part.len() > SMALL {
-                chunk = self.chunk_of(rest);
-            }
-            let sent = if let Some(chunk) = &mut chunk {
-                let sent =
-                    self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_push(now, id, chunk.clone()));
-                chunk.advance(*sent.as_ref().unwrap_or(&0));
-                sent
-            } else {
-                let rest = &rest[..rest.len().min(SMALL)];
-                self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_send(now, id, rest))
-            };
-            match sent {
+            match self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_send(now, id, rest)) {
                 Ok(n) => done += n,
                 Err(error) => return (done, Err(error)),
             }
@@ -250,27 +240,33 @@ impl TcpStream {
     /// # Errors
     /// As writing.
     pub fn send_chunk(&self, chunk: &Slice) -> io::Result<usize> {
+        match self.push(chunk, self.writing()) {
+            (0, Err(error)) => Err(error.into()),
+            // What was taken counts; the next call meets the error.
+            (taken, _) => Ok(taken),
+        }
+    }
+
+    fn push(&self, chunk: &Slice, patience: Patience) -> (usize, error::Result<()>) {
         let mut rest = chunk.clone();
-        let patience = self.writing();
+        press();
         while !rest.is_empty() {
             match self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_push(now, id, rest.clone())) {
                 Ok(n) => rest.advance(n),
-                // What was taken counts; the next call meets the error.
-                Err(_) if rest.len() < chunk.len() => break,
-                Err(error) => return Err(error.into()),
+                Err(error) => return (chunk.len() - rest.len(), Err(error)),
             }
         }
-        Ok(chunk.len() - rest.len())
+        (chunk.len(), Ok(()))
     }
 
-    /// A copy of `data`, made without any lock, if there is a chunk for it.
-    fn chunk_of(&self, data: &[u8]) -> Option<Slice> {
+    /// A copy of `data`, made without any lock.
+    fn chunk_of(&self, data: &[u8]) -> Slice {
         if data.len() * 2 < CHUNK_CAPACITY {
-            return Some(Chunk::copy_of(data).freeze());
+            return Chunk::copy_of(data).freeze();
         }
-        let mut chunk = self.0.shard.pool().try_take()?;
+        let mut chunk = self.0.shard.pool().take();
         chunk.append(data);
-        Some(chunk.freeze())
+        chunk.freeze()
     }
 
     /// Sends `data` with the last byte marked urgent (RFC 6093: new applications should not use it), and says how many

@@ -1,12 +1,14 @@
 //! A shard: one stack behind one lock, one device, and those who wait.
 
 use super::alarm::Alarm;
+use super::batch;
 use super::caretaker;
 use super::driver::{Farewell, Reader};
 use super::mailbox::Mailbox;
 use super::parker::Parker;
 use super::role::Role;
 use super::siblings::Siblings;
+use super::spin::Spin;
 use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering, clock};
 use super::tap::{Tap, Taps};
 use super::transmit::TxQueue;
@@ -216,6 +218,14 @@ pub(super) struct Output {
     pub(super) wakeups: Wakeups,
 }
 
+impl Output {
+    /// What is to be done but for what is to be sent: that is left for the next hold of the lock.
+    pub(super) fn deferred(core: &mut Core) -> Output {
+        let wakeups = core.collect();
+        Output { write: false, deadline: core.stack.deadline(), wakeups }
+    }
+}
+
 /// One stack, one device, one caretaker.
 pub(crate) struct Shard {
     core: Mutex<Core>,
@@ -249,6 +259,7 @@ impl Shard {
         device: Arc<dyn Device>,
         taps: Vec<Box<dyn Tap>>,
         drive: Drive,
+        spin: Spin,
     ) -> io::Result<Shard> {
         let (caretaker, reader_gone) = <(Arc<Parker>, Arc<AtomicBool>)>::default();
         let farewell = Farewell { gone: reader_gone.clone(), caretaker: caretaker.clone() };
@@ -256,7 +267,7 @@ impl Shard {
         let core = Core {
             stack,
             waits: Waits::default(),
-            role: Role::new(Reader::new(device.clone(), farewell)),
+            role: Role::new(Reader::new(device.clone(), spin, farewell)),
             taps: Taps::new(taps),
             closing: false,
             ending: None,
@@ -304,7 +315,7 @@ impl Shard {
     /// Towards the end of a hold of the lock: pulls what there is to send and collects whom to wake.
     pub(super) fn prepare(&self, core: &mut Core, now: Instant) -> Output {
         let write = core.fill(&self.tx, now);
-        Output { write, deadline: core.stack.deadline(), wakeups: core.collect() }
+        Output { write, ..Output::deferred(core) }
     }
 
     /// Ends a hold of the lock: unlocks, writes and wakes.
@@ -363,7 +374,7 @@ impl Shard {
         }
         let now = clock::now();
         let result = act(&mut core, now);
-        let out = self.prepare(&mut core, now);
+        let out = if batch::defers() { Output::deferred(&mut core) } else { self.prepare(&mut core, now) };
         self.finish(core, out);
         result
     }

@@ -2,6 +2,8 @@
 //! those, built on other locks.
 
 mod alarm;
+mod mailbox;
 mod parker;
+mod spin;
 mod transmit;
 mod wait;
