@@ -210,12 +210,16 @@ impl TcpStream {
     }
 
     fn send_part(&self, part: &[u8], patience: Patience) -> (usize, error::Result<()>) {
-        if part.len() > SMALL {
-            return self.push(&self.chunk_of(part), patience);
-        }
         let mut done = 0;
         while done < part.len() {
             let rest = &part[done..];
+            if rest.len() > SMALL
+                && let Some(chunk) = self.chunk_of(rest)
+            {
+                let (taken, result) = self.push(&chunk, patience);
+                return (done + taken, result);
+            }
+            let rest = &rest[..rest.len().min(SMALL)];
             match self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_send(now, id, rest)) {
                 Ok(n) => done += n,
                 Err(error) => return (done, Err(error)),
@@ -259,14 +263,14 @@ impl TcpStream {
         (chunk.len(), Ok(()))
     }
 
-    /// A copy of `data`, made without any lock.
-    fn chunk_of(&self, data: &[u8]) -> Slice {
+    /// A copy of `data`, made without any lock, if there is a chunk for it.
+    fn chunk_of(&self, data: &[u8]) -> Option<Slice> {
         if data.len() * 2 < CHUNK_CAPACITY {
-            return Chunk::copy_of(data).freeze();
+            return Some(Chunk::copy_of(data).freeze());
         }
-        let mut chunk = self.0.shard.pool().take();
+        let mut chunk = self.0.shard.pool().try_take()?;
         chunk.append(data);
-        chunk.freeze()
+        Some(chunk.freeze())
     }
 
     /// Sends `data` with the last byte marked urgent (RFC 6093: new applications should not use it), and says how many

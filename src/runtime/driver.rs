@@ -158,7 +158,7 @@ impl Reader {
         let began = clock::now();
         if let Some(end) = self.spinner.until(began)
             && until.is_none_or(|at| at > began)
-            && self.spin(shard, earliest(until, Some(end)).unwrap_or(end), parker)
+            && self.spin(shard, Instant::earlier(until, Some(end)).unwrap_or(end), parker)
         {
             self.spinner.waited(began, clock::now(), !self.frames.is_empty());
             shard.alarm.awake(true);
