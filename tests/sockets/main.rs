@@ -1,6 +1,6 @@
 //! The sockets between two hosts on a link in memory: what applications see.
 
-mod common;
+pub mod common;
 mod datagrams;
 mod hosts;
 mod poller;

@@ -5,5 +5,6 @@ mod alarm;
 mod mailbox;
 mod parker;
 mod spin;
+mod timers;
 mod transmit;
 mod wait;
