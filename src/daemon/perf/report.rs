@@ -353,6 +353,7 @@ mod tests {
             super_in: 1,
             super_out: 2,
             lost: 0,
+            queues: 1,
         };
         Setup {
             version: "1.2.3",

@@ -3,5 +3,6 @@
 
 mod alarm;
 mod parker;
+mod shards;
 mod transmit;
 mod wait;
