@@ -4,7 +4,7 @@
 use super::clock;
 use super::driver::Reader;
 use super::parker::Parker;
-use super::role::{Duty, LEASE};
+use super::role::{Duty, LEASE, MAX_LEASE};
 use super::shard::{Drive, Ending, Shard};
 use super::wait::Wakeups;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +20,7 @@ pub(super) fn main(shard: &Shard, parker: &Arc<Parker>) {
 
 /// Looks after the role until the end; `None` if that came from elsewhere.
 fn watch(shard: &Shard, parker: &Arc<Parker>) -> Option<Ending> {
-    let mut seen = u64::MAX;
+    let (mut seen, mut lease) = (u64::MAX, LEASE);
     loop {
         let Ok(mut core) = shard.lock() else {
             return Some(Ending::Panic);
@@ -34,10 +34,13 @@ fn watch(shard: &Shard, parker: &Arc<Parker>) -> Option<Ending> {
         wakeups.wake(&shard.alarm);
         match duty {
             Duty::Drive(reader) => match drive(shard, parker, reader) {
-                Left::Role => {}
+                Left::Role => lease = LEASE,
                 Left::Ended(ending) => return ending,
             },
-            Duty::Look => _ = parker.park(Some(clock::now() + LEASE)),
+            Duty::Look => {
+                parker.park(Some(clock::now() + lease));
+                lease = (lease * 2).min(MAX_LEASE);
+            }
             Duty::Sleep => _ = parker.park(None),
         }
     }

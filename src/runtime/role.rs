@@ -2,8 +2,9 @@
 //!
 //! A thread that leaves to run its application leaves the role *free*, for most come back at once: nobody is woken for
 //! it. Where that is expected to last, a thread that is blocked is woken to take over. Whatever is expected, the
-//! caretaker looks every [`LEASE`] while the role changes hands, and finds one for it that nobody took meanwhile. So:
-//! the role is held, or the caretaker is about to look.
+//! caretaker looks every [`LEASE`] while the role changes hands, and finds one for it that nobody took meanwhile; the
+//! longer all goes well, the more seldom it looks, down to every [`MAX_LEASE`], because each look costs the others a
+//! part of their time. So: the role is held, or the caretaker is about to look.
 
 use super::driver::Reader;
 use super::parker::Parker;
@@ -12,8 +13,11 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The time after which the caretaker looks whether somebody has taken the role. It is free for twice this at most.
+/// The time after which the caretaker looks whether somebody has taken the role, at first.
 pub(super) const LEASE: Duration = Duration::from_millis(1);
+
+/// The same, when it was always taken. It is free for twice this at most, which is far below any retransmission time-out.
+pub(super) const MAX_LEASE: Duration = Duration::from_millis(8);
 
 /// A part of what the shard's lock protects.
 pub(super) struct Role {

@@ -83,9 +83,13 @@ impl Stack {
             trace: &mut self.trace,
         };
         let limit = text_limit(&self.config.offloads, &tuple);
-        let segment = slot.connection.as_mut()?.next_segment(limit, &mut cx)?;
+        let connection = slot.connection.as_mut()?;
+        let segment = connection.next_segment(limit, &mut cx)?;
+        let may_have_more = connection.may_have_output(&cx);
         self.arm(index);
-        self.mark_egress(index);
+        if may_have_more {
+            self.mark_egress(index);
+        }
         Some(self.segment_frame(&tuple, segment, ttl, tos))
     }
 

@@ -349,6 +349,8 @@ impl Stack {
         let (result, closed) = act(connection, &mut cx);
         let synchronized = connection.state().is_synchronized();
         let settled = if closed.is_none() { connection.settle(&cx) } else { None };
+        let established = synchronized && !was_synchronized;
+        let may_have_output = established || connection.may_have_output(&cx);
         if let Some(tcb) = settled {
             if let Some(socket) = &mut slot.socket {
                 socket.keep_rest(tcb.rcv.buffer.into_queue());
@@ -358,11 +360,13 @@ impl Stack {
         match closed {
             Some(reason) => self.closed(index, now, reason, was_embryonic),
             None => {
-                if synchronized && !was_synchronized {
+                if established {
                     self.established(index, now, was_embryonic);
                 }
                 self.arm(index);
-                self.mark_egress(index);
+                if may_have_output {
+                    self.mark_egress(index);
+                }
             }
         }
         self.recount(index, now);

@@ -202,12 +202,16 @@ impl Stack {
         if max == 0 {
             return Ok(Slices::new());
         }
+        let mut owes_update = false;
         let slices = match &mut slot.connection {
             Some(Connection::Synchronized(tcb)) => {
                 let options = slot.socket.as_ref().map_or(&self.default_options, |s| s.options(&self.default_options));
                 // Where memory is short nothing grows.
                 let range = if self.pressure { Range::NONE } else { Range::recv(&self.config.tcp, options) };
-                tcb.read(max, now, range)
+                let slices = tcb.read(max, now, range);
+                let mss = mss_of_link(&self.ip, slot.tuple.remote_addr);
+                owes_update = tcb.rcv.owes_window_update(mss.into(), self.pressure);
+                slices
             }
             _ => slot
                 .socket
@@ -218,8 +222,10 @@ impl Stack {
         if slices.is_empty() {
             return self.nothing_to_read(id).map(|()| slices);
         }
-        // It may owe a window update now. No timer depends on what was read.
-        self.mark_egress(id.index);
+        // No timer depends on what was read.
+        if owes_update {
+            self.mark_egress(id.index);
+        }
         self.recount(id.index, now);
         Ok(slices)
     }

@@ -322,6 +322,11 @@ impl Connection {
         }
     }
 
+    /// Whether [`next_segment`](Connection::next_segment) is worth asking.
+    pub fn may_have_output(&self, cx: &Cx<'_>) -> bool {
+        self.tcb().is_none_or(|tcb| tcb.may_have_output(cx))
+    }
+
     /// The next segment to send, if any: what was lost first, then new data, then what else is owed. `limit` is how many
     /// bytes of text the device takes at once, to cut them into segments; zero if it does not.
     pub fn next_segment(&mut self, limit: usize, cx: &mut Cx<'_>) -> Option<SegmentOut> {

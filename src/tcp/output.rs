@@ -37,9 +37,6 @@ impl Tcb {
     /// The next segment: loss first, then new data, then probes, then a bare ACK. `limit` is how many bytes of text the
     /// device takes at once.
     pub(super) fn next_segment(&mut self, limit: usize, cx: &mut Cx<'_>) -> Option<SegmentOut> {
-        if !self.may_have_output(cx) {
-            return None;
-        }
         let room = self.room(limit, cx);
         if let Some(segment) = self.retransmission(&room, cx) {
             return Some(segment);
@@ -62,7 +59,7 @@ impl Tcb {
     }
 
     /// Whether it is worth asking the rules below: after most events there is nothing to send.
-    fn may_have_output(&self, cx: &Cx<'_>) -> bool {
+    pub(super) fn may_have_output(&self, cx: &Cx<'_>) -> bool {
         self.snd.has_unsent()
             || !self.recovery.lost().is_empty()
             || self.owed.window_probe
