@@ -2,8 +2,8 @@
 //!
 //! There are two ways to use it:
 //!
-//! - [`net`]: sockets with the names and manners of `std::net`, on a running [`Host`](net::Host). A thread of its own
-//!   drives the stack.
+//! - [`net`]: sockets with the names and manners of `std::net`, on a running [`Host`](net::Host). Threads that wait for
+//!   them drive the stack, and one of its own while none does.
 //! - [`stack`]: the bare [`Stack`](stack::Stack), for a loop of one's own: packets in, packets out, and a deadline. It has
 //!   no thread, clock, lock or system call in it.
 //!
@@ -13,7 +13,7 @@
 //!         v                 v
 //!   net: TcpStream, TcpListener, UdpSocket     sockets as in std::net
 //!         |
-//!   runtime: one lock, one caretaker thread    drives the stack
+//!   runtime: one lock; whoever waits drives    the stack
 //!         |                         |
 //!         v                         v
 //!   stack: sans-IO                device: TUN, memory, impaired link, pcapng tap

@@ -134,6 +134,7 @@ fn value(text: &str) -> Option<f64> {
         "KiB" => 1024.0,
         "MiB" => 1024.0 * 1024.0,
         "ms" => 1e-3,
+        "us" => 1e-6,
         "min" => 60.0,
         _ => return None,
     };
@@ -205,6 +206,9 @@ fn evaluate(expression: &str) -> Option<f64> {
     }
     if let Some(millis) = inside("Duration::from_millis(") {
         return Some(evaluate(millis)? / 1000.0);
+    }
+    if let Some(micros) = inside("Duration::from_micros(") {
+        return Some(evaluate(micros)? * 1e-6);
     }
     value(expression)
 }

@@ -90,6 +90,12 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", env = "TUNSTACK_SEED", help_heading = "Watching and spoiling")]
     pub(crate) seed: Option<u64>,
 
+    /// Who reads the interface: caller, a thread that waits for it, or caretaker, always a thread of its own [default: caller]
+    #[arg(long, value_name = "WHO", env = "TUNSTACK_DRIVE", help_heading = "Running")]
+    pub(crate) drive: Option<String>,
+    /// Look for packets a little longer before sleeping, where they come quickly: auto, off, or microseconds [default: auto]
+    #[arg(long, value_name = "auto|off|N", env = "TUNSTACK_SPIN", help_heading = "Running")]
+    pub(crate) spin: Option<String>,
     /// Write the process id to this file once everything is up
     #[arg(long, value_name = "FILE", env = "TUNSTACK_PID", help_heading = "Running")]
     pub(crate) pid: Option<PathBuf>,
@@ -128,6 +134,8 @@ impl Options {
             pcap_whole,
             fault,
             seed,
+            drive,
+            spin,
             pid,
             ready_fd,
             grace,
@@ -157,6 +165,8 @@ impl Options {
             pcap_whole: pcap_whole.or(fallback.pcap_whole),
             fault: fault.or(fallback.fault),
             seed: seed.or(fallback.seed),
+            drive: drive.or(fallback.drive),
+            spin: spin.or(fallback.spin),
             pid: pid.or(fallback.pid),
             ready_fd: ready_fd.or(fallback.ready_fd),
             grace: grace.or(fallback.grace),

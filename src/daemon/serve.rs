@@ -66,7 +66,7 @@ pub(crate) fn bring_up(settings: &Settings) -> Result<(Up, Signals, [String; 5])
     let addrs = tunnel.addrs.clone();
 
     let seed = settings.seed.map(Rng::seed_from);
-    let mut builder = Host::builder();
+    let mut builder = Host::builder().drive(settings.drive).spin(settings.spin);
     for addr in addrs {
         builder = builder.address(addr);
     }

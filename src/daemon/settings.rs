@@ -4,6 +4,7 @@ use super::error::Failure;
 use super::options::Options;
 use crate::apps::http;
 use crate::device::impair::Impairment;
+use crate::net::{Drive, Spin};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -180,6 +181,10 @@ pub(crate) struct Settings {
     pub(crate) fault: Option<Impairment>,
     /// Where random choices come from, if they are to be repeatable.
     pub(crate) seed: Option<u64>,
+    /// Who drives.
+    pub(crate) drive: Drive,
+    /// Whether the one who drives looks for packets before it sleeps.
+    pub(crate) spin: Spin,
     /// Where the process id is written.
     pub(crate) pid: Option<PathBuf>,
     /// Who is told that everything is up.
@@ -261,6 +266,8 @@ impl TryFrom<Options> for Settings {
             pcap_whole: options.pcap_whole.unwrap_or_default(),
             fault: options.fault.map(|spec| impairment(&spec)).transpose().map_err(usage("fault"))?,
             seed: options.seed,
+            drive: options.drive.as_deref().map_or(Ok(Drive::default()), drive).map_err(usage("drive"))?,
+            spin: options.spin.as_deref().map_or(Ok(Spin::default()), spin).map_err(usage("spin"))?,
             pid: options.pid,
             ready_fd: options.ready_fd,
             grace: options.grace.as_deref().map_or(Ok(Duration::from_secs(2)), duration).map_err(usage("grace"))?,
@@ -305,6 +312,27 @@ fn refuse_shared_ports(offers: &[Offer]) -> Result<(), Failure> {
 /// A link's faults from a text such as `loss=5%,delay=20ms`.
 pub(crate) fn impairment(spec: &str) -> Result<Impairment, String> {
     spec.parse().map_err(|e: crate::device::impair::SpecError| e.to_string())
+}
+
+/// Who drives, by name.
+fn drive(text: &str) -> Result<Drive, String> {
+    match text {
+        "caller" => Ok(Drive::Caller),
+        "caretaker" => Ok(Drive::Caretaker),
+        _ => Err(format!("\"{text}\" is neither caller nor caretaker")),
+    }
+}
+
+/// How long to look for packets before sleeping: `auto`, `off`, or a number of microseconds up to a second.
+fn spin(text: &str) -> Result<Spin, String> {
+    match text {
+        "auto" => Ok(Spin::Auto),
+        "off" => Ok(Spin::Off),
+        _ => match text.parse() {
+            Ok(us @ 1..=1_000_000) => Ok(Spin::For(Duration::from_micros(us))),
+            _ => Err(format!("\"{text}\" is neither auto nor off nor a number of microseconds, 1 to 1000000")),
+        },
+    }
 }
 
 /// A time from a text such as `2s`, `20ms` or `1.5s`.
@@ -381,10 +409,24 @@ mod tests {
             (Options { offload: Some("on".into()), ..Options::default() }, "--offload on"),
             (Options { fault: Some("loss=200%".into()), ..Options::default() }, "--fault: "),
             (Options { grace: Some("soon".into()), ..Options::default() }, "--grace: "),
+            (Options { drive: Some("nobody".into()), ..Options::default() }, "--drive: "),
+            (Options { spin: Some("0".into()), ..Options::default() }, "--spin: "),
         ] {
             let error = settings(options).unwrap_err();
             assert!(error.contains(text), "{error}");
         }
+    }
+
+    #[test]
+    fn who_drives_and_how_long_it_looks() {
+        let parsed = |drive: Option<&str>, spin: Option<&str>| {
+            let given = |text: Option<&str>| text.map(String::from);
+            let parsed = settings(Options { drive: given(drive), spin: given(spin), ..Options::default() }).unwrap();
+            (parsed.drive, parsed.spin)
+        };
+        assert_eq!(parsed(None, None), (Drive::Caller, Spin::Auto));
+        assert_eq!(parsed(Some("caretaker"), Some("off")), (Drive::Caretaker, Spin::Off));
+        assert_eq!(parsed(Some("caller"), Some("25")), (Drive::Caller, Spin::For(Duration::from_micros(25))));
     }
 
     #[test]

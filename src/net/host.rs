@@ -7,7 +7,7 @@ use crate::buf::Chunk;
 use crate::device::Device;
 use crate::error;
 use crate::rng::Rng;
-use crate::runtime::{self, Book, Drive, Ending, Shard, Tap, clock};
+use crate::runtime::{self, Book, Drive, Ending, Shard, Spin, Tap, clock};
 use crate::stack::{Cidr, Config, Share, Stack, TcpInfo};
 use crate::stats::Stats;
 use core::fmt;
@@ -337,6 +337,7 @@ pub struct Builder {
     settings: Vec<Setting>,
     taps: Vec<Box<dyn Tap>>,
     drive: Drive,
+    spin: Spin,
 }
 
 impl Builder {
@@ -389,6 +390,12 @@ impl Builder {
     /// Who drives the host; [`Drive::Caller`] by default.
     pub fn drive(mut self, drive: Drive) -> Self {
         self.drive = drive;
+        self
+    }
+
+    /// Whether the one who drives looks for packets a little longer before it sleeps; [`Spin::Auto`] by default.
+    pub fn spin(mut self, spin: Spin) -> Self {
+        self.spin = spin;
         self
     }
 
@@ -446,7 +453,7 @@ impl Builder {
         let stacks = stacks(&config, queues as u16, seed)?;
         let parts = stacks.into_iter().zip(devices).zip(runtime::shared(self.taps, queues));
         let shards: Box<[Arc<Shard>]> = parts
-            .map(|((stack, device), taps)| Ok(Arc::new(Shard::new(stack, device, taps, self.drive)?)))
+            .map(|((stack, device), taps)| Ok(Arc::new(Shard::new(stack, device, taps, self.drive, self.spin)?)))
             .collect::<io::Result<_>>()?;
         if queues > 1 {
             Shard::join_up(&shards);

@@ -55,7 +55,7 @@ mod tcp_listener;
 mod tcp_stream;
 mod udp;
 
-pub use crate::runtime::{Drive, Trigger};
+pub use crate::runtime::{Drive, Spin, Trigger};
 pub use crate::stack::Readiness;
 pub use addr::{ToCidr, ToSocketAddrs};
 pub use host::{Builder, Host};

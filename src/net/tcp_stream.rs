@@ -210,20 +210,13 @@ impl TcpStream {
     }
 
     fn send_part(&self, part: &[u8], patience: Patience) -> (usize, error::Result<()>) {
+        if part.len() > SMALL {
+            return self.push(&self.chunk_of(part), patience);
+        }
         let mut done = 0;
-        let mut chunk: Option<Slice> = None;
         while done < part.len() {
-            let sent = if part.len() <= SMALL {
-                let rest = &part[done..];
-                self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_send(now, id, rest))
-            } else {
-                let rest = chunk.get_or_insert_with(|| self.chunk_of(part));
-                let sent =
-                    self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_push(now, id, rest.clone()));
-                rest.advance(*sent.as_ref().unwrap_or(&0));
-                sent
-            };
-            match sent {
+            let rest = &part[done..];
+            match self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_send(now, id, rest)) {
                 Ok(n) => done += n,
                 Err(error) => return (done, Err(error)),
             }
@@ -247,17 +240,22 @@ impl TcpStream {
     /// # Errors
     /// As writing.
     pub fn send_chunk(&self, chunk: &Slice) -> io::Result<usize> {
+        match self.push(chunk, self.writing()) {
+            (0, Err(error)) => Err(error.into()),
+            // What was taken counts; the next call meets the error.
+            (taken, _) => Ok(taken),
+        }
+    }
+
+    fn push(&self, chunk: &Slice, patience: Patience) -> (usize, error::Result<()>) {
         let mut rest = chunk.clone();
-        let patience = self.writing();
         while !rest.is_empty() {
             match self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_push(now, id, rest.clone())) {
                 Ok(n) => rest.advance(n),
-                // What was taken counts; the next call meets the error.
-                Err(_) if rest.len() < chunk.len() => break,
-                Err(error) => return Err(error.into()),
+                Err(error) => return (chunk.len() - rest.len(), Err(error)),
             }
         }
-        Ok(chunk.len() - rest.len())
+        (chunk.len(), Ok(()))
     }
 
     /// A copy of `data`, made without any lock.

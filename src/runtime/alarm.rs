@@ -35,6 +35,11 @@ impl Alarm {
         fence(Ordering::SeqCst);
     }
 
+    /// Whether it was rung since it was set.
+    pub(super) fn has_rung(&self) -> bool {
+        self.wakes_at.load(Ordering::SeqCst) == AWAKE
+    }
+
     /// The sleeper's: it is awake. `kicked` says whether the descriptor was seen readable; then kicks given so far are
     /// used up. One that comes later, from somebody who rang in time, wakes the next sleeper once for nothing.
     pub(super) fn awake(&self, kicked: bool) {

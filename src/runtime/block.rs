@@ -3,7 +3,7 @@
 
 use super::driver::Reader;
 use super::parker::Parker;
-use super::shard::{Core, Drive, Ending, Patience, Shard};
+use super::shard::{Core, Drive, Ending, Locked, Output, Patience, Shard};
 use super::sync::clock;
 use super::wait::{Abroad, Target, Waiter, Wakeups};
 use crate::error::{Error, Result};
@@ -201,7 +201,10 @@ impl<A> Wait<'_, A> {
                     result = Err(Error::BadHandle);
                 }
             }
-            let mut out = shard.prepare(&mut core, now);
+            // A driver that will be back at once leaves what is to be sent until then, or until it acts: an ACK can then
+            // travel with the answer, or with the news of a larger window. Should it not come, the caretaker does.
+            let defers = self.reader.is_some() && self.parker.as_ref().is_some_and(|parker| parker.is_quick());
+            let mut out = if defers { Output::deferred(&mut core) } else { shard.prepare(&mut core, now) };
             if let Some(parker) = &self.parker {
                 core.waits.deregister(self.target, parker);
                 core.role.rises(parker);
@@ -240,7 +243,7 @@ impl<A> Wait<'_, A> {
     /// and so taken off its list.
     fn pause(
         &mut self,
-        mut core: super::shard::Locked<'_>,
+        mut core: Locked<'_>,
         now: Instant,
         more: bool,
         until: Option<Instant>,

@@ -1,11 +1,11 @@
 //! The thread that covers the gaps: it drives while no other thread does, and finds somebody for a role that was left
 //! and not taken.
 
-use super::clock;
 use super::driver::Reader;
 use super::parker::Parker;
 use super::role::{Duty, LEASE, MAX_LEASE};
 use super::shard::{Drive, Ending, Shard};
+use super::sync::clock;
 use super::wait::Wakeups;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -5,7 +5,8 @@
 use super::alarm::time_left;
 use super::parker::Parker;
 use super::shard::{Core, Shard};
-use super::sync::{AtomicBool, Ordering, PollFd, PollFlags, clock, poll};
+use super::spin::{Spin, Spinner};
+use super::sync::{AtomicBool, Ordering, PollFd, PollFlags, clock, poll, yield_now};
 use crate::buf::{Chunk, Pool};
 use crate::device::Device;
 use crate::time::Instant;
@@ -37,6 +38,7 @@ pub(super) struct Reader {
     fruitless: u32,
     /// Frames that had been sent when it was last looked.
     sent: u64,
+    spinner: Spinner,
     /// Dropped after the device.
     _farewell: Farewell,
 }
@@ -55,8 +57,18 @@ impl Drop for Farewell {
 }
 
 impl Reader {
-    pub(super) fn new(device: Arc<dyn Device>, farewell: Farewell) -> Reader {
-        Reader { device, spare: None, frames: Vec::with_capacity(BATCH), fruitless: 0, sent: 0, _farewell: farewell }
+    pub(super) fn new(device: Arc<dyn Device>, spin: Spin, farewell: Farewell) -> Reader {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let spinner = Spinner::new(spin, processors);
+        Reader {
+            device,
+            spare: None,
+            frames: Vec::with_capacity(BATCH),
+            fruitless: 0,
+            sent: 0,
+            spinner,
+            _farewell: farewell,
+        }
     }
 
     /// Reads one batch into chunks, without the stack's lock; true if the device may have more.
@@ -143,6 +155,15 @@ impl Reader {
         if std::mem::replace(&mut self.sent, sent) != sent {
             self.fruitless = 0;
         }
+        let began = clock::now();
+        if let Some(end) = self.spinner.until(began)
+            && until.is_none_or(|at| at > began)
+            && self.spin(shard, earliest(until, Some(end)).unwrap_or(end), parker)
+        {
+            self.spinner.waited(began, clock::now(), !self.frames.is_empty());
+            shard.alarm.awake(true);
+            return;
+        }
         let left_alone = self.fruitless >= PATIENCE;
         if left_alone {
             let pause = Duration::from_millis(1 << (self.fruitless - PATIENCE).min(MAX_BACKOFF));
@@ -158,11 +179,37 @@ impl Reader {
             std::thread::sleep(Duration::from_millis(10));
         }
         let device_ready = left_alone || !fds[1].revents().is_empty();
+        self.spinner.waited(began, clock::now(), device_ready && !left_alone);
         shard.alarm.awake(!fds[0].revents().is_empty());
         if device_ready {
             shard.tx.unblock();
             self.fruitless += 1;
         }
+    }
+
+    /// Looks at the device until `end`. True if there is something to do: a frame was read, or the thread is wanted.
+    fn spin(&mut self, shard: &Shard, end: Instant, parker: Option<&Parker>) -> bool {
+        let mut now = clock::now();
+        while now < end {
+            let mut chunk = self.spare.take().unwrap_or_else(|| shard.pool.take());
+            match self.device.recv(now, &mut chunk) {
+                Ok(meta) => {
+                    self.frames.push(RxFrame { data: chunk.freeze(), meta });
+                    return true;
+                }
+                Err(_) => self.spare = Some(chunk), // another error than WouldBlock comes again when it is read
+            }
+            if shard.alarm.has_rung() || parker.is_some_and(Parker::is_woken) {
+                return true;
+            }
+            let yielded = clock::now();
+            yield_now();
+            now = clock::now();
+            if !self.spinner.yielded(yielded, now) {
+                return false;
+            }
+        }
+        false
     }
 }
 

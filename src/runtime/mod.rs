@@ -1,17 +1,25 @@
 //! What makes a [`Stack`](crate::stack::Stack) run: a lock, a device, a clock, and a thread that cares for them.
 //!
-//! A *shard* is one stack behind one lock with one device. Its *caretaker* thread reads the device, runs the timers and
-//! sleeps; a thread that sends transmits by itself. Nobody polls by the clock: the caretaker sleeps until the next
-//! deadline, and each blocked thread waits on the list of its own socket.
+//! A *shard* is one stack behind one lock with one device. One thread at a time *drives* it: reads the device, runs the
+//! timers and sleeps on both. It is a thread that is blocked in a call of its own, or the *caretaker*, while none is. A
+//! thread that sends transmits by itself. Nobody polls by the clock, but the caretaker while the role changes hands; each
+//! blocked thread that does not drive waits on the list of its own socket.
 //!
 //! | file | what |
 //! |---|---|
 //! | `shard` | the lock, what is done under it, and the end |
-//! | `caretaker` | the thread |
+//! | `role` | who drives |
+//! | `driver` | what the one who drives does |
+//! | `block` | calls that wait, and drive |
+//! | `caretaker` | the thread that covers the gaps |
 //! | `transmit` | the order of outgoing frames, and who writes them |
 //! | `wait` | who waits for what |
-//! | `alarm` | when the caretaker wakes |
+//! | `pollers`, `polling` | many sockets for one thread |
+//! | `parker` | where a thread sleeps |
+//! | `alarm` | when the driver wakes |
+//! | `spin` | looking once more before sleeping |
 //! | `clock` | the time |
+//! | `sync` | what all this is built on; `model` puts other things there, and tries it |
 //! | `tap`, `packet_log` | those who are shown every packet |
 //!
 //! Locks are taken in this order: the stack's, then the transmit queue's, then a device's own. None is held over a
@@ -23,6 +31,14 @@ mod caretaker;
 pub mod clock;
 mod driver;
 mod mailbox;
+#[cfg(test)]
+#[expect(
+    clippy::duplicate_mod,
+    dead_code,
+    unreachable_pub,
+    reason = "the model has a copy of the files that it is about, and not all users of them"
+)]
+mod model;
 mod names;
 #[cfg(feature = "cli")]
 mod packet_log;
@@ -33,6 +49,7 @@ mod role;
 mod several;
 mod shard;
 mod siblings;
+mod spin;
 mod sync;
 mod tap;
 #[cfg(test)]
@@ -49,5 +66,6 @@ pub(crate) use polling::wait_for_events;
 pub(crate) use several::wait_any;
 pub use shard::Drive;
 pub(crate) use shard::{Core, Ending, Patience, Shard};
+pub use spin::Spin;
 pub use tap::Tap;
 pub(crate) use tap::shared;

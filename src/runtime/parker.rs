@@ -1,7 +1,7 @@
 //! Where one thread sleeps.
 
 use super::alarm::time_left;
-use super::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, thread_local};
+use super::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, thread_local, wait_at_most};
 use crate::time::Instant;
 use core::time::Duration;
 use std::sync::{Arc, PoisonError};
@@ -58,9 +58,7 @@ impl Parker {
             match time_left(until) {
                 None => state = self.condition.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(left) if left.is_zero() => break,
-                Some(left) => {
-                    state = self.condition.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-                }
+                Some(left) => state = wait_at_most(&self.condition, &self.state, state, left),
             }
         }
         state.parked = false;

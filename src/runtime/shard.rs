@@ -7,6 +7,7 @@ use super::mailbox::Mailbox;
 use super::parker::Parker;
 use super::role::Role;
 use super::siblings::Siblings;
+use super::spin::Spin;
 use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering, clock};
 use super::tap::{Tap, Taps};
 use super::transmit::TxQueue;
@@ -219,6 +220,14 @@ pub(super) struct Output {
     pub(super) wakeups: Wakeups,
 }
 
+impl Output {
+    /// What is to be done but for what is to be sent: that is left for the next hold of the lock.
+    pub(super) fn deferred(core: &mut Core) -> Output {
+        let wakeups = core.collect();
+        Output { write: false, deadline: core.stack.deadline(), wakeups }
+    }
+}
+
 /// One stack, one device, one caretaker.
 pub(crate) struct Shard {
     core: Mutex<Core>,
@@ -252,13 +261,14 @@ impl Shard {
         device: Arc<dyn Device>,
         taps: Vec<Box<dyn Tap>>,
         drive: Drive,
+        spin: Spin,
     ) -> io::Result<Shard> {
         let (caretaker, reader_gone) = <(Arc<Parker>, Arc<AtomicBool>)>::default();
         let farewell = Farewell { gone: reader_gone.clone(), caretaker: caretaker.clone() };
         let core = Core {
             stack,
             waits: Waits::default(),
-            role: Role::new(Reader::new(device.clone(), farewell)),
+            role: Role::new(Reader::new(device.clone(), spin, farewell)),
             taps: Taps::new(taps),
             closing: false,
             ending: None,
@@ -306,7 +316,7 @@ impl Shard {
     /// Towards the end of a hold of the lock: pulls what there is to send and collects whom to wake.
     pub(super) fn prepare(&self, core: &mut Core, now: Instant) -> Output {
         let write = core.fill(&self.tx, now);
-        Output { write, deadline: core.stack.deadline(), wakeups: core.collect() }
+        Output { write, ..Output::deferred(core) }
     }
 
     /// Ends a hold of the lock: unlocks, writes and wakes.

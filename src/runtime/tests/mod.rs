@@ -2,7 +2,9 @@
 //! those, built on other locks.
 
 mod alarm;
+mod mailbox;
 mod parker;
 mod shards;
+mod spin;
 mod transmit;
 mod wait;

@@ -6,6 +6,7 @@ use crate::rng::Rng;
 use crate::runtime::mailbox::CAPACITY;
 use crate::runtime::names::Book;
 use crate::runtime::shard::{Drive, Shard};
+use crate::runtime::spin::Spin;
 use crate::stack::{Cidr, Config, Share, Stack, TcpId};
 use crate::stats::{Disposition, DropReason};
 use crate::tcp::state::State;
@@ -172,7 +173,7 @@ fn a_full_mailbox_loses_and_counts_and_the_rest_arrives() {
     let (mut shards, mut far) = (Vec::new(), Vec::new());
     for stack in host(2) {
         let (device, other) = mem::pair(1500, 1000).unwrap();
-        shards.push(Arc::new(Shard::new(stack, Arc::new(device), Vec::new(), Drive::Caretaker).unwrap()));
+        shards.push(Arc::new(Shard::new(stack, Arc::new(device), Vec::new(), Drive::Caretaker, Spin::Off).unwrap()));
         far.push(other);
     }
     Shard::join_up(&shards);

@@ -1,0 +1,78 @@
+//! Looking at the device for a moment more, before sleeping on it.
+//!
+//! To sleep and be woken takes a thread 30 to 50 us where its processor has gone to sleep too. Where the next packet comes
+//! sooner than that, as it does from a peer that waits for our answer, looking is three times faster. It takes a
+//! processor meanwhile, so it is done only where packets have lately come that soon, and where a processor is free.
+
+use crate::time::Instant;
+use core::time::Duration;
+
+/// Whether the one who drives looks for packets a little longer before it sleeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spin {
+    /// It sleeps at once.
+    Off,
+    /// It looks for up to 50 us, if there is more than one processor.
+    #[default]
+    Auto,
+    /// It looks for up to this time.
+    For(Duration),
+}
+
+/// How long it looks by default: as long as it takes to sleep and be woken.
+const AUTO: Duration = Duration::from_micros(50);
+
+/// Waits in a row that must have been short.
+const STREAK: u32 = 8;
+
+/// A yield of the processor that takes so long was somebody else's turn: it is not free.
+const TURN: Duration = Duration::from_micros(10);
+
+/// How long the processor is then left to the others.
+const REST: Duration = Duration::from_millis(20);
+
+/// When to look and for how long.
+#[derive(Debug)]
+pub(super) struct Spinner {
+    /// Zero is not at all.
+    budget: Duration,
+    /// Waits in a row that were short enough.
+    streak: u32,
+    /// Somebody else wants the processor until then.
+    rests_until: Instant,
+}
+
+impl Spinner {
+    /// `processors` is how many this process may use.
+    pub(super) fn new(spin: Spin, processors: usize) -> Spinner {
+        let budget = match spin {
+            Spin::Off => Duration::ZERO,
+            Spin::Auto if processors < 2 => Duration::ZERO,
+            Spin::Auto => AUTO,
+            Spin::For(budget) => budget,
+        };
+        Spinner { budget, streak: 0, rests_until: Instant::ZERO }
+    }
+
+    /// Until when to look, for one who has nothing to do at `now`; `None` is not to look at all.
+    pub(super) fn until(&self, now: Instant) -> Option<Instant> {
+        let looks = !self.budget.is_zero() && self.streak >= STREAK && now >= self.rests_until;
+        looks.then(|| now + self.budget)
+    }
+
+    /// A wait that began at `began` has ended, by a frame or otherwise.
+    pub(super) fn waited(&mut self, began: Instant, now: Instant, frame: bool) {
+        // One who slept was woken late.
+        let short = frame && now.since(began) <= self.budget * 2;
+        self.streak = if short { self.streak.saturating_add(1) } else { 0 };
+    }
+
+    /// The processor was yielded at `began`. False if somebody else had a turn: it is wanted.
+    pub(super) fn yielded(&mut self, began: Instant, now: Instant) -> bool {
+        let free = now.since(began) < TURN;
+        if !free {
+            self.rests_until = now + REST;
+        }
+        free
+    }
+}

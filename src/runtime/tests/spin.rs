@@ -1,0 +1,45 @@
+use crate::runtime::spin::{Spin, Spinner};
+use crate::time::Instant;
+use std::time::Duration;
+
+const US: Duration = Duration::from_micros(1);
+
+fn at(us: u64) -> Instant {
+    Instant::from_nanos(us * 1000)
+}
+
+/// After eight waits of `us`.
+fn after(spin: Spin, processors: usize, us: u64) -> Spinner {
+    let mut spinner = Spinner::new(spin, processors);
+    (0..8).for_each(|_| spinner.waited(at(0), at(us), true));
+    spinner
+}
+
+#[test]
+fn it_looks_only_where_packets_have_lately_come_soon() {
+    assert_eq!(after(Spin::Auto, 2, 40).until(at(1000)), Some(at(1050)));
+    assert_eq!(after(Spin::Auto, 2, 400).until(at(1000)), None);
+    assert_eq!(Spinner::new(Spin::Auto, 2).until(at(1000)), None);
+    let mut spinner = after(Spin::Auto, 2, 40);
+    spinner.waited(at(0), at(50), false);
+    assert_eq!(spinner.until(at(1000)), None, "it looked in vain");
+    (0..8).for_each(|_| spinner.waited(at(0), at(40), true));
+    assert!(spinner.until(at(1000)).is_some());
+}
+
+#[test]
+fn it_looks_as_long_as_it_was_told() {
+    assert_eq!(after(Spin::Off, 8, 1).until(at(1000)), None);
+    assert_eq!(after(Spin::Auto, 1, 1).until(at(1000)), None, "no processor is free");
+    assert_eq!(after(Spin::For(7 * US), 1, 1).until(at(1000)), Some(at(1007)));
+}
+
+#[test]
+fn it_leaves_a_processor_that_somebody_wants() {
+    let mut spinner = after(Spin::Auto, 2, 10);
+    assert!(spinner.yielded(at(100), at(101)));
+    assert!(spinner.until(at(101)).is_some());
+    assert!(!spinner.yielded(at(200), at(3200)));
+    assert_eq!(spinner.until(at(3200)), None);
+    assert!(spinner.until(at(3200) + 20_000 * US).is_some());
+}
