@@ -2,5 +2,3 @@
 
 #[path = "sockets/main.rs"]
 mod sockets;
-
-use sockets::common;

@@ -76,6 +76,15 @@ impl EventLoop {
         Ok(EventLoop { host: host.clone(), poller: Poller::new(host)?, limits, members: Vec::new() })
     }
 
+    /// As [`new`](EventLoop::new), for the sockets of one queue of the host: with a loop for each queue
+    /// ([`Host::listen_on_each`], [`Host::bind_udp_on_each`]) nothing is handed from thread to thread.
+    ///
+    /// # Errors
+    /// As [`Poller::on_queue`].
+    pub fn on_queue(host: &Host, queue: usize, limits: Limits) -> io::Result<EventLoop> {
+        Ok(EventLoop { host: host.clone(), poller: Poller::on_queue(host, queue)?, limits, members: Vec::new() })
+    }
+
     /// Whether it has no service.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()

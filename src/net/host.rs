@@ -183,7 +183,7 @@ impl Host {
     /// Memory of 64 KiB to write into, for [`TcpStream::send_chunk`] once it is [frozen](Chunk::freeze). It goes back to
     /// the host's pool when it is dropped, be it after the peer has acknowledged it.
     pub fn chunk(&self) -> Chunk {
-        self.shards()[0].pool().take()
+        self.shards()[self.next()].pool().take()
     }
 
     /// Begins a batch: what this thread sends, on any socket of the host, goes out when the batch is dropped, or a part of

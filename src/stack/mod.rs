@@ -445,9 +445,8 @@ impl Stack {
             self.stats.tcp.attempt_fails += 1;
         }
         self.time_wait_count -= usize::from(was_time_wait);
-        if let Some(share) = &self.share {
-            share.names.release(&slot.tuple, share.shard);
-        }
+        let tuple = slot.tuple;
+        self.release_name(&tuple);
         self.table.unname(index);
         self.wheel.cancel(index);
         match holder {
