@@ -61,6 +61,7 @@ pub trait EventService: Send + 'static {
 
 /// A loop for any number of services of one host.
 pub struct EventLoop {
+    host: Host,
     poller: Poller,
     limits: Limits,
     members: Vec<Box<dyn Member>>,
@@ -72,7 +73,7 @@ impl EventLoop {
     /// # Errors
     /// If the host has ended.
     pub fn new(host: &Host, limits: Limits) -> io::Result<EventLoop> {
-        Ok(EventLoop { poller: Poller::new(host)?, limits, members: Vec::new() })
+        Ok(EventLoop { host: host.clone(), poller: Poller::new(host)?, limits, members: Vec::new() })
     }
 
     /// Whether it has no service.
@@ -135,6 +136,7 @@ impl EventLoop {
                 log::debug!("services: {error}");
                 return;
             }
+            let batch = self.host.batch();
             for Event { key, .. } in &events {
                 if let Some(member) = self.members.get_mut((key >> 32) as usize)
                     && !member.serve(&self.poller, *key as u32, &mut buf)
@@ -142,6 +144,7 @@ impl EventLoop {
                     return;
                 }
             }
+            drop(batch);
             let now = Instant::now();
             if next_look <= now {
                 next_look = now + every;

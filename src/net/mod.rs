@@ -56,7 +56,7 @@ mod tcp_stream;
 mod udp;
 
 pub use crate::buf::{Chunk, Slice};
-pub use crate::runtime::{Drive, Spin, Trigger};
+pub use crate::runtime::{Batch, Drive, Spin, Trigger};
 pub use crate::stack::Readiness;
 pub use addr::{ToCidr, ToSocketAddrs};
 pub use host::{Builder, Host};

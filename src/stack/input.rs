@@ -222,7 +222,7 @@ impl Stack {
         iss_beyond: Option<Seq>,
     ) -> Disposition {
         // Under memory pressure, or with the table full, a SYN costs nothing: the cookie brings the peer back.
-        if self.table.len() >= self.config.max_connections || self.pressure {
+        if self.table.len() >= self.config.max_connections || self.is_short_of_memory() {
             return self.send_cookie(number, now, tuple, segment);
         }
         if let Err(owner) = self.claim(tuple) {
@@ -311,8 +311,7 @@ impl Stack {
             tuple: *tuple,
             link_mss: mss_of_link(&self.ip, tuple.remote_addr),
             orphan: false,
-            pressure: self.pressure,
-            full: self.full,
+            memory: self.budget.level(),
             stats: &mut self.stats.tcp,
             trace: &mut self.trace,
         };
