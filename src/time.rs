@@ -55,6 +55,14 @@ impl Instant {
         self.as_nanos() / 1_000_000
     }
 
+    /// The earlier of two, if there is any.
+    pub fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+        match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
     /// The time from `earlier` to `self`, zero if `earlier` is later.
     pub const fn since(self, earlier: Instant) -> Duration {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))

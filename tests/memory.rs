@@ -6,9 +6,12 @@
 mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tunstack::buf::Slice;
+use tunstack::device::mem;
+use tunstack::net::Host;
 use tunstack::rng::Rng;
 use tunstack::stack::{Cidr, Config, Stack, TcpId};
 use tunstack::time::Instant;
@@ -128,6 +131,7 @@ fn memory_by_the_allocators_count() {
     assert_eq!(stacks.each_ref().map(|stack| stack.tcp_snapshot().len()), [0, 1], "only the listener is left");
     drop(stacks);
     single_bytes_with_holes();
+    idle_streams();
 }
 
 /// The dearest that a peer can send: single bytes with a hole between each two, on connections whose users do not read.
@@ -147,4 +151,26 @@ fn single_bytes_with_holes() {
     let (real, charged) = (allocated() - before, t.stack.memory());
     println!("{charged} bytes charged, {real} allocated, for single bytes out of order");
     assert!(charged > 1 << 20 && real <= 2 * charged, "{charged} charged, {real} allocated");
+}
+
+/// The same with all that a program has for it: the handles, and the lists of those who wait.
+fn idle_streams() {
+    const N: usize = 3000;
+    let (a, b) = mem::pair(1500, 64).expect("descriptors");
+    let client = Host::builder().address("192.0.2.1/24").start(a).expect("a host");
+    let server = Host::builder().address("192.0.2.2/24").start(b).expect("a host");
+    let listener = server.listen("192.0.2.2:80").expect("a free port");
+    let mut streams = Vec::with_capacity(2 * N);
+    let before = allocated();
+    for _ in 0..N {
+        let mut near = client.connect("192.0.2.2:80").expect("a connection");
+        let (mut far, _) = listener.accept().expect("a connection");
+        near.write_all(b"x").expect("room");
+        far.read_exact(&mut [0]).expect("the byte");
+        streams.extend([near, far]);
+    }
+    std::thread::sleep(std::time::Duration::from_millis(200)); // the delayed ACKs
+    let each = (allocated() - before) / (2 * N);
+    println!("{each} bytes for an idle stream, by {N} connections between two hosts");
+    assert!(each <= 1024, "{each} bytes for an idle stream");
 }

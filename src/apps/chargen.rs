@@ -5,8 +5,7 @@
 
 use super::discard::drain;
 use super::event_loop::{EventService, Next};
-use crate::buf::{CHUNK_CAPACITY, Chunk, Slice};
-use crate::net::{Interest, TcpStream};
+use crate::net::{Chunk, Interest, Slice, TcpStream};
 use std::io::{self, ErrorKind};
 
 /// Its well-known port.
@@ -16,6 +15,9 @@ pub const PORT: u16 = 19;
 const PRINTABLE: std::ops::RangeInclusive<u8> = b' '..=b'~';
 
 const LINE: usize = 72;
+
+/// Bytes of the text in memory: what a chunk holds.
+const TEXT: usize = 64 * 1024;
 
 /// Chunks that are sent on one connection before others have their turn.
 const SENDS: usize = 4;
@@ -33,7 +35,7 @@ impl Chargen {
     /// The service.
     pub fn new() -> Chargen {
         let page = page();
-        let text = Chunk::copy_of(&page.repeat(CHUNK_CAPACITY / page.len())).freeze();
+        let text = Chunk::copy_of(&page.repeat(TEXT / page.len())).freeze();
         Chargen { turn: page.len(), len: text.len() - page.len(), text }
     }
 }

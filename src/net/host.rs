@@ -7,7 +7,7 @@ use crate::buf::Chunk;
 use crate::device::Device;
 use crate::error;
 use crate::rng::Rng;
-use crate::runtime::{self, Book, Drive, Ending, Shard, Spin, Tap, clock};
+use crate::runtime::{self, Batch, Book, Drive, Ending, Shard, Spin, Tap, clock};
 use crate::stack::{Cidr, Config, Share, Stack, TcpInfo};
 use crate::stats::Stats;
 use core::fmt;
@@ -184,6 +184,18 @@ impl Host {
     /// the host's pool when it is dropped, be it after the peer has acknowledged it.
     pub fn chunk(&self) -> Chunk {
         self.shards()[self.next()].pool().take()
+    }
+
+    /// Begins a batch: what this thread sends, on any socket of the host, goes out when the batch is dropped, or a part of
+    /// it before, so that a loop over many sockets pays less for each. See [`Batch`] for the bounds.
+    pub fn batch(&self) -> Batch<'_> {
+        Batch::begin(self.shards())
+    }
+
+    /// As [`batch`](Host::batch), for what is sent through one queue: what goes through others may wait longer. A queue
+    /// that there is not has nothing to send.
+    pub fn batch_on(&self, queue: usize) -> Batch<'_> {
+        Batch::begin(self.shards().get(queue).map_or(&[], std::slice::from_ref))
     }
 
     // ---- the default host ----

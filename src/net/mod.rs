@@ -55,7 +55,8 @@ mod tcp_listener;
 mod tcp_stream;
 mod udp;
 
-pub use crate::runtime::{Drive, Spin, Trigger};
+pub use crate::buf::{Chunk, Slice};
+pub use crate::runtime::{Batch, Drive, Spin, Trigger};
 pub use crate::stack::Readiness;
 pub use addr::{ToCidr, ToSocketAddrs};
 pub use host::{Builder, Host};

@@ -6,7 +6,7 @@ use super::parts::{self, Place, Places};
 use super::patience::{Blocking, Timeout};
 use crate::buf::{CHUNK_CAPACITY, Chunk, Slice};
 use crate::error::{self, Error};
-use crate::runtime::{Patience, Shard, clock};
+use crate::runtime::{Patience, Shard, clock, press};
 use crate::stack::{Keepalive, Readiness, SocketId, TcpId, TcpInfo, TcpOptions};
 use crate::tcp::state::State;
 use core::fmt;
@@ -210,12 +210,16 @@ impl TcpStream {
     }
 
     fn send_part(&self, part: &[u8], patience: Patience) -> (usize, error::Result<()>) {
-        if part.len() > SMALL {
-            return self.push(&self.chunk_of(part), patience);
-        }
         let mut done = 0;
         while done < part.len() {
             let rest = &part[done..];
+            if rest.len() > SMALL
+                && let Some(chunk) = self.chunk_of(rest)
+            {
+                let (taken, result) = self.push(&chunk, patience);
+                return (done + taken, result);
+            }
+            let rest = &rest[..rest.len().min(SMALL)];
             match self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_send(now, id, rest)) {
                 Ok(n) => done += n,
                 Err(error) => return (done, Err(error)),
@@ -249,6 +253,7 @@ impl TcpStream {
 
     fn push(&self, chunk: &Slice, patience: Patience) -> (usize, error::Result<()>) {
         let mut rest = chunk.clone();
+        press();
         while !rest.is_empty() {
             match self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_push(now, id, rest.clone())) {
                 Ok(n) => rest.advance(n),
@@ -258,14 +263,14 @@ impl TcpStream {
         (chunk.len(), Ok(()))
     }
 
-    /// A copy of `data`, made without any lock.
-    fn chunk_of(&self, data: &[u8]) -> Slice {
+    /// A copy of `data`, made without any lock, if there is a chunk for it.
+    fn chunk_of(&self, data: &[u8]) -> Option<Slice> {
         if data.len() * 2 < CHUNK_CAPACITY {
-            return Chunk::copy_of(data).freeze();
+            return Some(Chunk::copy_of(data).freeze());
         }
-        let mut chunk = self.0.shard.pool().take();
+        let mut chunk = self.0.shard.pool().try_take()?;
         chunk.append(data);
-        chunk.freeze()
+        Some(chunk.freeze())
     }
 
     /// Sends `data` with the last byte marked urgent (RFC 6093: new applications should not use it), and says how many

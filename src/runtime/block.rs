@@ -1,6 +1,7 @@
 //! Calls that wait. A thread that would block drives the shard itself, if nobody else does, until it need not wait
 //! any longer.
 
+use super::batch;
 use super::driver::Reader;
 use super::parker::Parker;
 use super::shard::{Core, Drive, Ending, Locked, Output, Patience, Shard};
@@ -203,7 +204,8 @@ impl<A> Wait<'_, A> {
             }
             // A driver that will be back at once leaves what is to be sent until then, or until it acts: an ACK can then
             // travel with the answer, or with the news of a larger window. Should it not come, the caretaker does.
-            let defers = self.reader.is_some() && self.parker.as_ref().is_some_and(|parker| parker.is_quick());
+            let comes_back = self.reader.is_some() && self.parker.as_ref().is_some_and(|parker| parker.is_quick());
+            let defers = comes_back || batch::defers();
             let mut out = if defers { Output::deferred(&mut core) } else { shard.prepare(&mut core, now) };
             if let Some(parker) = &self.parker {
                 core.waits.deregister(self.target, parker);

@@ -147,7 +147,7 @@ impl Reader {
     ) {
         // The alarm is set; now a last look at what changes without the stack's lock.
         let blocked = shard.tx.is_blocked();
-        let mut until = earliest(earliest(planned, until), self.device_deadline(shard));
+        let mut until = Instant::earlier(Instant::earlier(planned, until), self.device_deadline(shard));
         if shard.tx.has_work() || shard.mailbox.has_mail() || parker.is_some_and(Parker::is_woken) {
             until = Some(Instant::ZERO);
         }
@@ -158,7 +158,7 @@ impl Reader {
         let began = clock::now();
         if let Some(end) = self.spinner.until(began)
             && until.is_none_or(|at| at > began)
-            && self.spin(shard, earliest(until, Some(end)).unwrap_or(end), parker)
+            && self.spin(shard, Instant::earlier(until, Some(end)).unwrap_or(end), parker)
         {
             self.spinner.waited(began, clock::now(), !self.frames.is_empty());
             shard.alarm.awake(true);
@@ -167,7 +167,7 @@ impl Reader {
         let left_alone = self.fruitless >= PATIENCE;
         if left_alone {
             let pause = Duration::from_millis(1 << (self.fruitless - PATIENCE).min(MAX_BACKOFF));
-            until = earliest(until, Some(clock::now() + pause));
+            until = Instant::earlier(until, Some(clock::now() + pause));
         }
         let interest = if blocked { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
         let mut fds =
@@ -210,13 +210,5 @@ impl Reader {
             }
         }
         false
-    }
-}
-
-/// The earlier of two times, where `None` is never.
-pub(super) fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
     }
 }

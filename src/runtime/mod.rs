@@ -12,6 +12,7 @@
 //! | `driver` | what the one who drives does |
 //! | `block` | calls that wait, and drive |
 //! | `caretaker` | the thread that covers the gaps |
+//! | `batch` | what a thread sends in a row goes out together |
 //! | `transmit` | the order of outgoing frames, and who writes them |
 //! | `wait` | who waits for what |
 //! | `pollers`, `polling` | many sockets for one thread |
@@ -26,6 +27,7 @@
 //! system call but the device's own.
 
 mod alarm;
+mod batch;
 mod block;
 mod caretaker;
 pub mod clock;
@@ -57,6 +59,8 @@ mod tests;
 mod transmit;
 mod wait;
 
+pub use batch::Batch;
+pub(crate) use batch::press;
 pub(crate) use names::Book;
 #[cfg(feature = "cli")]
 pub use packet_log::{PACKET_TARGET, PacketLog};

@@ -1,8 +1,9 @@
 //! A shard: one stack behind one lock, one device, and those who wait.
 
 use super::alarm::Alarm;
+use super::batch;
 use super::caretaker;
-use super::driver::{Farewell, Reader, earliest};
+use super::driver::{Farewell, Reader};
 use super::mailbox::Mailbox;
 use super::parker::Parker;
 use super::role::Role;
@@ -25,9 +26,6 @@ use core::time::Duration;
 use std::io;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
-
-/// Free chunks that a shard keeps for reuse: 8 MiB.
-const POOLED_CHUNKS: usize = 128;
 
 /// How long the last frames of a host that shuts down may take to be written.
 const LAST_FRAMES: Duration = Duration::from_millis(100);
@@ -265,6 +263,7 @@ impl Shard {
     ) -> io::Result<Shard> {
         let (caretaker, reader_gone) = <(Arc<Parker>, Arc<AtomicBool>)>::default();
         let farewell = Farewell { gone: reader_gone.clone(), caretaker: caretaker.clone() };
+        let pool = stack.pool().clone();
         let core = Core {
             stack,
             waits: Waits::default(),
@@ -278,7 +277,7 @@ impl Shard {
             core: Mutex::new(core),
             tx: TxQueue::new(device),
             alarm: Alarm::new()?,
-            pool: Pool::new(POOLED_CHUNKS),
+            pool,
             drive,
             mailbox: Mailbox::default(),
             siblings: Siblings::default(),
@@ -334,7 +333,7 @@ impl Shard {
     /// The driver's, under the lock: it means to sleep until `deadline` or until the device wants it, and no longer than
     /// what this gives, for others rely on it.
     pub(super) fn plan(&self, reader: &Reader, deadline: Option<Instant>) -> Option<Instant> {
-        let planned = earliest(deadline, reader.device_deadline(self));
+        let planned = Instant::earlier(deadline, reader.device_deadline(self));
         self.alarm.set(planned);
         planned
     }
@@ -375,7 +374,7 @@ impl Shard {
         }
         let now = clock::now();
         let result = act(&mut core, now);
-        let out = self.prepare(&mut core, now);
+        let out = if batch::defers() { Output::deferred(&mut core) } else { self.prepare(&mut core, now) };
         self.finish(core, out);
         result
     }

@@ -77,8 +77,7 @@ impl Stack {
             tuple,
             link_mss: mss_of_link(&self.ip, tuple.remote_addr),
             orphan: slot.holder == super::Holder::Nobody,
-            pressure: self.pressure,
-            full: self.full,
+            memory: self.budget.level(),
             stats: &mut self.stats.tcp,
             trace: &mut self.trace,
         };

@@ -63,7 +63,7 @@ impl Stack {
     }
 
     /// `tuple` is a connection of this stack no longer.
-    pub(super) fn release(&self, tuple: &FourTuple) {
+    pub(super) fn unclaim(&self, tuple: &FourTuple) {
         if let Some(share) = &self.share {
             share.names.release(tuple, share.shard);
         }
@@ -229,7 +229,7 @@ impl Stack {
         iss_beyond: Option<Seq>,
     ) -> Disposition {
         // Under memory pressure, or with the table full, a SYN costs nothing: the cookie brings the peer back.
-        if self.table.len() >= self.config.max_connections || self.pressure {
+        if self.table.len() >= self.config.max_connections || self.is_short_of_memory() {
             return self.send_cookie(number, now, tuple, segment);
         }
         if let Err(owner) = self.claim(tuple) {
@@ -289,7 +289,7 @@ impl Stack {
         let (connection, options) = match accepted {
             Some((Ok(connection), options)) => (connection, options),
             rejected => {
-                self.release(tuple);
+                self.unclaim(tuple);
                 // The peer will send the first segment again, if it is not reset for the second.
                 if !matches!(rejected, Some((Err(Cookie::NotFirst), _))) {
                     self.reset_unknown(now, tuple, segment);
@@ -320,8 +320,7 @@ impl Stack {
             tuple: *tuple,
             link_mss: mss_of_link(&self.ip, tuple.remote_addr),
             orphan: false,
-            pressure: self.pressure,
-            full: self.full,
+            memory: self.budget.level(),
             stats: &mut self.stats.tcp,
             trace: &mut self.trace,
         };

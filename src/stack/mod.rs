@@ -13,6 +13,7 @@
 //! changes later. `now` must never go backwards. `examples/bare_loop.rs` is a whole program.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod budget;
 mod config;
 mod egress;
 mod input;
@@ -31,12 +32,14 @@ pub use config::{Cidr, Config, UdpConfig};
 pub use readiness::Readiness;
 pub use share::{FourTuple, Names, Share};
 
+use crate::buf::Pool;
 use crate::error::Result;
 use crate::icmp::limit::TokenBucket;
 use crate::ip::Ip;
 use crate::rng::{Key, Rng};
 use crate::stats::Stats;
 use crate::tcp::autotune::Range;
+use crate::tcp::config::Memory;
 use crate::tcp::connection::{CloseReason, Connection, Cx};
 use crate::tcp::isn::IsnGenerator;
 use crate::tcp::listener::Listener;
@@ -46,7 +49,9 @@ use crate::time::Instant;
 use crate::trace::Trace;
 use crate::udp;
 use crate::wire::{RxFrame, TxFrame};
-use hashbrown::HashMap;
+use budget::Budget;
+use core::time::Duration;
+use hashbrown::{HashMap, HashSet};
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use table::{Holder, Queue, Slot, SocketSide, Table};
@@ -119,6 +124,8 @@ pub struct Stack {
     udp_turn: bool,
     /// Sockets whose readiness may have changed. A connection stands here once.
     ready: VecDeque<SocketId>,
+    /// Those of them that are no connections: each stands there once.
+    announced: HashSet<SocketId, Key>,
     /// Answers of no connection: RST, SYN cookies, ICMP.
     replies: VecDeque<TxFrame>,
     resets: TokenBucket,
@@ -126,12 +133,13 @@ pub struct Stack {
     time_waits: VecDeque<TcpId>,
     time_wait_count: usize,
     orphans: usize,
-    /// Bytes charged for all connections.
-    memory: usize,
-    /// Whether memory is short: each connection has but a small share, and nothing out of order is kept.
-    pressure: bool,
-    /// Whether it is used up: a connection whose user has something to read takes no more.
-    full: bool,
+    budget: Budget,
+    /// Connections that were active while memory was short: they may have been held back.
+    held_back: VecDeque<u32>,
+    /// How many of them are to be looked at now that there is memory again.
+    released: usize,
+    /// When [`on_deadline`](Stack::on_deadline) is wanted for their sake.
+    look_again: Option<Instant>,
     /// Set if this is one of several shards.
     share: Option<Share>,
     /// The shard that the frame at hand is for, if it is not for this one.
@@ -177,6 +185,7 @@ impl Stack {
         let mut common = share.as_ref().map(|share| Rng::new(share.secrets));
         let secrets = common.as_mut().unwrap_or(&mut rng);
         let (isn, cookies) = (IsnGenerator::new(secrets), CookieJar::new(secrets));
+        let (tuples, others) = (rng.key(), rng.key());
         Ok(Stack {
             default_options,
             stats: Stats::default(),
@@ -185,20 +194,22 @@ impl Stack {
             udp: udp::Sockets::new(&config, udp_rng)?,
             isn,
             cookies,
-            table: Table::new(rng.key()),
+            table: Table::new(tuples),
             wheel: Wheel::new(now),
-            listeners: Listeners { slots: Vec::new(), by_port: HashMap::with_hasher(rng.key()) },
+            listeners: Listeners { slots: Vec::new(), by_port: HashMap::with_hasher(others) },
             egress: VecDeque::new(),
             udp_turn: false,
             ready: VecDeque::new(),
+            announced: HashSet::with_hasher(others),
             replies: VecDeque::new(),
             resets: TokenBucket::new(config.resets_per_second, now),
             time_waits: VecDeque::new(),
             time_wait_count: 0,
             orphans: 0,
-            memory: 0,
-            pressure: false,
-            full: false,
+            budget: Budget::new(config.memory),
+            held_back: VecDeque::new(),
+            released: 0,
+            look_again: None,
             share,
             owner: None,
             misdirected: None,
@@ -211,11 +222,15 @@ impl Stack {
 
     /// When [`on_deadline`](Stack::on_deadline) wants to be called next. It may be earlier than the first timer.
     pub fn deadline(&self) -> Option<Instant> {
-        self.wheel.next()
+        Instant::earlier(self.wheel.next(), self.look_again)
     }
 
     /// Does what is due at `now`. Calling it early is harmless.
     pub fn on_deadline(&mut self, now: Instant) {
+        if self.look_again.take_if(|at| *at <= now).is_some() {
+            self.update_pressure(now);
+            self.release(now);
+        }
         while let Some(index) = self.wheel.expire(now) {
             self.with_connection(index, now, |connection, cx| ((), connection.on_deadline(cx)));
         }
@@ -227,7 +242,10 @@ impl Stack {
     /// much has happened. It is told of what is new, not of what still holds: serve it until it would block.
     pub fn poll_ready(&mut self) -> Option<SocketId> {
         while let Some(id) = self.ready.pop_front() {
-            let SocketId::Tcp(TcpId { index, .. }) = id else { return Some(id) };
+            let SocketId::Tcp(TcpId { index, .. }) = id else {
+                self.announced.remove(&id);
+                return Some(id);
+            };
             self.table.leave(index, Queue::Ready);
             // The place may have changed hands since; then the question is what its new holder is told.
             if self.table.get(index).is_some_and(|slot| slot.holder == Holder::App) {
@@ -251,7 +269,7 @@ impl Stack {
 
     /// Notes that a socket may have become ready.
     fn mark_ready(&mut self, id: SocketId) {
-        if !self.ready.contains(&id) {
+        if self.announced.insert(id) {
             self.ready.push_back(id);
         }
     }
@@ -292,6 +310,12 @@ impl Stack {
         &self.stats
     }
 
+    /// The pool that received frames, and data to be sent, are to come from: what is taken from it counts towards
+    /// [`Config::memory`].
+    pub fn pool(&self) -> &Pool {
+        self.budget.pool()
+    }
+
     /// The trace ring.
     pub fn trace(&mut self) -> &mut Trace {
         &mut self.trace
@@ -299,7 +323,7 @@ impl Stack {
 
     /// Bytes of buffered data in all sockets, as charged to the budget.
     pub fn memory(&self) -> usize {
-        self.memory + self.udp.memory()
+        self.budget.connections + self.udp.memory()
     }
 
     /// Every listener, connection and TIME-WAIT record.
@@ -338,8 +362,7 @@ impl Stack {
             tuple: slot.tuple,
             link_mss,
             orphan: slot.holder == Holder::Nobody,
-            pressure: self.pressure,
-            full: self.full,
+            memory: self.budget.level(),
             stats: &mut self.stats.tcp,
             trace: &mut self.trace,
         };
@@ -416,7 +439,7 @@ impl Stack {
         }
         self.time_wait_count -= usize::from(was_time_wait);
         let tuple = slot.tuple;
-        self.release(&tuple);
+        self.unclaim(&tuple);
         self.table.unname(index);
         self.wheel.cancel(index);
         match holder {
@@ -434,7 +457,7 @@ impl Stack {
     /// Frees a slot that nobody holds.
     fn forget(&mut self, index: u32, now: Instant) {
         if let Some(slot) = self.table.get(index) {
-            self.memory -= slot.charged;
+            self.budget.connections -= slot.charged;
             self.orphans -= usize::from(slot.counted_orphan);
             self.table.remove(index);
             self.update_pressure(now);
@@ -493,6 +516,7 @@ impl Stack {
         if self.table.get(index).is_some() && self.table.enter(index, Queue::Egress) {
             self.egress.push_back(index);
         }
+        self.note_held_back(index);
     }
 
     /// Charges the connection's memory, counts it if it is an orphan, and tells its holder if it became ready for
@@ -513,24 +537,46 @@ impl Stack {
             self.ready.push_back(SocketId::Tcp(self.table.id(index)));
         }
         self.orphans = self.orphans - usize::from(was_orphan) + usize::from(orphan);
-        self.memory = self.memory - before + charged;
+        self.budget.connections = self.budget.connections - before + charged;
         self.update_pressure(now);
     }
 
-    /// Memory is short above seven eighths of the budget, so that the rest is there for everyone's share, and again ample
-    /// below three quarters: then every connection looks anew at what it may offer and take. Windows that were offered
-    /// before can fill more than all of it; at the budget's end text is dropped, as if it were lost, wherever the user
-    /// has some to read.
+    fn is_short_of_memory(&self) -> bool {
+        self.budget.level() > Memory::Ample
+    }
+
+    /// Notes that a connection may have been held back, if memory is short.
+    fn note_held_back(&mut self, index: u32) {
+        if self.is_short_of_memory() && self.table.get(index).is_some() && self.table.enter(index, Queue::HeldBack) {
+            self.held_back.push_back(index);
+        }
+    }
+
+    /// Looks at what memory is left.
     fn update_pressure(&mut self, now: Instant) {
-        self.full = self.memory >= self.config.memory;
-        if !self.pressure {
-            self.pressure = self.memory > self.config.memory / 8 * 7;
-        } else if self.memory <= self.config.memory / 4 * 3 {
-            self.pressure = false;
-            for index in self.table.indices() {
-                self.with_connection(index, now, |_, _| ((), None));
+        let udp = self.udp.memory();
+        if self.budget.look(udp) {
+            self.released = self.held_back.len();
+            self.release(now);
+        } else if self.look_again.is_none() && self.budget.waits_for_chunks(udp) {
+            self.look_again = Some(now + LOOK_AGAIN);
+        }
+    }
+
+    /// Lets connections that were held back look anew at what they may offer and take: a bounded number at a time, because
+    /// there may be a million.
+    fn release(&mut self, now: Instant) {
+        for _ in 0..RELEASED {
+            if self.released == 0 {
+                return;
+            }
+            self.released -= 1;
+            if let Some(index) = self.held_back.pop_front() {
+                self.table.leave(index, Queue::HeldBack);
+                self.touch(index, now);
             }
         }
+        self.look_again = Some(now);
     }
 
     /// A connection's numbers.
@@ -551,6 +597,12 @@ impl Stack {
         info
     }
 }
+
+/// Connections that are let go on at a time when there is memory again.
+const RELEASED: usize = 256;
+
+/// How soon to look again where memory is short because an application holds chunks: nobody tells when it returns them.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The MSS that we announce: the link's MTU less the fixed headers (RFC 9293 3.7.1, MUST-67).
 fn mss_of_link(ip: &Ip, remote: IpAddr) -> u16 {

@@ -58,9 +58,9 @@ struct Place {
     slot: Option<Slot>,
     /// How many connections have been here: a handle of an earlier one is not good for a later one.
     generation: u32,
-    /// Whether the number stands in the egress queue, and in that of what became ready: once at most, so that the queues
-    /// are no longer than the table, whoever comes and goes.
-    queued: [bool; 2],
+    /// Whether the number stands in each [`Queue`]: once at most, so that the queues are no longer than the table, whoever
+    /// comes and goes.
+    queued: [bool; 3],
 }
 
 /// The queues of numbers that a connection stands in once at most.
@@ -70,6 +70,8 @@ pub(super) enum Queue {
     Egress,
     /// What may have become ready.
     Ready,
+    /// What was held back because memory was short.
+    HeldBack,
 }
 
 /// What a socket keeps beside its connection, and after it. Small while all goes well: there may be a million.

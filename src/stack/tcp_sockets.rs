@@ -6,7 +6,7 @@ use crate::buf::{Slice, Slices};
 use crate::error::{Error, Result};
 use crate::tcp::TcpConfig;
 use crate::tcp::autotune::Range;
-use crate::tcp::config::SHARE_UNDER_PRESSURE;
+use crate::tcp::config::{Memory, SHARE_UNDER_PRESSURE};
 use crate::tcp::connection::{CloseReason, Connection, Cx, Tcb};
 use crate::tcp::state::State;
 use crate::tcp::tuple::FourTuple;
@@ -50,8 +50,7 @@ impl Stack {
             tuple,
             link_mss: mss_of_link(&self.ip, tuple.remote_addr),
             orphan: false,
-            pressure: self.pressure,
-            full: self.full,
+            memory: self.budget.level(),
             stats: &mut self.stats.tcp,
             trace: &mut self.trace,
         };
@@ -140,14 +139,15 @@ impl Stack {
             slot.connection.as_ref().and_then(Connection::tcb),
             socket.options(&self.default_options),
             &self.config.tcp,
-            self.pressure,
+            self.budget.level(),
         );
-        let room = limit.saturating_sub(queued);
+        let room = limit.saturating_sub(queued).min(self.budget.room_to_send(self.udp.memory()));
         if room > 0 {
             return Ok(room);
         }
         // Whoever is told to wait is told when there is room, even if that had never been noticed to be gone.
         slot.was_ready = slot.was_ready.without(Readiness::WRITABLE);
+        self.note_held_back(id.index);
         Err(Error::WouldBlock)
     }
 
@@ -207,10 +207,14 @@ impl Stack {
             Some(Connection::Synchronized(tcb)) => {
                 let options = slot.socket.as_ref().map_or(&self.default_options, |s| s.options(&self.default_options));
                 // Where memory is short nothing grows.
-                let range = if self.pressure { Range::NONE } else { Range::recv(&self.config.tcp, options) };
+                let memory = self.budget.level();
+                let range = match memory {
+                    Memory::Ample => Range::recv(&self.config.tcp, options),
+                    _ => Range::NONE,
+                };
                 let slices = tcb.read(max, now, range);
                 let mss = mss_of_link(&self.ip, slot.tuple.remote_addr);
-                owes_update = tcb.rcv.owes_window_update(mss.into(), self.pressure);
+                owes_update = tcb.rcv.owes_window_update(mss.into(), memory > Memory::Ample);
                 slices
             }
             _ => slot
@@ -482,7 +486,7 @@ impl Stack {
     }
 
     /// What every event ends with, where there was none but the user's: the connection is in the same state as before.
-    fn touch(&mut self, index: u32, now: Instant) {
+    pub(super) fn touch(&mut self, index: u32, now: Instant) {
         self.arm(index);
         self.mark_egress(index);
         self.recount(index, now);
@@ -524,16 +528,20 @@ impl Stack {
 
     /// Whether it is worth waking a writer: a third of the buffer is free, as Linux has it.
     fn has_room(&self, tcb: &Tcb, options: &TcpOptions) -> bool {
-        let limit = send_limit(Some(tcb), options, &self.config.tcp, self.pressure);
-        limit.saturating_sub(tcb.snd.buffer.len()) * 3 >= limit
+        let limit = send_limit(Some(tcb), options, &self.config.tcp, self.budget.level());
+        limit > 0 && limit.saturating_sub(tcb.snd.buffer.len()) * 3 >= limit
     }
 }
 
 /// What the send buffer may hold now.
-fn send_limit(tcb: Option<&Tcb>, options: &TcpOptions, config: &TcpConfig, pressure: bool) -> usize {
+fn send_limit(tcb: Option<&Tcb>, options: &TcpOptions, config: &TcpConfig, memory: Memory) -> usize {
     let range = Range::send(config, options);
     let limit = tcb.map_or(range.initial, |tcb| tcb.send_limit(range));
-    if pressure { SHARE_UNDER_PRESSURE.min(limit) } else { limit }
+    match memory {
+        Memory::Ample => limit,
+        Memory::Short | Memory::Full => SHARE_UNDER_PRESSURE.min(limit),
+        Memory::Scant | Memory::Exhausted => 0,
+    }
 }
 
 /// Data to be queued.

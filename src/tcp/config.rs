@@ -6,6 +6,21 @@ use core::time::Duration;
 /// However short memory is, a connection may hold this much in each direction, in bytes, so that all go on, slowly.
 pub const SHARE_UNDER_PRESSURE: usize = 4096;
 
+/// How much memory the stack has left for its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Memory {
+    /// Enough.
+    Ample,
+    /// Little: no new promises but [`SHARE_UNDER_PRESSURE`], and nothing is kept out of order.
+    Short,
+    /// None: promises are kept later, as if text had been lost, but for a share where the user has nothing to read.
+    Full,
+    /// What is left is for those shares: nothing more is taken to be sent.
+    Scant,
+    /// Not even that is left: nothing is taken.
+    Exhausted,
+}
+
 /// Smallest and largest buffer that can be asked for, in bytes.
 pub(super) const BUFFER_RANGE: core::ops::RangeInclusive<usize> = 1024..=1 << 29;
 
@@ -68,7 +83,7 @@ impl Default for TcpConfig {
         TcpConfig {
             send_buffer: 256 * 1024,
             send_buffer_max: 4 * 1024 * 1024,
-            recv_buffer: 128 * 1024,
+            recv_buffer: 256 * 1024,
             recv_buffer_max: 6 * 1024 * 1024,
             window_scaling: true,
             timestamps: true,

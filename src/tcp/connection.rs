@@ -7,7 +7,7 @@
 //! [`abort`](Connection::abort), and on the [`Tcb`] `send` and `recv`.
 
 use super::cc::{Cc, CongestionControl, NewReno};
-use super::config::TcpConfig;
+use super::config::{Memory, TcpConfig};
 use super::handshake::{Handshake, Heard};
 use super::keepalive::KeepaliveTimer;
 use super::options::{Negotiated, TcpOptions};
@@ -42,10 +42,8 @@ pub struct Cx<'a> {
     pub link_mss: u16,
     /// Whether no application holds the connection any more.
     pub orphan: bool,
-    /// Whether the stack is short of memory: no new promises.
-    pub pressure: bool,
-    /// Whether its memory is used up: promises made are kept later.
-    pub full: bool,
+    /// What memory the stack has left.
+    pub memory: Memory,
     /// The counters.
     pub stats: &'a mut TcpStats,
     /// The trace.
@@ -53,6 +51,11 @@ pub struct Cx<'a> {
 }
 
 impl Cx<'_> {
+    /// Whether no new promises may be made.
+    pub fn is_short_of_memory(&self) -> bool {
+        self.memory > Memory::Ample
+    }
+
     /// Records `what` happened to this connection.
     pub fn note(&mut self, what: What) {
         if self.trace.enabled() {

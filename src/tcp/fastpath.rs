@@ -1,6 +1,7 @@
 //! Header prediction: the segments that nearly all of a transfer consists of, the next piece of text, the ACK of new data
 //! and both in one, are taken here without walking the steps of [`input`](super::input). Whatever is unusual is left to them.
 
+use super::config::Memory;
 use super::connection::{Cx, Tcb};
 use super::segment::Segment;
 use super::state::State;
@@ -52,7 +53,7 @@ impl Tcb {
             || (segment.text.len() as u32 <= self.rcv.wnd()
                 && self.rcv.assembler.is_empty()
                 && self.rcv.fin.is_none()
-                && !self.is_full(cx)
+                && cx.memory < Memory::Full
                 && !cx.orphan)
     }
 }

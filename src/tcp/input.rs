@@ -1,12 +1,14 @@
 //! SEGMENT ARRIVES in a synchronized state: the steps of RFC 9293 3.10.7.4, one function each, in its order.
 
 use super::cc::CongestionControl;
+use super::config::{Memory, SHARE_UNDER_PRESSURE};
 use super::connection::{CloseReason, Cx, Reaction, Tcb};
 use super::recovery::{OnAdvance, OnDuplicate};
 use super::recv::{AckDue, Taken};
 use super::segment::Segment;
 use super::seq::Seq;
 use super::state::{Event, State};
+use crate::buf::Slice;
 use crate::stats::DropReason;
 use crate::trace::What;
 use core::ops::ControlFlow;
@@ -271,7 +273,13 @@ impl Tcb {
         }
         self.note_echo(segment, cx.now);
         let before = self.rcv.nxt;
-        let taken = self.rcv.insert(segment, cx.config, cx.now, !cx.pressure);
+        // What is behind the share will be sent again.
+        let share = (cx.memory >= Memory::Full && segment.text.len() > SHARE_UNDER_PRESSURE).then(|| {
+            let text = Slice::copy_of(&segment.text[..SHARE_UNDER_PRESSURE]);
+            Segment { text, ..segment.clone() }
+        });
+        let segment = share.as_ref().unwrap_or(segment);
+        let taken = self.rcv.insert(segment, cx.config, cx.now, !cx.is_short_of_memory());
         self.totals.bytes_received += u64::from(self.rcv.nxt.since(before));
         match taken {
             Taken::InOrder => {}
@@ -283,9 +291,13 @@ impl Tcb {
     }
 
     /// Whether text is to be dropped as if it had been lost: the stack's memory is used up, and the user has something
-    /// to read. Where there is nothing one segment is always taken, so that no connection starves.
-    pub(super) fn is_full(&self, cx: &Cx<'_>) -> bool {
-        cx.full && !self.rcv.buffer.is_empty()
+    /// to read, or there is not even a share left for those who have not.
+    fn is_full(&self, cx: &Cx<'_>) -> bool {
+        match cx.memory {
+            Memory::Ample | Memory::Short => false,
+            Memory::Full | Memory::Scant => !self.rcv.buffer.is_empty(),
+            Memory::Exhausted => true,
+        }
     }
 
     /// Eighth, check the FIN bit. A FIN that came before its time is remembered and taken when the text before it is

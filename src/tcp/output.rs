@@ -226,7 +226,7 @@ impl Tcb {
     /// goes out carries the ACK, so none is owed any more.
     fn bare(&mut self, seq: Seq, room: &Room, cx: &mut Cx<'_>) -> SegmentOut {
         let mut segment = SegmentOut::bare(seq, self.rcv.nxt, Flags::ACK);
-        segment.wnd = self.rcv.select_window(u32::from(cx.link_mss), cx.pressure);
+        segment.wnd = self.rcv.select_window(u32::from(cx.link_mss), cx.is_short_of_memory());
         segment.options = room.options;
         if let Some(up) = self.snd.up
             && up.after(seq)
@@ -264,7 +264,8 @@ impl Tcb {
             AckDue::At(time) => time <= cx.now,
             AckDue::Now => true,
         };
-        due || (self.state.may_receive() && self.rcv.owes_window_update(u32::from(cx.link_mss), cx.pressure))
+        due || (self.state.may_receive()
+            && self.rcv.owes_window_update(u32::from(cx.link_mss), cx.is_short_of_memory()))
     }
 
     /// SND.NXT, or the edge of a window that the peer has shrunk to before it: the peer would not look at more.

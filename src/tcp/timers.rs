@@ -13,20 +13,13 @@ use super::state::{Event, State};
 use crate::time::Instant;
 use crate::trace::What;
 
-fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
-}
-
 impl Tcb {
     /// When the next timer runs out.
     pub(super) fn deadline(&self, config: &TcpConfig, options: &TcpOptions, orphan: bool) -> Option<Instant> {
         let delayed_ack = if let AckDue::At(time) = self.rcv.ack { Some(time) } else { None };
-        let next = earlier(delayed_ack, self.retransmission_deadline(config, options));
-        let next = earlier(next, self.keepalive_deadline(options));
-        earlier(next, self.fin_wait2_deadline(config, orphan))
+        let next = Instant::earlier(delayed_ack, self.retransmission_deadline(config, options));
+        let next = Instant::earlier(next, self.keepalive_deadline(options));
+        Instant::earlier(next, self.fin_wait2_deadline(config, orphan))
     }
 
     /// Whether the peer owes us an answer, or we have something that could not be sent.

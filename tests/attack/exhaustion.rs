@@ -2,6 +2,7 @@
 
 use crate::support::*;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use tunstack::error::Error;
 use tunstack::tcp::state::State;
 
 /// attack-9: the SYN queue counts half-open connections only: those that were established have left it.
@@ -213,4 +214,57 @@ fn windows_shut_for_ever() {
     t.advance(secs(3600));
     assert_eq!(t.stack.tcp_snapshot().len(), 1, "only the listener is left");
     assert_eq!(t.stack.memory(), 0);
+}
+
+/// P12: more connections than there are shares, whose applications read nothing and write all they can, and whose peers
+/// fill every window and open none: memory passes its budget by the stated reserve at most, whoever still reads goes on
+/// receiving, and when they are gone all is as before.
+#[test]
+fn memory_is_bounded_whatever_comes() {
+    const BUDGET: usize = 4 << 20;
+    const RESERVE: usize = 32 << 20;
+    let mut t = Tester::with(|c| {
+        c.memory = BUDGET;
+        c.mtu = 65_535;
+    })
+    .without_timer_check();
+    t.listen_with(80, 16, |_| {});
+    let reader = t.new_flow(9000, 80);
+    let reading = t.establish_with(syn().mss(1460).ws(7));
+    let mut held = Vec::new();
+    let mut most = 0;
+    for i in 0..10_000u16 {
+        if i == 5000 {
+            // Nobody may send any more.
+            t.switch(reader);
+            t.use_conn(reading);
+            assert_eq!(t.try_write(b"hello"), Err(Error::WouldBlock));
+            t.send(full(1000));
+            assert_eq!(t.read_all(), pattern(0..1000), "half of the reserve is not for sending");
+        }
+        let flow = t.new_flow(10_000 + i, 80);
+        // Where memory is short a SYN is answered with a cookie.
+        held.push((flow, t.establish_with(syn().mss(65_000).ws(7).ts(1, 0).wnd(0))));
+        if i < 5000 {
+            let _ = t.try_write(&pattern(0..6000));
+        } else {
+            t.send(full(60_000));
+        }
+        t.drain();
+        most = most.max(t.stack.memory());
+    }
+    assert!(most >= BUDGET + RESERVE, "the test uses up what there is: {most}");
+    assert!(most <= BUDGET + RESERVE + 70_000, "{most} bytes");
+    for (flow, id) in held {
+        t.switch(flow);
+        t.use_conn(id);
+        t.abort();
+        t.drain();
+    }
+    assert_eq!(t.stack.memory(), 0);
+    t.switch(reader);
+    t.use_conn(reading);
+    t.send(full(60_000));
+    t.write(&pattern(0..100_000));
+    assert_eq!(t.read_all(), pattern(1000..61_000));
 }

@@ -89,3 +89,38 @@ fn probes_are_answered_when_memory_is_used_up() {
     assert!(t.stack.stats().dropped(tunstack::stats::DropReason::TcpReassemblyFull) > before, "memory is used up");
     t.expect(ack().ack(1001));
 }
+
+/// However many were held back, they are let go on a bounded number at a time, and none is forgotten.
+#[test]
+fn a_thousand_writers_are_woken_in_portions() {
+    let mut t = Tester::with(|c: &mut Config| c.memory = 16 << 20).without_timer_check();
+    let hog = t.new_flow(3001, 80);
+    t.listen_with(80, 16, |_| {});
+    let b = t.establish_with(syn().mss(1460).wnd(0));
+    t.set(|o| o.send_buffer = Some(15 << 20));
+    t.write(&vec![0; 15 << 20]);
+    let writers: Vec<_> = (0..1000)
+        .map(|i| {
+            t.new_flow(10_000 + i, 80);
+            let id = t.establish_with(syn().mss(1460).ts(1, 0).wnd(0));
+            while t.try_write(&[0; 4096]).is_ok() {}
+            id
+        })
+        .collect();
+    while t.stack.poll_ready().is_some() {}
+    t.switch(hog);
+    t.use_conn(b);
+    t.abort();
+    let mut woken = 0;
+    for _ in 0..10 {
+        let n = core::iter::from_fn(|| t.stack.poll_ready()).filter(|id| matches!(id, SocketId::Tcp(_))).count();
+        woken += n;
+        if woken == writers.len() {
+            return;
+        }
+        assert!(n <= 600, "{n} at a time");
+        assert!(t.stack.deadline().is_some_and(|at| at <= t.now()), "the rest is due at once");
+        t.stack.on_deadline(t.now());
+    }
+    panic!("{woken} of 1000 were woken");
+}

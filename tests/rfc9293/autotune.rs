@@ -54,9 +54,9 @@ fn the_receive_buffer_grows_with_the_reader() {
         let first = syn().mss(1460).ws(7);
         let first = if timestamps { first.ts(t.peer_tsval(), 0) } else { first };
         t.establish_with(first);
-        assert_eq!(t.info().recv_buffer, 128 * KIB);
+        assert_eq!(t.info().recv_buffer, 256 * KIB);
         let sizes = rounds(&mut t, 8, true);
-        assert!(sizes.is_sorted() && sizes[1] > 128 * KIB, "{sizes:?}");
+        assert!(sizes.is_sorted() && sizes[1] > 256 * KIB, "{sizes:?}");
         assert_eq!(sizes[7], 1000 * KIB, "{sizes:?}");
         assert!(whole_window(&mut t) > 990 * KIB, "and all of it is offered");
     }
@@ -67,18 +67,18 @@ fn the_receive_buffer_grows_with_the_reader() {
 fn the_receive_buffer_grows_for_nobody_else() {
     let mut t = with_max(1000 * KIB);
     t.establish_with(syn().mss(1460).ws(7));
-    assert_eq!(rounds(&mut t, 3, false), [128 * KIB; 3]);
+    assert_eq!(rounds(&mut t, 3, false), [256 * KIB; 3]);
     assert_eq!(t.info().rcv_wnd / 1000, 0, "the window is full");
 
     let mut t = with_max(1000 * KIB);
     t.establish_with(syn().mss(1460).ws(7));
     for _ in 0..20 {
         t.advance(ROUND_TRIP);
-        (0..60).for_each(|_| drop((t.send(full(1000)), t.drain())));
+        (0..120).for_each(|_| drop((t.send(full(1000)), t.drain())));
         t.read_all();
         t.drain();
     }
-    assert_eq!(t.info().recv_buffer, 128 * KIB, "less than half of it is enough for this path");
+    assert_eq!(t.info().recv_buffer, 256 * KIB, "less than half of it is enough for this path");
 
     let mut t = with_max(1000 * KIB);
     t.establish_with(syn().mss(1460).ws(7));
@@ -91,7 +91,7 @@ fn the_receive_buffer_grows_for_nobody_else() {
 /// P10 SHLD-14: the scale is chosen for what the buffer may become, or the larger window could not be told.
 #[test]
 fn the_window_scale_is_for_the_largest_buffer() {
-    for (most, shift) in [(1000 * KIB, 4), (6144 * KIB, 7), (0, 2)] {
+    for (most, shift) in [(1000 * KIB, 4), (6144 * KIB, 7), (0, 3)] {
         let mut t = with_max(most);
         t.listen(80);
         t.send(syn().mss(1460).ws(7));
@@ -112,7 +112,7 @@ fn an_idle_connection_gives_its_large_buffer_back() {
     t.send(full(1000));
     t.read_all();
     t.drain();
-    assert_eq!(t.info().recv_buffer, 128 * KIB);
+    assert_eq!(t.info().recv_buffer, 256 * KIB);
     assert_eq!(t.info().rcv_wnd as usize, offered - 1000, "the right edge does not move left");
     let mut sent = 1000;
     while t.info().rcv_wnd >= 1000 && sent < 2 * offered {

@@ -10,6 +10,8 @@ mod tests;
 
 #[path = "../alarm.rs"]
 mod alarm;
+#[path = "../batch.rs"]
+mod batch;
 #[path = "../block.rs"]
 mod block;
 #[path = "../caretaker.rs"]

@@ -15,8 +15,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::LockResult;
 
-/// Sleeps of at most this may end at any moment.
-const SHORT: Duration = Duration::from_millis(2);
+/// Sleeps of at most this may end at any moment: the caretaker's between two looks are such.
+const SHORT: Duration = Duration::from_millis(10);
 
 /// What can be wrong with the world: the model must find each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
