@@ -192,6 +192,12 @@ impl Host {
         Batch::begin(self.shards())
     }
 
+    /// As [`batch`](Host::batch), for what is sent through one queue: what goes through others may wait longer. A queue
+    /// that there is not has nothing to send.
+    pub fn batch_on(&self, queue: usize) -> Batch<'_> {
+        Batch::begin(self.shards().get(queue).map_or(&[], std::slice::from_ref))
+    }
+
     // ---- the default host ----
 
     /// Makes this the host of [`TcpStream::connect`], [`TcpListener::bind`] and [`UdpSocket::bind`].

@@ -63,7 +63,7 @@ impl Stack {
     }
 
     /// `tuple` is a connection of this stack no longer.
-    pub(super) fn release_name(&self, tuple: &FourTuple) {
+    pub(super) fn unclaim(&self, tuple: &FourTuple) {
         if let Some(share) = &self.share {
             share.names.release(tuple, share.shard);
         }
@@ -289,7 +289,7 @@ impl Stack {
         let (connection, options) = match accepted {
             Some((Ok(connection), options)) => (connection, options),
             rejected => {
-                self.release_name(tuple);
+                self.unclaim(tuple);
                 // The peer will send the first segment again, if it is not reset for the second.
                 if !matches!(rejected, Some((Err(Cookie::NotFirst), _))) {
                     self.reset_unknown(now, tuple, segment);

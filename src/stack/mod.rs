@@ -446,7 +446,7 @@ impl Stack {
         }
         self.time_wait_count -= usize::from(was_time_wait);
         let tuple = slot.tuple;
-        self.release_name(&tuple);
+        self.unclaim(&tuple);
         self.table.unname(index);
         self.wheel.cancel(index);
         match holder {
