@@ -162,9 +162,9 @@ fn idle_streams() {
     let listener = server.listen("192.0.2.2:80").expect("a free port");
     let mut streams = Vec::with_capacity(2 * N);
     let open = |bytes: usize| {
-        let mut near = client.connect("192.0.2.2:80").expect("a connection");
-        let (mut far, _) = listener.accept().expect("a connection");
-        for (from, to) in [(&mut near, &mut far), (&mut far, &mut near)] {
+        let near = client.connect("192.0.2.2:80").expect("a connection");
+        let (far, _) = listener.accept().expect("a connection");
+        for (mut from, mut to) in [(&near, &far), (&far, &near)] {
             from.write_all(&vec![7; bytes]).expect("room");
             to.read_exact(&mut vec![0; bytes]).expect("all of it");
         }
