@@ -62,6 +62,8 @@ pub trait EventService: Send + 'static {
 /// A loop for any number of services of one host.
 pub struct EventLoop {
     host: Host,
+    /// The host's queue that it is for, if not for all.
+    queue: Option<usize>,
     poller: Poller,
     limits: Limits,
     members: Vec<Box<dyn Member>>,
@@ -73,7 +75,17 @@ impl EventLoop {
     /// # Errors
     /// If the host has ended.
     pub fn new(host: &Host, limits: Limits) -> io::Result<EventLoop> {
-        Ok(EventLoop { host: host.clone(), poller: Poller::new(host)?, limits, members: Vec::new() })
+        Ok(EventLoop { host: host.clone(), queue: None, poller: Poller::new(host)?, limits, members: Vec::new() })
+    }
+
+    /// As [`new`](EventLoop::new), for the sockets of one queue of the host: with a loop for each queue
+    /// ([`Host::listen_on_each`], [`Host::bind_udp_on_each`]) nothing is handed from thread to thread.
+    ///
+    /// # Errors
+    /// As [`Poller::on_queue`].
+    pub fn on_queue(host: &Host, queue: usize, limits: Limits) -> io::Result<EventLoop> {
+        let poller = Poller::on_queue(host, queue)?;
+        Ok(EventLoop { host: host.clone(), queue: Some(queue), poller, limits, members: Vec::new() })
     }
 
     /// Whether it has no service.
@@ -136,7 +148,7 @@ impl EventLoop {
                 log::debug!("services: {error}");
                 return;
             }
-            let batch = self.host.batch();
+            let batch = self.queue.map_or_else(|| self.host.batch(), |queue| self.host.batch_on(queue));
             for Event { key, .. } in &events {
                 if let Some(member) = self.members.get_mut((key >> 32) as usize)
                     && !member.serve(&self.poller, *key as u32, &mut buf)

@@ -217,7 +217,15 @@ mod tests {
     #[test]
     fn rows_are_asked_for_and_come() {
         let (_top, dir) = dir();
-        let link = Link { name: "tun0".into(), mtu: 1500, offloads: "none".into(), super_in: 0, super_out: 0, lost: 0 };
+        let link = Link {
+            name: "tun0".into(),
+            mtu: 1500,
+            offloads: "none".into(),
+            super_in: 0,
+            super_out: 0,
+            lost: 0,
+            queues: 1,
+        };
         let rows: Vec<Row> = (0..500).map(|_| sample(State::Established)).collect();
         let report = Report { link: Some(link), rows };
         let offered = report.clone();

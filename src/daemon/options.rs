@@ -41,7 +41,8 @@ pub(crate) struct Options {
     /// Packets that may wait in the kernel's queue to us [default: 10000]
     #[arg(long, value_name = "PACKETS", env = "TUNSTACK_TXQUEUELEN", help_heading = "Interface")]
     pub(crate) txqueuelen: Option<u32>,
-    /// Queues of the interface; only 1 is built so far [default: 1]
+    /// Queues of the interface, each served by a thread of its own on a core of its own: for many connections in bulk;
+    /// round trips become slower [default: 1]
     #[arg(long, value_name = "N", env = "TUNSTACK_QUEUES", help_heading = "Interface")]
     pub(crate) queues: Option<u32>,
     /// The network namespace to be in: self, new, or a path such as /run/netns/NAME [default: self]

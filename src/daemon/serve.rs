@@ -80,9 +80,10 @@ pub(crate) fn bring_up(settings: &Settings) -> Result<(Up, Signals, [String; 5])
         builder = builder.tap(PacketLog);
     }
     let signals = Signals::new([SIGINT, SIGTERM, SIGUSR1]).map_err(Failure::because("signals"))?;
-    let device = impaired(tunnel.device, settings, seed.unwrap_or_else(|| Rng::seed_from(rand::random())));
-    let link = Arc::downgrade(&device);
-    let host = builder.start_shared(device).map_err(Failure::because("the stack"))?;
+    let seed = seed.unwrap_or_else(|| Rng::seed_from(rand::random()));
+    let devices: Vec<_> = tunnel.devices.into_iter().map(|device| impaired(device, settings, seed)).collect();
+    let link = devices.iter().map(Arc::downgrade).collect();
+    let host = builder.start_queues(devices).map_err(Failure::because("the stack"))?;
     Ok((Up { host, name, link }, signals, text))
 }
 
@@ -99,15 +100,15 @@ pub(crate) struct Up {
     /// The stack.
     pub(crate) host: Host,
     name: String,
-    /// The stack's to drop when it ends.
-    link: Weak<dyn Device>,
+    /// Its queues, the stack's to drop when it ends.
+    link: Vec<Weak<dyn Device>>,
 }
 
 impl Up {
     /// The link, as long as the stack holds it.
     pub(crate) fn link(&self) -> Option<Link> {
-        let device = self.link.upgrade()?;
-        Some(Link::of(&self.name, self.host.mtu(), &*device))
+        let devices: Vec<_> = self.link.iter().map(Weak::upgrade).collect::<Option<_>>()?;
+        Some(Link::of(&self.name, self.host.mtu(), &devices))
     }
 
     fn report(&self) -> Report {

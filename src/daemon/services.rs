@@ -11,6 +11,7 @@ use crate::apps::perf::{Event, Server};
 use crate::apps::service::{Limits, Service, spawn_tcp, spawn_udp};
 use crate::apps::{daytime, discard, echo, hello, http};
 use crate::net::{Host, UdpSocket};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
@@ -39,20 +40,19 @@ impl Directories {
 
 /// Starts `offers` on all addresses of `host`.
 pub(crate) fn start(host: &Host, offers: &[Offer], mut directories: Directories) -> Result<(), Failure> {
-    let mut event_loop = EventLoop::new(host, Limits::on_loop()).map_err(Failure::because("the services"))?;
+    let mut loops = Loops::new(host)?;
     for offer in offers {
         match *offer {
             Offer::Http(port) => tcp(host, "http", port, Http::new(site(host, std::mem::take(&mut directories))))?,
             Offer::Echo(port) => {
-                on_loop(&mut event_loop, host, "echo", port, echo::Echo)?;
-                event_loop.udp("echo", bind(host, "echo", port)?, echo::answer).map_err(Failure::because("echo"))?;
+                loops.tcp("echo", port, || echo::Echo)?;
+                loops.udp("echo", port, echo::answer)?;
             }
             Offer::Discard(port) => {
-                on_loop(&mut event_loop, host, "discard", port, discard::Discard)?;
-                let socket = bind(host, "discard", port)?;
-                event_loop.udp("discard", socket, discard::answer).map_err(Failure::because("discard"))?;
+                loops.tcp("discard", port, || discard::Discard)?;
+                loops.udp("discard", port, discard::answer)?;
             }
-            Offer::Chargen(port) => on_loop(&mut event_loop, host, "chargen", port, Chargen::new())?,
+            Offer::Chargen(port) => loops.tcp("chargen", port, Chargen::new)?,
             Offer::Daytime(port) => {
                 tcp(host, "daytime", port, daytime::Daytime)?;
                 udp(host, "daytime", port, daytime::answer)?;
@@ -64,21 +64,45 @@ pub(crate) fn start(host: &Host, offers: &[Offer], mut directories: Directories)
             Offer::Perf(port) => perf(host, port, log_test)?,
         }
     }
-    if event_loop.is_empty() { Ok(()) } else { event_loop.spawn().map(drop).map_err(Failure::because("the services")) }
+    loops.spawn()
 }
 
-/// Serves connections on the loop.
-fn on_loop(
-    event_loop: &mut EventLoop,
-    host: &Host,
-    name: &'static str,
-    port: u16,
-    service: impl EventService,
-) -> Result<(), Failure> {
-    let listener = host
-        .listen_with(everywhere(port), EventLoop::backlog())
-        .map_err(|e| Failure::because(format!("{name} on TCP port {port}"))(e))?;
-    event_loop.tcp(name, listener, service).map_err(Failure::because(name))
+/// An event loop for each queue, and in each the same services: no connection is handed from one thread to another.
+struct Loops<'a> {
+    host: &'a Host,
+    loops: Vec<EventLoop>,
+}
+
+impl Loops<'_> {
+    fn new(host: &Host) -> Result<Loops<'_>, Failure> {
+        let all = Limits::on_loop();
+        let limits = Limits { connections: all.connections.div_ceil(host.queues()), ..all };
+        let loops = (0..host.queues()).map(|queue| EventLoop::on_queue(host, queue, limits));
+        Ok(Loops { host, loops: loops.collect::<io::Result<_>>().map_err(Failure::because("the services"))? })
+    }
+
+    fn tcp<S: EventService>(&mut self, name: &'static str, port: u16, service: fn() -> S) -> Result<(), Failure> {
+        let listeners = self
+            .host
+            .listen_on_each(everywhere(port), EventLoop::backlog())
+            .map_err(|e| Failure::because(format!("{name} on TCP port {port}"))(e))?;
+        let mut all = self.loops.iter_mut().zip(listeners);
+        all.try_for_each(|(own, listener)| own.tcp(name, listener, service())).map_err(Failure::because(name))
+    }
+
+    fn udp(&mut self, name: &'static str, port: u16, answer: fn(&[u8]) -> Option<&[u8]>) -> Result<(), Failure> {
+        let sockets = self
+            .host
+            .bind_udp_on_each(everywhere(port))
+            .map_err(|e| Failure::because(format!("{name} on UDP port {port}"))(e))?;
+        let mut all = self.loops.iter_mut().zip(sockets);
+        all.try_for_each(|(own, socket)| own.udp(name, socket, answer)).map_err(Failure::because(name))
+    }
+
+    fn spawn(self) -> Result<(), Failure> {
+        let mut busy = self.loops.into_iter().filter(|own| !own.is_empty());
+        busy.try_for_each(|own| own.spawn().map(drop)).map_err(Failure::because("the services"))
+    }
 }
 
 /// Files if there is a directory, else the page about this stack.
@@ -93,7 +117,12 @@ fn site(host: &Host, directories: Directories) -> Site {
 
 /// At most `max` of the host's connections.
 pub(crate) fn rows(host: &Host, max: usize) -> Vec<Row> {
-    host.snapshot().iter().take(max).map(Row::from).collect()
+    let several = host.queues() > 1;
+    let of = |queue| {
+        let infos = host.snapshot_of(queue).into_iter();
+        infos.map(move |info| Row { queue: several.then_some(queue), ..Row::from(&info) })
+    };
+    (0..host.queues()).flat_map(of).take(max).collect()
 }
 
 pub(crate) fn tcp(host: &Host, name: &'static str, port: u16, service: impl Service) -> Result<(), Failure> {

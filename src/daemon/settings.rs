@@ -14,6 +14,9 @@ use std::time::Duration;
 /// The smallest MTU that IPv4 allows a link (RFC 791), and the largest that a packet's length field allows.
 const MTU: std::ops::RangeInclusive<u32> = 68..=65_535;
 
+/// As many queues as a host serves.
+const QUEUES: std::ops::RangeInclusive<usize> = 1..=64;
+
 /// An address with the length of its prefix, as `ip` writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Prefixed {
@@ -158,6 +161,8 @@ pub(crate) struct Settings {
     pub(crate) offload: Offload,
     /// Packets that may wait in the kernel's queue to us.
     pub(crate) txqueuelen: u32,
+    /// Queues of the link.
+    pub(crate) queues: usize,
     /// The network namespace to be in.
     pub(crate) netns: Netns,
     /// The services, at least one.
@@ -193,10 +198,19 @@ impl TryFrom<Options> for Settings {
 
     fn try_from(options: Options) -> Result<Settings, Failure> {
         let usage = |flag: &'static str| move |e: String| Failure::usage(format!("--{flag}: {e}"));
-        if let Some(queues) = options.queues
-            && queues != 1
-        {
-            return Err(Failure::usage(format!("--queues {queues}: only 1 is built so far")));
+        let queues = options.queues.unwrap_or(1) as usize;
+        if !QUEUES.contains(&queues) {
+            return Err(Failure::usage(format!(
+                "--queues {queues}: it must be {} to {}",
+                QUEUES.start(),
+                QUEUES.end()
+            )));
+        }
+        if queues > 1 && options.tun_fd.is_some() {
+            return Err(Failure::usage(format!("--queues {queues}: a descriptor (--tun-fd) is one queue")));
+        }
+        if queues > 1 && options.fault.is_some() {
+            return Err(Failure::usage(format!("--queues {queues}: --fault spoils one wire, which is one queue")));
         }
         if let Some(mtu) = options.mtu
             && !MTU.contains(&mtu)
@@ -238,6 +252,7 @@ impl TryFrom<Options> for Settings {
             mtu: options.mtu,
             offload,
             txqueuelen: options.txqueuelen.unwrap_or(10_000),
+            queues,
             netns: match options.netns.as_deref() {
                 None | Some("self") => Netns::Own,
                 Some("new") => Netns::New,
@@ -352,6 +367,7 @@ mod tests {
     fn defaults() {
         let bare = settings(Options::default()).unwrap();
         assert_eq!(bare.link, Link::Tun("tun0".into()));
+        assert_eq!(bare.queues, 1);
         assert_eq!((bare.mtu, bare.txqueuelen, bare.grace), (None, 10_000, Duration::from_secs(2)));
         assert_eq!(bare.offload, Offload::Auto);
         let faulty = settings(Options { fault: Some("loss=1%".into()), ..Options::default() }).unwrap();
@@ -367,7 +383,13 @@ mod tests {
     fn contradictions_are_named() {
         let addr = |text: &str| text.parse().unwrap();
         for (options, text) in [
-            (Options { queues: Some(2), ..Options::default() }, "--queues 2"),
+            (Options { queues: Some(0), ..Options::default() }, "--queues 0"),
+            (Options { queues: Some(65), ..Options::default() }, "--queues 65"),
+            (
+                Options { queues: Some(2), tun_fd: Some(3), addr: vec![addr("192.0.2.2")], ..Options::default() },
+                "--tun-fd",
+            ),
+            (Options { queues: Some(2), fault: Some("loss=1%".into()), ..Options::default() }, "--fault"),
             (Options { mtu: Some(67), ..Options::default() }, "--mtu 67"),
             (Options { host: Some("192.0.2.1".into()), ..Options::default() }, "such as 192.0.2.1/24"),
             (Options { host: Some("192.0.2.0/24".into()), ..Options::default() }, "not of one host"),

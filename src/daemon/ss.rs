@@ -7,6 +7,7 @@ use crate::tcp::state::State;
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the daemon tells about itself: its link and its connections.
@@ -33,20 +34,31 @@ pub(crate) struct Link {
     pub(crate) super_out: u64,
     /// Frames that the kernel did not take.
     pub(crate) lost: u64,
+    /// Its queues.
+    pub(crate) queues: usize,
 }
 
 impl Link {
-    /// The link `name`, on which packets of `mtu` bytes may be sent, behind `device`.
-    pub(crate) fn of(name: &str, mtu: usize, device: &dyn Device) -> Link {
-        let Counters { super_in, super_out, lost } = device.counters();
-        Link { name: name.to_owned(), mtu, offloads: device.offloads().to_string(), super_in, super_out, lost }
+    /// The link `name`, on which packets of `mtu` bytes may be sent, with these queues.
+    pub(crate) fn of(name: &str, mtu: usize, queues: &[Arc<dyn Device>]) -> Link {
+        let sum = |of: fn(Counters) -> u64| queues.iter().map(|queue| of(queue.counters())).sum();
+        Link {
+            name: name.to_owned(),
+            mtu,
+            offloads: queues.first().map_or_else(String::new, |queue| queue.offloads().to_string()),
+            super_in: sum(|c| c.super_in),
+            super_out: sum(|c| c.super_out),
+            lost: sum(|c| c.lost),
+            queues: queues.len(),
+        }
     }
 }
 
 impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Link { name, mtu, offloads, super_in, super_out, lost } = self;
-        write!(f, "{name}: mtu {mtu}, offloads {offloads}, super-segments {super_in} in {super_out} out, lost {lost}")
+        let Link { name, mtu, offloads, super_in, super_out, lost, queues } = self;
+        write!(f, "{name}: mtu {mtu}, offloads {offloads}, super-segments {super_in} in {super_out} out, lost {lost}")?;
+        if *queues > 1 { write!(f, ", queues {queues}") } else { Ok(()) }
     }
 }
 
@@ -99,6 +111,9 @@ pub(crate) struct Row {
     pub(crate) sack: bool,
     /// Whether the application has closed it.
     pub(crate) orphan: bool,
+    /// The queue that its packets go through, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) queue: Option<usize>,
 }
 
 impl From<&TcpInfo> for Row {
@@ -128,6 +143,7 @@ impl From<&TcpInfo> for Row {
             timestamps: info.timestamps,
             sack: info.sack,
             orphan: info.orphan,
+            queue: None,
         }
     }
 }
@@ -213,12 +229,18 @@ pub(crate) fn table(report: &Report, info: bool) -> String {
         Some(link) if info => format!("{link}\n"),
         _ => String::new(),
     };
-    let _ =
-        writeln!(out, "{:<11} {:>7} {:>7} {local:>local_width$} {remote:>remote_width$}", "State", "Recv-Q", "Send-Q");
+    let several = rows.iter().any(|row| row.queue.is_some());
+    let queue = if several { " Queue" } else { "" };
+    let _ = writeln!(
+        out,
+        "{:<11} {:>7} {:>7} {local:>local_width$} {remote:>remote_width$}{queue}",
+        "State", "Recv-Q", "Send-Q"
+    );
     for (row, (local, remote)) in rows.iter().zip(&ends) {
+        let queue = row.queue.map_or_else(String::new, |queue| format!(" {queue:>5}"));
         let _ = writeln!(
             out,
-            "{:<11} {:>7} {:>7} {local:>local_width$} {remote:>remote_width$}",
+            "{:<11} {:>7} {:>7} {local:>local_width$} {remote:>remote_width$}{queue}",
             short(&row.state),
             row.recv_queue,
             row.send_queue,
@@ -338,10 +360,20 @@ ESTAB             0    2896       192.0.2.2:80   192.0.2.1:53530
             super_in: 12,
             super_out: 34,
             lost: 5,
+            queues: 1,
         });
         let link = "tun0: mtu 1500, offloads checksum tso4, super-segments 12 in 34 out, lost 5\n";
         assert_eq!(table(&report, true), format!("{link}{expected}"));
         assert_eq!(table(&report, false).lines().count(), 3);
+
+        for (queue, row) in report.rows.iter_mut().enumerate() {
+            row.queue = Some(queue);
+        }
+        let ends = |text: &str| text.lines().map(|l| l.split_whitespace().next_back().unwrap().to_owned()).collect();
+        let shown: Vec<String> = ends(&table(&report, false));
+        assert_eq!(shown, ["Queue", "0", "1"]);
+        report.link.as_mut().unwrap().queues = 2;
+        assert!(table(&report, true).lines().next().unwrap().ends_with("lost 5, queues 2"));
     }
 
     #[test]

@@ -23,8 +23,8 @@ const MTU: u32 = 1500;
 
 /// A link that is up.
 pub(crate) struct Tunnel {
-    /// Our end of it.
-    pub(crate) device: Arc<dyn Device>,
+    /// Our end of it: its queues, at least one.
+    pub(crate) devices: Vec<Arc<dyn Device>>,
     /// Its name.
     pub(crate) name: String,
     /// The kernel's address, if it is known.
@@ -64,7 +64,8 @@ pub(crate) fn open(settings: &Settings) -> Result<Tunnel, Failure> {
             let mtu = settings.mtu.unwrap_or(MTU);
             let (device, name) = take(*number, mtu, settings.offload).map_err(|e| tun_failure(&e))?;
             let prefix = settings.host.map_or(24, |host| host.prefix);
-            Ok(Tunnel { device, name, host: settings.host, addrs: with_prefix(&settings.addrs, prefix) })
+            let addrs = with_prefix(&settings.addrs, prefix);
+            Ok(Tunnel { devices: vec![device], name, host: settings.host, addrs })
         }
     }
 }
@@ -85,7 +86,14 @@ fn open_named(name: &str, settings: &Settings) -> Result<Tunnel, Failure> {
     } else {
         settings.addrs.clone()
     };
-    let (device, name) = attach(name, mtu, settings.offload).map_err(|e| tun_failure(&e))?;
+    let (devices, name) = match settings.queues {
+        1 => attach(name, mtu, settings.offload).map(|(device, name)| (vec![device], name)),
+        queues => attach_all(name, mtu, settings.offload, queues),
+    }
+    .map_err(|e| match e {
+        TunError::QueueMismatch { name } if settings.queues > 1 => single_queue(&name, settings.queues),
+        e => tun_failure(&e),
+    })?;
     let wanted = netif::Settings {
         addresses: vec![Cidr::new(host.addr.into(), host.prefix)],
         mtu,
@@ -101,7 +109,7 @@ fn open_named(name: &str, settings: &Settings) -> Result<Tunnel, Failure> {
         }
         Outcome::LeftAlone(link, _) => log::info!("{} was up with an address: left as it is", link.name),
     }
-    Ok(Tunnel { device, name, host: Some(host), addrs: with_prefix(&addrs, host.prefix) })
+    Ok(Tunnel { devices, name, host: Some(host), addrs: with_prefix(&addrs, host.prefix) })
 }
 
 /// Our end of the link `name`: with all offloads that the kernel grants, or else a plain one; and the link's name.
@@ -124,6 +132,27 @@ fn attach(name: &str, mtu: u32, offload: Offload) -> Result<(Arc<dyn Device>, St
         opened => opened,
     }
     .map(plain)
+}
+
+/// As [`attach`], several queues.
+fn attach_all(
+    name: &str,
+    mtu: u32,
+    offload: Offload,
+    queues: usize,
+) -> Result<(Vec<Arc<dyn Device>>, String), TunError> {
+    let (devices, mut names): (Vec<_>, Vec<_>) = match offload {
+        Offload::Auto => match Tun::open_queues(name, mtu as usize, Offloads::ALL, queues) {
+            Ok(devices) => devices.into_iter().map(told).unzip(),
+            Err(e @ TunError::Other { .. }) => {
+                log::info!("{name} without offloads: {e}");
+                TunTap::open_queues(name, mtu as usize, queues)?.into_iter().map(plain).unzip()
+            }
+            Err(e) => return Err(e),
+        },
+        Offload::Off => TunTap::open_queues(name, mtu as usize, queues)?.into_iter().map(plain).unzip(),
+    };
+    Ok((devices, names.swap_remove(0)))
 }
 
 /// The queue behind the descriptor `number`, as whoever opened it decided.
@@ -205,6 +234,16 @@ fn choose(netlink: &mut Netlink, name: &str, settings: &Settings) -> Result<Pref
 /// This program, as it is to be called where `PATH` is another's (sudo) or does not lead to it.
 fn program() -> String {
     std::env::current_exe().map_or_else(|_| "tunstack".into(), |path| path.display().to_string())
+}
+
+/// Why a link cannot have so many queues, and what to do.
+fn single_queue(name: &str, queues: usize) -> Failure {
+    Failure::environment(format!(
+        "--queues {queues}: {name} exists and is not a TUN that was made for several queues\n  \
+           if it is yours, make it anew:   ip link del {name}; ip tuntap add dev {name} mode tun multi_queue\n  \
+           or do with one queue:           --queues 1\n  \
+           or choose another name:         --tun NAME"
+    ))
 }
 
 /// Why there is no TUN, and what to do.

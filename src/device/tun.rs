@@ -16,6 +16,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+const KIND: u16 = flags::NO_PI | flags::VNET_HDR;
+
 /// A TUN with a virtio-net header before each packet. The link disappears with it unless it is persistent.
 ///
 /// As with the plain one, a frame that the kernel does not take counts as [lost](Counters::lost).
@@ -36,16 +38,35 @@ impl Tun {
     /// Whatever stands in the way; see [`TunError`]. `QueueMismatch` also if the link is in use, by several queues,
     /// without the header.
     pub fn open(name: &str, mtu: usize, wanted: Offloads) -> Result<Tun, TunError> {
-        const KIND: u16 = flags::NO_PI | flags::VNET_HDR;
         let (fd, queue) = match tun::open(name, KIND) {
             Err(TunError::QueueMismatch { .. }) => tun::open(name, KIND | flags::MULTI_QUEUE)?,
             opened => opened?,
         };
-        // A further queue takes the kind of those that are there.
-        if tun::inspect(&fd)?.flags & flags::VNET_HDR == 0 {
-            return Err(TunError::QueueMismatch { name: queue.name });
+        Tun::of_its_kind(fd, queue.name, mtu, wanted)
+    }
+
+    /// As [`open`](Tun::open), several queues of one link: a new one, or one that was made for several
+    /// (`ip tuntap add .. multi_queue`). The kernel puts the packets of a connection on the queue on which it last got
+    /// one of that connection's from us, if that is not too long ago, and else on one that a hash chooses.
+    ///
+    /// # Errors
+    /// As [`open`](Tun::open); `QueueMismatch` also if the link was made for one queue.
+    pub fn open_queues(name: &str, mtu: usize, wanted: Offloads, queues: usize) -> Result<Vec<Tun>, TunError> {
+        let mut all: Vec<Tun> = Vec::new();
+        for _ in 0..queues {
+            let name = all.first().map_or(name, Tun::name);
+            let (fd, queue) = tun::open(name, KIND | flags::MULTI_QUEUE)?;
+            all.push(Tun::of_its_kind(fd, queue.name, mtu, wanted)?);
         }
-        Tun::new(fd, queue.name, mtu, wanted)
+        Ok(all)
+    }
+
+    /// A further queue takes the kind of those that are there.
+    fn of_its_kind(fd: OwnedFd, name: String, mtu: usize, wanted: Offloads) -> Result<Tun, TunError> {
+        if tun::inspect(&fd)?.flags & flags::VNET_HDR == 0 {
+            return Err(TunError::QueueMismatch { name });
+        }
+        Tun::new(fd, name, mtu, wanted)
     }
 
     /// Takes a TUN queue that somebody else opened, with IFF_NO_PI and IFF_VNET_HDR. The first cannot be seen from here;

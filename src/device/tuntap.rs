@@ -27,6 +27,20 @@ impl TunTap {
         TunTap::new(fd, queue.name, mtu)
     }
 
+    /// As [`open`](TunTap::open), several queues of one link: a new one, or one that was made for several.
+    ///
+    /// # Errors
+    /// As [`open`](TunTap::open); `QueueMismatch` also if the link was made for one queue.
+    pub fn open_queues(name: &str, mtu: usize, queues: usize) -> Result<Vec<TunTap>, TunError> {
+        let mut all: Vec<TunTap> = Vec::new();
+        for _ in 0..queues {
+            let name = all.first().map_or(name, TunTap::name);
+            let (fd, _) = tun::open(name, flags::NO_PI | flags::MULTI_QUEUE)?;
+            all.push(TunTap::from_fd(fd, mtu)?);
+        }
+        Ok(all)
+    }
+
     /// Takes a TUN queue that somebody else opened: with IFF_NO_PI and without IFF_VNET_HDR. The first cannot be seen
     /// from here; where it was forgotten, everything received is dropped for its IP version.
     ///

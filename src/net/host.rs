@@ -183,13 +183,19 @@ impl Host {
     /// Memory of 64 KiB to write into, for [`TcpStream::send_chunk`] once it is [frozen](Chunk::freeze). It goes back to
     /// the host's pool when it is dropped, be it after the peer has acknowledged it.
     pub fn chunk(&self) -> Chunk {
-        self.shards()[0].pool().take()
+        self.shards()[self.next()].pool().take()
     }
 
     /// Begins a batch: what this thread sends, on any socket of the host, goes out when the batch is dropped, or a part of
     /// it before, so that a loop over many sockets pays less for each. See [`Batch`] for the bounds.
     pub fn batch(&self) -> Batch<'_> {
         Batch::begin(self.shards())
+    }
+
+    /// As [`batch`](Host::batch), for what is sent through one queue: what goes through others may wait longer. A queue
+    /// that there is not has nothing to send.
+    pub fn batch_on(&self, queue: usize) -> Batch<'_> {
+        Batch::begin(self.shards().get(queue).map_or(&[], std::slice::from_ref))
     }
 
     // ---- the default host ----

@@ -62,6 +62,13 @@ impl Stack {
         self.share.as_ref()?.elsewhere(tuple)
     }
 
+    /// `tuple` is a connection of this stack no longer.
+    pub(super) fn unclaim(&self, tuple: &FourTuple) {
+        if let Some(share) = &self.share {
+            share.names.release(tuple, share.shard);
+        }
+    }
+
     /// `tuple` shall be a connection of this stack.
     ///
     /// # Errors
@@ -274,20 +281,22 @@ impl Stack {
         if self.listener_at(number).is_none_or(|l| l.is_full()) {
             return Disposition::Dropped(DropReason::TcpAcceptQueueFull);
         }
+        if let Err(owner) = self.claim(tuple) {
+            return self.pass_on(owner); // the same cookie has come there first
+        }
         let offset = self.isn.timestamp_offset(tuple);
         let accepted = self.with_listener(number, now, tuple, |cx, jar| cookie::accept(jar, segment, offset, cx));
         let (connection, options) = match accepted {
             Some((Ok(connection), options)) => (connection, options),
-            // The peer will send the first segment again, if it is not reset for the second.
-            Some((Err(Cookie::NotFirst), _)) => return Disposition::Dropped(DropReason::TcpBadCookie),
-            Some((Err(_), _)) | None => {
-                self.reset_unknown(now, tuple, segment);
+            rejected => {
+                self.unclaim(tuple);
+                // The peer will send the first segment again, if it is not reset for the second.
+                if !matches!(rejected, Some((Err(Cookie::NotFirst), _))) {
+                    self.reset_unknown(now, tuple, segment);
+                }
                 return Disposition::Dropped(DropReason::TcpBadCookie);
             }
         };
-        if let Err(owner) = self.claim(tuple) {
-            return self.pass_on(owner);
-        }
         let mut socket = SocketSide::new(options, &self.default_options);
         socket.established = true;
         let index = self.table.insert(*tuple, connection, Holder::Listener(number), socket);

@@ -13,6 +13,7 @@ mod harness;
 mod http;
 mod offload;
 mod perf;
+mod queues;
 mod scripts;
 mod sockets;
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         device::TESTS,
         offload::TESTS,
         perf::TESTS,
+        queues::TESTS,
         scripts::TESTS,
     ]
     .concat()

@@ -1,17 +1,26 @@
 //! What the socket tests share: two hosts on a link, data to be checked, and a time limit for each test.
 
+use super::fabric;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::time::Duration;
 use tunstack::device::{Device, mem};
-use tunstack::net::{Builder, Host, TcpStream};
+use tunstack::net::{Builder, Drive, Host, TcpStream};
+
+/// Who drives the hosts: these tests run a second time, as another crate.
+pub const DRIVE: Drive =
+    if matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"sockets_caretaker") { Drive::Caretaker } else { Drive::Caller };
 
 pub const CLIENT: &str = "192.0.2.1";
 pub const SERVER: &str = "192.0.2.2";
 
-/// Two hosts on a link in memory: client and server.
+/// Two hosts on a link in memory: client and server. The tests of several queues run this crate's with two on each side,
+/// and packets that come to the wrong one.
 pub fn hosts() -> (Host, Host) {
+    if env!("CARGO_CRATE_NAME") == "queues" {
+        return fabric::hosts(2, 2, 10);
+    }
     let (a, b) = mem::pair(1500, 4096).unwrap();
     hosts_on(a, b)
 }
@@ -21,7 +30,7 @@ pub fn hosts_on(a: impl Device + 'static, b: impl Device + 'static) -> (Host, Ho
 }
 
 pub fn builder(address: &str) -> Builder {
-    Host::builder().address(format!("{address}/24"))
+    Host::builder().address(format!("{address}/24")).drive(DRIVE)
 }
 
 /// A connection: the client's end and the server's.

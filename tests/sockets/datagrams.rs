@@ -1,6 +1,6 @@
 //! UDP sockets.
 
-use crate::common::*;
+use super::common::*;
 use std::io::ErrorKind;
 use std::thread;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Hosts: how they begin, how they end, and what bad devices do to them.
 
-use crate::common::*;
+use super::common::*;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};

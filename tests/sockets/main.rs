@@ -1,7 +1,8 @@
 //! The sockets between two hosts on a link in memory: what applications see.
 
-mod common;
+pub(crate) mod common;
 mod datagrams;
+pub(crate) mod fabric;
 mod hosts;
 mod poller;
 mod streams;

@@ -1,6 +1,6 @@
 //! TCP sockets.
 
-use crate::common::*;
+use super::common::*;
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicU64, Ordering};

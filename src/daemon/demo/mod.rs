@@ -188,8 +188,9 @@ fn private_link(args: &DemoArgs) -> Result<(Tunnel, Entered), String> {
 }
 
 fn on_tunnel(tunnel: Tunnel, plan: &Plan) -> Result<Stage, Failure> {
-    let Tunnel { device, addrs, .. } = tunnel;
-    set_up(device, addrs[0], Client::Kernel, plan)
+    let Tunnel { mut devices, addrs, .. } = tunnel;
+    // It asked for one queue.
+    set_up(devices.swap_remove(0), addrs[0], Client::Kernel, plan)
 }
 
 fn in_memory(plan: &Plan) -> Result<Stage, Failure> {

@@ -22,7 +22,7 @@ pub(super) enum Style {
 pub(super) struct Setup {
     version: &'static str,
     link: Option<Link>,
-    queues: u32,
+    queues: usize,
     txqueuelen: u32,
     /// What TCP offers its peers.
     features: Vec<&'static str>,
@@ -35,7 +35,7 @@ impl Setup {
         Setup {
             version: env!("CARGO_PKG_VERSION"),
             link: up.link(),
-            queues: 1,
+            queues: up.host.queues(),
             txqueuelen: settings.txqueuelen,
             features: features.into_iter().filter(|(on, _)| *on).map(|(_, name)| name).collect(),
         }
@@ -353,6 +353,7 @@ mod tests {
             super_in: 1,
             super_out: 2,
             lost: 0,
+            queues: 1,
         };
         Setup {
             version: "1.2.3",

@@ -10,9 +10,11 @@ use crate::buf::Chunk;
 use crate::device::mem::{self, MemDevice};
 use crate::device::{Device, Offloads};
 use crate::error::{Error, Result};
-use crate::stack::{Cidr, Config, Readiness, SocketId, Stack, UdpId};
+use crate::runtime::Book;
+use crate::stack::{Cidr, Config, Readiness, Share, SocketId, Stack, UdpId};
+use crate::tcp::state::State;
 use crate::time::Instant;
-use crate::wire::{RxMeta, TxFrame};
+use crate::wire::{RxFrame, RxMeta, TxFrame};
 use shuttle::Runner;
 use shuttle::future::block_on;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
@@ -57,9 +59,12 @@ impl Device for Link {
     }
 }
 
+fn config(addr: Ipv4Addr) -> Config {
+    Config { addresses: vec![Cidr::new(IpAddr::V4(addr), 24)], ..Config::default() }
+}
+
 fn stack(addr: Ipv4Addr) -> Stack {
-    let config = Config { addresses: vec![Cidr::new(IpAddr::V4(addr), 24)], ..Config::default() };
-    Stack::new(config, [1; 32], Instant::ZERO).unwrap()
+    Stack::new(config(addr), [1; 32], Instant::ZERO).unwrap()
 }
 
 /// A shard with its caretaker, and a peer that sends datagrams to it.
@@ -73,8 +78,12 @@ struct Net {
 
 impl Net {
     fn new(drive: Drive) -> Net {
+        Net::of(stack(US), drive)
+    }
+
+    fn of(own: Stack, drive: Drive) -> Net {
         let (near, far) = mem::pair(1500, 16).unwrap();
-        let shard = Arc::new(Shard::new(stack(US), Arc::new(Link(near)), Vec::new(), drive, Spin::Off).unwrap());
+        let shard = Arc::new(Shard::new(own, Arc::new(Link(near)), Vec::new(), drive, Spin::Off).unwrap());
         let caretaker = thread::spawn({
             let shard = shard.clone();
             move || shard.take_care()
@@ -303,6 +312,41 @@ fn two_shards(drive: Drive) {
     nets.into_iter().for_each(Net::end);
 }
 
+/// The answer to a connection of one shard comes to the other, whose driver passes it on.
+fn passed_on(drive: Drive) {
+    let book = Book::new();
+    let mut nets = [0, 1].map(|shard| {
+        let share = Share { shard, shards: 2, secrets: [1; 32], names: Box::new(book.clone()) };
+        Net::of(Stack::shard(config(US), [1; 32], share, Instant::ZERO).unwrap(), drive)
+    });
+    Shard::join_up(&nets.each_ref().map(|net| net.shard.clone()));
+    let connecting = thread::spawn({
+        let shard = nets[0].shard.clone();
+        move || {
+            let id = shard.act(|core, now| {
+                let options = core.stack.default_tcp_options();
+                let id = core.stack.tcp_connect(now, None, (PEER, 9).into(), options)?;
+                core.adopt(SocketId::Tcp(id));
+                Ok(id)
+            })?;
+            shard.wait(SocketId::Tcp(id), Readiness::WRITABLE, Patience::Forever, |core, _| {
+                if core.stack.tcp_state(id)? == State::Established { Ok(()) } else { Err(Error::WouldBlock) }
+            })
+        }
+    });
+    let peer = &mut nets[0].peer;
+    peer.tcp_listen((PEER, 9).into(), 1, peer.default_tcp_options()).unwrap();
+    let mut chunk = Chunk::with_capacity(1500);
+    while nets[0].link.recv(Instant::ZERO, &mut chunk).is_err() {
+        thread::yield_now(); // until the SYN is out
+    }
+    nets[0].peer.on_frame(Instant::ZERO, RxFrame::plain(chunk.freeze()));
+    let answer = nets[0].peer.poll_transmit(Instant::ZERO).unwrap();
+    nets[1].link.send(Instant::ZERO, &answer).unwrap();
+    connecting.join().unwrap().unwrap();
+    nets.into_iter().for_each(Net::end);
+}
+
 fn a_notice(drive: Drive) {
     let net = Net::new(drive);
     let poller = net.shard.open_poller().unwrap();
@@ -361,6 +405,11 @@ fn who_waits_in_two_shards_is_woken_by_either() {
 }
 
 #[test]
+fn what_is_passed_on_wakes_who_waits_for_it() {
+    model(300, passed_on);
+}
+
+#[test]
 fn a_notice_is_kept_or_heard() {
     model(600, a_notice);
 }
@@ -380,10 +429,11 @@ fn the_model_can_fail() {
     let found = [
         fails(Fault::LostKick, from_thread_to_thread, Drive::Caller),
         fails(Fault::LostKick, a_notice, Drive::Caller),
+        fails(Fault::LostKick, passed_on, Drive::Caller),
         fails(Fault::LostNotice, two_readers, Drive::Caller),
         fails(Fault::LostNotice, two_readers, Drive::Caretaker),
         fails(Fault::NoLook, a_task_alone, Drive::Caller),
     ];
     std::panic::set_hook(was);
-    assert_eq!(found, [true; 5]);
+    assert_eq!(found, [true; 6]);
 }

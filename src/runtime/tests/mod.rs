@@ -4,6 +4,8 @@
 mod alarm;
 mod mailbox;
 mod parker;
+mod shards;
 mod spin;
+mod timers;
 mod transmit;
 mod wait;
