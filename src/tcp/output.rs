@@ -268,9 +268,13 @@ impl Tcb {
             && self.rcv.owes_window_update(u32::from(cx.link_mss), cx.is_short_of_memory()))
     }
 
-    /// SND.NXT, or the edge of a window that the peer has shrunk to before it: the peer would not look at more.
+    /// SND.NXT, or the edge of a window that the peer has shrunk to before it: the peer would not look at more. But a scaled
+    /// window is rounded down: an edge that lies less than its unit before SND.NXT may be SND.NXT itself, all of which the
+    /// peer has received; it would not look at less. Both ends would then drop each other's ACKs for ever.
     fn acceptable_seq(&self) -> Seq {
-        self.snd.nxt.min(self.snd.right_edge().max(self.snd.una))
+        let edge = self.snd.right_edge().max(self.snd.una);
+        let unit = 1 << self.negotiated.snd_shift;
+        if self.snd.nxt.after(edge) && self.snd.nxt.since(edge) >= unit { edge } else { self.snd.nxt }
     }
 
     /// The RST that ends the connection.

@@ -470,3 +470,21 @@ fn old_windows_do_not_count() {
     t.send(ack().seq(3).wnd(7000));
     assert_eq!(t.info().snd_wnd, 7000, "a newer one may be smaller");
 }
+
+/// SHLD-15: a bare ACK has a number that the peer will look at. A scaled window is rounded down, so the edge that we see may
+/// lie by less than a unit before what the peer has received; only where it lies farther back has the window shrunk.
+#[test]
+fn an_ack_has_a_number_that_a_rounded_window_accepts() {
+    for (field, seq) in [(23, 1 + 2920), (22, 1 + 2920), (21, 1 + (21 << 7))] {
+        let mut t = Tester::new();
+        t.establish_with(syn().mss(1460).ws(7).wnd(65_535));
+        t.send(ack().wnd(23));
+        t.write(&pattern(0..2920));
+        assert_eq!(t.drain().len(), 2);
+        // Both ends send at once: the peer's text acknowledges nothing of ours.
+        t.send(full(1460).ack(1).wnd(field));
+        t.send(full(1460).ack(1).wnd(field));
+        let answer = t.expect(ack());
+        assert_eq!((t.rel_seq(&answer), answer.text.len()), (seq, 0), "window field {field}");
+    }
+}
