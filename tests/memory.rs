@@ -161,13 +161,19 @@ fn idle_streams() {
     let server = Host::builder().address("192.0.2.2/24").start(b).expect("a host");
     let listener = server.listen("192.0.2.2:80").expect("a free port");
     let mut streams = Vec::with_capacity(2 * N);
+    let open = |bytes: usize| {
+        let near = client.connect("192.0.2.2:80").expect("a connection");
+        let (far, _) = listener.accept().expect("a connection");
+        for (mut from, mut to) in [(&near, &far), (&far, &near)] {
+            from.write_all(&vec![7; bytes]).expect("room");
+            to.read_exact(&mut vec![0; bytes]).expect("all of it");
+        }
+        [near, far]
+    };
+    drop(open(100_000)); // the chunks that both hosts keep
     let before = allocated();
     for _ in 0..N {
-        let mut near = client.connect("192.0.2.2:80").expect("a connection");
-        let (mut far, _) = listener.accept().expect("a connection");
-        near.write_all(b"x").expect("room");
-        far.read_exact(&mut [0]).expect("the byte");
-        streams.extend([near, far]);
+        streams.extend(open(1));
     }
     std::thread::sleep(std::time::Duration::from_millis(200)); // the delayed ACKs
     let each = (allocated() - before) / (2 * N);

@@ -21,6 +21,9 @@ const BATCH: usize = 16;
 /// Bytes after which a batch is full.
 const BATCH_BYTES: usize = 512 * 1024;
 
+/// Connections whose timers are served in one hold of the lock; the others follow at once, in the next.
+const TIMERS: usize = 256;
+
 /// Times in a row that a device may poll ready and then have nothing (a TUN that was set down does so for ever), before
 /// it is left alone for a while.
 const PATIENCE: u32 = 4;
@@ -112,7 +115,7 @@ impl Reader {
             shard.pass_on(core, now);
         }
         if core.stack.deadline().is_some_and(|at| at <= now) {
-            core.stack.on_deadline(now);
+            core.stack.on_deadline_for(now, TIMERS);
         }
     }
 

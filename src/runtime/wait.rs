@@ -126,7 +126,8 @@ impl Wakeups {
     }
 }
 
-pub(super) type List = Vec<(Readiness, Waiter)>;
+/// Room for one: seldom do two wait for one socket, and a list that has grown keeps its memory while the socket idles.
+pub(super) type List = SmallVec<[(Readiness, Waiter); 1]>;
 
 /// What is known of a socket that an application holds.
 struct Entry {
@@ -390,5 +391,12 @@ impl Waits {
 /// Takes those off `list` who wait for one of the bits of `ready`; an error or hang-up is for everybody.
 pub(super) fn take_ready(list: &mut List, ready: Readiness, wakeups: &mut Wakeups) {
     let all = ready.intersects(Readiness::ERROR | Readiness::HANGUP);
-    wakeups.extend(list.extract_if(.., |(interest, _)| all || ready.intersects(*interest)).map(|(_, waiter)| waiter));
+    let mut i = 0;
+    while i < list.len() {
+        if all || ready.intersects(list[i].0) {
+            wakeups.extend([list.swap_remove(i).1]);
+        } else {
+            i += 1;
+        }
+    }
 }

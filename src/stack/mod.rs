@@ -227,11 +227,18 @@ impl Stack {
 
     /// Does what is due at `now`. Calling it early is harmless.
     pub fn on_deadline(&mut self, now: Instant) {
+        self.on_deadline_for(now, usize::MAX);
+    }
+
+    /// As [`on_deadline`](Stack::on_deadline), for at most `max` connections. If more are due,
+    /// [`deadline`](Stack::deadline) is still not later than `now`.
+    pub fn on_deadline_for(&mut self, now: Instant, max: usize) {
         if self.look_again.take_if(|at| *at <= now).is_some() {
             self.update_pressure(now);
             self.release(now);
         }
-        while let Some(index) = self.wheel.expire(now) {
+        for _ in 0..max {
+            let Some(index) = self.wheel.expire(now) else { return };
             self.with_connection(index, now, |connection, cx| ((), connection.on_deadline(cx)));
         }
     }

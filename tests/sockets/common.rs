@@ -6,7 +6,11 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::time::Duration;
 use tunstack::device::{Device, mem};
-use tunstack::net::{Builder, Host, TcpStream};
+use tunstack::net::{Builder, Drive, Host, TcpStream};
+
+/// Who drives the hosts: these tests run a second time, as another crate.
+pub const DRIVE: Drive =
+    if matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"sockets_caretaker") { Drive::Caretaker } else { Drive::Caller };
 
 pub const CLIENT: &str = "192.0.2.1";
 pub const SERVER: &str = "192.0.2.2";
@@ -26,7 +30,7 @@ pub fn hosts_on(a: impl Device + 'static, b: impl Device + 'static) -> (Host, Ho
 }
 
 pub fn builder(address: &str) -> Builder {
-    Host::builder().address(format!("{address}/24"))
+    Host::builder().address(format!("{address}/24")).drive(DRIVE)
 }
 
 /// A connection: the client's end and the server's.

@@ -6,5 +6,6 @@ mod mailbox;
 mod parker;
 mod shards;
 mod spin;
+mod timers;
 mod transmit;
 mod wait;
