@@ -7,6 +7,7 @@ use super::wait::Target;
 use crate::error::{Error, Result};
 use crate::stack::{Readiness, SocketId};
 use crate::time::Instant;
+use core::cell::Cell;
 use std::sync::Arc;
 
 impl Shard {
@@ -88,15 +89,16 @@ pub(crate) fn wait_for_events(
     max: usize,
     mut give: impl FnMut(u64, Readiness),
 ) -> Result<Option<usize>> {
+    let given = Cell::new(0);
     let mut events = |number: usize, core: &mut Core, _: Instant| {
-        let poller = parts[number].1;
-        let mut given = false;
+        let (poller, before) = (parts[number].1, given.get());
         let Core { waits, stack, .. } = core;
-        waits.take_events(stack, poller, max, |key, ready| {
-            given = true;
+        waits.take_events(stack, poller, max - before, |key, ready| {
+            given.set(given.get() + 1);
             give(key, ready);
         });
-        if waits.pollers.take_notified(poller) || given { Ok(number) } else { Err(Error::WouldBlock) }
+        let some = given.get() > before;
+        if waits.pollers.take_notified(poller) || some { Ok(number) } else { Err(Error::WouldBlock) }
     };
     // A thread that serves many sockets seldom has to wait: it reads the device all the same.
     let waited = match parts {
@@ -104,8 +106,16 @@ pub(crate) fn wait_for_events(
             shard.wait_on(Target::Poller(*poller), patience, true, None, |core, now| events(0, core, now))
         }
         _ => {
-            let parts: Parts<'_> = parts.iter().map(|(shard, poller)| (shard, Target::Poller(*poller))).collect();
-            any(&parts, first, patience, true, events)
+            let places: Parts<'_> = parts.iter().map(|(shard, poller)| (shard, Target::Poller(*poller))).collect();
+            let found = any(&places, first, patience, true, &mut events);
+            // What is ready in the others, too.
+            for number in found.iter().flat_map(|&found| (1..parts.len()).map(move |k| (found + k) % parts.len())) {
+                if given.get() < max {
+                    // None, or the host has ended, which the next wait is told.
+                    let _ = parts[number].0.act(|core, now| events(number, core, now));
+                }
+            }
+            found
         }
     };
     match waited {
