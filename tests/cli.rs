@@ -19,8 +19,8 @@ fn error(output: &Output) -> String {
 fn the_command_line_goes_before_the_environment_before_the_file() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("t.toml");
-    std::fs::write(&file, "queues = 3\n").unwrap();
-    // Every number of queues but 1 is refused with its number, so the message tells which of the three was heard.
+    std::fs::write(&file, "queues = 3000\n").unwrap();
+    // So many queues are refused with their number, so the message tells which of the three was heard.
     let heard = |args: &[&str], environment: Option<&str>| {
         let mut command = tunstack(home.path());
         command.arg("serve").arg("--config").arg(&file).args(args);
@@ -31,9 +31,9 @@ fn the_command_line_goes_before_the_environment_before_the_file() {
         assert_eq!(output.status.code(), Some(2));
         error(&output)
     };
-    assert!(heard(&["--queues", "5"], Some("4")).contains("--queues 5:"));
-    assert!(heard(&[], Some("4")).contains("--queues 4:"));
-    assert!(heard(&[], None).contains("--queues 3:"));
+    assert!(heard(&["--queues", "5000"], Some("4000")).contains("--queues 5000:"));
+    assert!(heard(&[], Some("4000")).contains("--queues 4000:"));
+    assert!(heard(&[], None).contains("--queues 3000:"));
 }
 
 #[test]

@@ -10,9 +10,11 @@ pub const PORT: u16 = 7;
 /// The service on TCP. It reads no more while the peer does not take what was read.
 pub struct Echo;
 
-/// What was read and could not be written yet.
+/// What was read and could not be written yet: nothing and no memory, for most.
 #[derive(Default)]
-pub struct Unwritten {
+pub struct Unwritten(Option<Box<Rest>>);
+
+struct Rest {
     bytes: Vec<u8>,
     written: usize,
 }
@@ -26,12 +28,12 @@ impl EventService for Echo {
     }
 
     fn ready(&self, mut stream: &TcpStream, unwritten: &mut Unwritten, buf: &mut [u8]) -> io::Result<Next> {
-        if !unwritten.bytes.is_empty() {
-            unwritten.written += stream.write(&unwritten.bytes[unwritten.written..])?;
-            if unwritten.written < unwritten.bytes.len() {
+        if let Some(rest) = &mut unwritten.0 {
+            rest.written += stream.write(&rest.bytes[rest.written..])?;
+            if rest.written < rest.bytes.len() {
                 return Ok(Next::Wait(Interest::WRITABLE));
             }
-            *unwritten = Unwritten::default(); // an idle connection holds no memory
+            unwritten.0 = None;
             return Ok(Next::Wait(Interest::READABLE));
         }
         let read = stream.read(buf)?;
@@ -45,7 +47,7 @@ impl EventService for Echo {
         if written == read {
             return Ok(Next::Wait(Interest::READABLE));
         }
-        unwritten.bytes = buf[written..read].to_vec();
+        unwritten.0 = Some(Box::new(Rest { bytes: buf[written..read].to_vec(), written: 0 }));
         Ok(Next::Wait(Interest::WRITABLE))
     }
 }

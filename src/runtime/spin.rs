@@ -28,8 +28,9 @@ const STREAK: u32 = 8;
 /// A yield of the processor that takes so long was somebody else's turn: it is not free.
 const TURN: Duration = Duration::from_micros(10);
 
-/// How long the processor is then left to the others.
-const REST: Duration = Duration::from_millis(20);
+/// How long the processor is then left to the others: at first, for one turn may be chance, and at most.
+const REST: Duration = Duration::from_millis(1);
+const MAX_REST: Duration = Duration::from_millis(20);
 
 /// When to look and for how long.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub(super) struct Spinner {
     streak: u32,
     /// Somebody else wants the processor until then.
     rests_until: Instant,
+    /// How long it rested last. It rests twice as long if it is disturbed again as soon.
+    rest: Duration,
 }
 
 impl Spinner {
@@ -51,7 +54,7 @@ impl Spinner {
             Spin::Auto => AUTO,
             Spin::For(budget) => budget,
         };
-        Spinner { budget, streak: 0, rests_until: Instant::ZERO }
+        Spinner { budget, streak: 0, rests_until: Instant::ZERO, rest: Duration::ZERO }
     }
 
     /// Until when to look, for one who has nothing to do at `now`; `None` is not to look at all.
@@ -71,7 +74,9 @@ impl Spinner {
     pub(super) fn yielded(&mut self, began: Instant, now: Instant) -> bool {
         let free = now.since(began) < TURN;
         if !free {
-            self.rests_until = now + REST;
+            let soon = now <= self.rests_until + self.rest;
+            self.rest = if soon { (self.rest * 2).clamp(REST, MAX_REST) } else { REST };
+            self.rests_until = now + self.rest;
         }
         free
     }

@@ -41,5 +41,18 @@ fn it_leaves_a_processor_that_somebody_wants() {
     assert!(spinner.until(at(101)).is_some());
     assert!(!spinner.yielded(at(200), at(3200)));
     assert_eq!(spinner.until(at(3200)), None);
-    assert!(spinner.until(at(3200) + 20_000 * US).is_some());
+    assert!(spinner.until(at(3200) + 1000 * US).is_some());
+    // Disturbed again and again, it rests longer and longer.
+    let mut now = at(4300);
+    let rests: Vec<u128> = (0..6)
+        .map(|_| {
+            assert!(!spinner.yielded(now, now + 100 * US));
+            let began = now + 100 * US;
+            now = (0..30).map(|ms| began + ms * 1000 * US).find(|&at| spinner.until(at).is_some()).unwrap();
+            now.since(began).as_millis()
+        })
+        .collect();
+    assert_eq!(rests, [2, 4, 8, 16, 20, 20]);
+    assert!(!spinner.yielded(now + 50_000 * US, now + 51_000 * US));
+    assert!(spinner.until(now + 52_000 * US).is_some(), "that was long ago");
 }
