@@ -155,7 +155,7 @@ fn single_bytes_with_holes() {
 
 /// The same with all that a program has for it: the handles, and the lists of those who wait.
 fn idle_streams() {
-    const N: usize = 3000;
+    const N: usize = 1000;
     let (a, b) = mem::pair(1500, 64).expect("descriptors");
     let client = Host::builder().address("192.0.2.1/24").start(a).expect("a host");
     let server = Host::builder().address("192.0.2.2/24").start(b).expect("a host");

@@ -91,8 +91,8 @@ impl Wheel {
                 return Some(due);
             }
             // The slot's time has come: its entries move to finer levels.
-            let entries: Vec<u32> = self.entries(level, slot).collect();
-            for index in entries {
+            while self.heads[level][slot] != NONE {
+                let index = self.heads[level][slot];
                 self.unlink(index);
                 self.link(index);
             }

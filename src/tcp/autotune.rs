@@ -61,7 +61,8 @@ pub struct RecvTuning {
     since: Instant,
     /// Bytes that the user has read since then.
     read: u32,
-    /// The least age of a time stamp of ours that text has echoed since then, in milliseconds.
+    /// The least age of a time stamp of ours that text has echoed since the last pause, in milliseconds: what the path
+    /// takes, not what a queue adds. A window measured by the queue that it makes would have no end.
     echo: u32,
 }
 
@@ -95,7 +96,7 @@ impl RecvTuning {
             return capacity;
         }
         let read = self.read as usize;
-        *self = RecvTuning::new(now);
+        (self.since, self.read) = (now, 0);
         if read > capacity / 2 { (2 * read.max(capacity)).min(range.most).max(capacity) } else { capacity }
     }
 }
@@ -165,9 +166,12 @@ mod tests {
         t.on_echo(Duration::from_millis(50));
         assert_eq!(t.on_read(100 * KIB, at(49), RTT, 128 * KIB, RANGE), 128 * KIB);
         assert_eq!(t.on_read(0, at(50), RTT, 128 * KIB, RANGE), 256 * KIB);
+        t.on_echo(Duration::from_millis(200)); // a queue
+        assert_eq!(t.on_read(250 * KIB, at(100), RTT, 256 * KIB, RANGE), 512 * KIB);
         t.on_echo(Duration::ZERO);
-        assert_eq!(t.on_read(200 * KIB, at(50), RTT, 256 * KIB, RANGE), 256 * KIB, "nothing is measured in no time");
-        assert_eq!(t.on_read(0, at(51), RTT, 256 * KIB, RANGE), 512 * KIB);
+        assert_eq!(t.on_read(200 * KIB, at(100), RTT, 256 * KIB, RANGE), 256 * KIB, "nothing is measured in no time");
+        assert_eq!(t.on_read(0, at(101), RTT, 256 * KIB, RANGE), 512 * KIB);
+        let mut t = RecvTuning::new(at(101));
         assert_eq!(t.on_read(500 * KIB, at(5_000), None, 512 * KIB, RANGE), 512 * KIB);
         assert_eq!(t.on_read(12 * KIB, at(6_000), None, 512 * KIB, RANGE), 1024 * KIB);
     }
