@@ -202,9 +202,12 @@ impl<A> Wait<'_, A> {
                     result = Err(Error::BadHandle);
                 }
             }
-            // A driver that will be back at once leaves what is to be sent until then, or until it acts: an ACK can then
-            // travel with the answer, or with the news of a larger window. Should it not come, the caretaker does.
-            let comes_back = self.reader.is_some() && self.parker.as_ref().is_some_and(|parker| parker.is_quick());
+            // A driver that has something to read and will be back at once leaves what is to be sent until then, or until it
+            // acts: an ACK can then travel with the answer, or with the news of a larger window. Should it not come, the
+            // caretaker does.
+            let reads = !matches!(self.target, Target::Socket(_, Readiness::WRITABLE));
+            let quick = self.parker.as_ref().is_some_and(|parker| parker.is_quick());
+            let comes_back = self.reader.is_some() && reads && quick;
             let defers = comes_back || batch::defers();
             let mut out = if defers { Output::deferred(&mut core) } else { shard.prepare(&mut core, now) };
             if let Some(parker) = &self.parker {
