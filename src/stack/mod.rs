@@ -255,7 +255,13 @@ impl Stack {
             };
             self.table.leave(index, Queue::Ready);
             // The place may have changed hands since; then the question is what its new holder is told.
-            if self.table.get(index).is_some_and(|slot| slot.holder == Holder::App) {
+            if let Some(slot) = self.table.get(index).filter(|slot| slot.holder == Holder::App) {
+                // Memory may have become short since: what is told is what holds now, and the rest is news again.
+                let ready = self.tcp_readiness(slot);
+                if let Some(slot) = self.table.get_mut(index) {
+                    slot.was_ready = ready;
+                }
+                self.note_held_back(index);
                 return Some(SocketId::Tcp(self.table.id(index)));
             }
         }
