@@ -109,6 +109,7 @@ impl Reader {
         if !self.frames.is_empty() {
             self.fruitless = 0;
         }
+        self.spinner.received(self.frames.iter().map(|frame| frame.data.len()).sum());
         shard.take_mail(core, now);
         for frame in self.frames.drain(..) {
             core.on_frame(now, frame);

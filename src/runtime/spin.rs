@@ -2,7 +2,7 @@
 //!
 //! To sleep and be woken takes a thread 30 to 50 us where its processor has gone to sleep too. Where the next packet comes
 //! sooner than that, as it does from a peer that waits for our answer, looking is three times faster. It takes a
-//! processor meanwhile, so it is done only where packets have lately come that soon, and where a processor is free.
+//! processor meanwhile, so it is done only where short packets have lately come that soon, and where a processor is free.
 
 use crate::time::Instant;
 use core::time::Duration;
@@ -27,6 +27,10 @@ const ENOUGH: u32 = 8;
 
 /// No more are remembered, so that one that has become slow is noticed after three long waits.
 const MEMORY: u32 = 32;
+
+/// Bytes in a batch that are part of a stream of data: its sender does not wait for us, and what it sends meanwhile is
+/// received in one go later.
+const BULK: usize = 8 * 1024;
 
 /// A yield of the processor that takes so long was somebody else's turn: it is not free.
 const TURN: Duration = Duration::from_micros(10);
@@ -71,6 +75,13 @@ impl Spinner {
         // One who slept was woken late.
         let short = frame && now.since(began) <= self.budget * 2;
         self.short = if short { (self.short + 1).min(MEMORY) } else { self.short / 2 };
+    }
+
+    /// So many bytes were received in one batch.
+    pub(super) fn received(&mut self, bytes: usize) {
+        if bytes > BULK {
+            self.short = 0;
+        }
     }
 
     /// Whether the processor, which was yielded at `yielded`, was given to nobody else.

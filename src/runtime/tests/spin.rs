@@ -40,6 +40,15 @@ fn one_long_wait_does_not_make_it_sleep_through_the_next_short_ones() {
 }
 
 #[test]
+fn it_does_not_look_for_the_next_of_a_stream_of_data() {
+    let mut spinner = after(Spin::Auto, 2, 10);
+    spinner.received(1400);
+    assert!(spinner.until(at(1000)).is_some());
+    spinner.received(64_000);
+    assert_eq!(spinner.until(at(1000)), None);
+}
+
+#[test]
 fn it_looks_as_long_as_it_was_told() {
     assert_eq!(after(Spin::Off, 8, 1).until(at(1000)), None);
     assert_eq!(after(Spin::Auto, 1, 1).until(at(1000)), None, "no processor is free");
