@@ -1,9 +1,12 @@
 //! Sockets and datagrams. Names of rows and attacks are those of the requirements.
 
 use super::*;
+use crate::icmp::Message;
 use crate::ip::Input;
 use crate::stack::Cidr;
+use crate::wire::ip::IpHeader;
 use crate::wire::ipv4::{self, Ipv4Header};
+use crate::wire::ipv6::{self, Ipv6Header};
 use crate::wire::{RxChecksum, RxMeta};
 use std::net::Ipv4Addr;
 
@@ -30,6 +33,11 @@ impl Host {
         Host { ip, udp, stats: Stats::default(), now: Instant::ZERO }
     }
 
+    /// A host of both families.
+    fn dual() -> Host {
+        Host::with(|config| config.addresses.push(Cidr::new(addr("2001:db8::1"), 64)))
+    }
+
     fn bind(&mut self, local: &str) -> UdpId {
         self.udp.bind(&self.ip, at(local)).unwrap()
     }
@@ -52,16 +60,18 @@ impl Host {
     fn sent(&mut self) -> Option<Sent> {
         let (id, frame) = self.udp.poll_transmit(&mut self.ip)?;
         let bytes = frame.to_vec();
-        let (ip, payload) = ipv4::parse(&bytes).expect("a good IP header");
+        let (ip, payload) = crate::wire::ip::parse(&bytes).expect("a good IP header");
         assert_eq!(payload.end, bytes.len());
+        let dont_fragment = ipv4::parse(&bytes).is_ok_and(|(header, _)| header.dont_fragment);
         let (udp, len) = wire::parse(&bytes[payload.clone()]).expect("a good UDP header");
         assert_eq!(len, payload.len());
-        let (src, dst) = (IpAddr::V4(ip.src), IpAddr::V4(ip.dst));
+        let (src, dst) = (ip.src, ip.dst);
         assert!(checksum::verify_udp(src, dst, &bytes[payload.clone()], RxChecksum::Unverified));
         assert_ne!(bytes[payload.start + 6..payload.start + 8], [0, 0], "the checksum is never left out");
         Some(Sent {
             id,
             ip,
+            dont_fragment,
             src: SocketAddr::new(src, udp.src_port),
             dst: SocketAddr::new(dst, udp.dst_port),
             data: bytes[payload.start + 8..].to_vec(),
@@ -95,7 +105,9 @@ impl Host {
 #[derive(Debug)]
 struct Sent {
     id: UdpId,
-    ip: Ipv4Header,
+    ip: IpHeader,
+    /// DF of IPv4.
+    dont_fragment: bool,
     src: SocketAddr,
     dst: SocketAddr,
     data: Vec<u8>,
@@ -109,28 +121,34 @@ fn at(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-fn v4(addr: SocketAddr) -> Ipv4Addr {
-    match addr.ip() {
-        IpAddr::V4(v4) => v4,
-        IpAddr::V6(v6) => panic!("{v6}"),
-    }
-}
-
 /// An IP packet around `payload`.
 fn ip_packet(src: SocketAddr, dst: SocketAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
-    let header = Ipv4Header {
-        src: v4(src),
-        dst: v4(dst),
-        protocol,
-        ttl: 64,
-        tos: 0,
-        id: 1,
-        dont_fragment: false,
-        more_fragments: false,
-        fragment_offset: 0,
+    let mut bytes = match (src.ip(), dst.ip()) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => {
+            let header = Ipv4Header {
+                src,
+                dst,
+                protocol,
+                ttl: 64,
+                tos: 0,
+                id: 1,
+                dont_fragment: false,
+                more_fragments: false,
+                fragment_offset: 0,
+            };
+            let mut bytes = vec![0; 20];
+            ipv4::emit(&header, payload.len(), &mut bytes);
+            bytes
+        }
+        (IpAddr::V6(src), IpAddr::V6(dst)) => {
+            let (next_header, hop_limit) = (protocol, 64);
+            let header = Ipv6Header { src, dst, next_header, hop_limit, traffic_class: 0, flow_label: 0 };
+            let mut bytes = vec![0; 40];
+            ipv6::emit(&header, payload.len(), &mut bytes);
+            bytes
+        }
+        _ => panic!("{src} to {dst}"),
     };
-    let mut bytes = vec![0; 20];
-    ipv4::emit(&header, payload.len(), &mut bytes);
     bytes.extend_from_slice(payload);
     bytes
 }
@@ -149,9 +167,10 @@ fn packet(src: &str, dst: &str, data: &[u8]) -> Vec<u8> {
 /// An ICMP error of `kind` from a router about `quoted`.
 fn icmp_error(kind: ErrorKind, quoted: &[u8]) -> Vec<u8> {
     let mut message = vec![0; 8];
-    crate::wire::icmp::emit(&kind.to_v4(), quoted, &mut message);
+    let (router, us) = (at("10.0.0.254:0"), at("10.0.0.1:0"));
+    Message::Error(kind).write(router.ip(), us.ip(), quoted, &mut message);
     message.extend_from_slice(quoted);
-    ip_packet(at("10.0.0.254:0"), at("10.0.0.1:0"), ip::ICMP, &message)
+    ip_packet(router, us, ip::ICMP, &message)
 }
 
 const DELIVERED: Disposition = Disposition::Delivered;
@@ -614,7 +633,7 @@ fn segments_leave_as_datagrams_of_their_size() {
     assert_eq!(host.udp.send_segmented(&host.ip, id, &text(), 1000, to), Ok(2500));
     let mut cut = Vec::new();
     while let Some(sent) = host.sent() {
-        assert!(sent.ip.dont_fragment, "identifications in sequence are for packets that stay in one piece");
+        assert!(sent.dont_fragment, "identifications in sequence are for packets that stay in one piece");
         assert_eq!((sent.src.port(), sent.dst), (99, at("10.0.0.9:53")));
         cut.push(sent.data);
     }
@@ -736,4 +755,54 @@ fn an_error_quotes_a_datagram_and_no_super_segment() {
     let (src, dst) = (header.src.into(), header.dst.into());
     assert!(checksum::verify_udp(src, dst, &quoted[payload.clone()], RxChecksum::Unverified));
     assert_eq!(quoted[payload.start + 8..payload.end], text[..300]);
+}
+
+/// 8200-16: a datagram goes and comes over IPv6, and none without a checksum.
+#[test]
+fn datagrams_over_ipv6() {
+    let mut host = Host::dual();
+    let id = host.bind("[2001:db8::1]:53");
+    assert_eq!(host.gets("[2001:db8::9]:4000", "[2001:db8::1]:53", b"question").disposition, DELIVERED);
+    assert_eq!(host.recv(id), Ok((b"question".to_vec(), at("[2001:db8::9]:4000"))));
+    host.send(id, b"answer", "[2001:db8::9]:4000").unwrap();
+    let sent = host.sent().unwrap();
+    assert_eq!((sent.src, sent.dst), (at("[2001:db8::1]:53"), at("[2001:db8::9]:4000")));
+    assert_eq!((&sent.data[..], sent.ip.ttl), (&b"answer"[..], 64));
+
+    let mut bare = packet("[2001:db8::9]:4000", "[2001:db8::1]:53", b"question");
+    bare[46..48].fill(0);
+    assert_eq!(host.arrives(&bare).disposition, dropped(DropReason::UdpChecksum));
+    assert_eq!(host.send(id, b"x", "10.0.0.2:1"), Err(Error::Unsupported));
+    // The most that fits is one byte less than what does not.
+    assert_eq!(host.send(id, &[0; 1453], "[2001:db8::9]:1"), Err(Error::MessageTooLong));
+    assert_eq!(host.send(id, &[0; 1452], "[2001:db8::9]:1"), Ok(1452));
+}
+
+/// 4443-7: nobody has the port.
+#[test]
+fn a_closed_port_is_unreachable_over_ipv6() {
+    let mut host = Host::dual();
+    let outcome = host.gets("[2001:db8::9]:4000", "[2001:db8::1]:53", b"question");
+    assert_eq!(outcome.disposition, dropped(DropReason::UdpNoSocket));
+    let reply = outcome.reply.expect("an error").to_vec();
+    let (header, payload) = ipv6::parse(&reply).unwrap();
+    let read = Message::read(header.src.into(), header.dst.into(), &reply[payload.clone()]);
+    assert_eq!(read, Ok(Some(Message::Error(ErrorKind::PortUnreachable))));
+    assert_eq!(reply[payload.start + 8..], packet("[2001:db8::9]:4000", "[2001:db8::1]:53", b"question")[..]);
+}
+
+/// An error about our datagram reaches the socket that sent it.
+#[test]
+fn an_icmpv6_error_reaches_the_connected_socket() {
+    let mut host = Host::dual();
+    let id = host.bind("[2001:db8::1]:5000");
+    host.connect(id, "[2001:db8::9]:9").unwrap();
+    host.send(id, b"anybody?", "[2001:db8::9]:9").unwrap();
+    let quoted = host.udp.poll_transmit(&mut host.ip).unwrap().1.to_vec();
+    let mut message = vec![0; 8];
+    let (router, us) = (at("[2001:db8::fe]:0"), at("[2001:db8::1]:0"));
+    Message::Error(ErrorKind::PortUnreachable).write(router.ip(), us.ip(), &quoted, &mut message);
+    message.extend_from_slice(&quoted);
+    assert_eq!(host.arrives(&ip_packet(router, us, ip::ICMPV6, &message)).disposition, DELIVERED);
+    assert_eq!(host.recv(id), Err(Error::ConnectionRefused));
 }

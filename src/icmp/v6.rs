@@ -1,0 +1,111 @@
+//! What ICMPv6 says (RFC 4443).
+
+use super::{ErrorKind, Message, Problem};
+use crate::wire::icmpv6::{Icmpv6Header, unreachable};
+
+/// The meaning of `header`, if it is one that hosts act on.
+pub(super) fn read(header: &Icmpv6Header) -> Option<Message> {
+    Some(match *header {
+        Icmpv6Header::EchoRequest { rest } => Message::EchoRequest(rest),
+        Icmpv6Header::EchoReply { rest } => Message::EchoReply(rest),
+        _ => Message::Error(error(header)?),
+    })
+}
+
+/// What it says, if it is an error that hosts act on.
+fn error(header: &Icmpv6Header) -> Option<ErrorKind> {
+    use unreachable::*;
+    Some(match *header {
+        Icmpv6Header::DestinationUnreachable { code } => match code {
+            NO_ROUTE | PROHIBITED | SCOPE | POLICY | REJECT => ErrorKind::NetworkUnreachable,
+            ADDRESS => ErrorKind::HostUnreachable,
+            PORT => ErrorKind::PortUnreachable,
+            _ => return None,
+        },
+        Icmpv6Header::PacketTooBig { mtu } => ErrorKind::PacketTooBig { mtu },
+        Icmpv6Header::TimeExceeded { code: 0 } => ErrorKind::TtlExceeded,
+        Icmpv6Header::TimeExceeded { code: 1 } => ErrorKind::ReassemblyTimedOut,
+        // The transport is a next header that the destination does not know.
+        Icmpv6Header::ParameterProblem { code: 1, .. } => ErrorKind::ProtocolUnreachable,
+        Icmpv6Header::ParameterProblem { code, pointer } => {
+            let problem = match code {
+                0 => Problem::Field,
+                2 => Problem::Option,
+                3 => Problem::Chain,
+                _ => return None,
+            };
+            ErrorKind::ParameterProblem { problem, pointer }
+        }
+        _ => return None,
+    })
+}
+
+/// The header that says so.
+pub(super) fn header(message: Message) -> Icmpv6Header {
+    let unreachable = |code| Icmpv6Header::DestinationUnreachable { code };
+    match message {
+        Message::EchoRequest(rest) => Icmpv6Header::EchoRequest { rest },
+        Message::EchoReply(rest) => Icmpv6Header::EchoReply { rest },
+        Message::Error(kind) => match kind {
+            ErrorKind::NetworkUnreachable => unreachable(unreachable::NO_ROUTE),
+            ErrorKind::HostUnreachable => unreachable(unreachable::ADDRESS),
+            // Whoever complains knows where the next header stands, and says so by the other kind.
+            ErrorKind::ProtocolUnreachable => Icmpv6Header::ParameterProblem { code: 1, pointer: 0 },
+            ErrorKind::PortUnreachable => unreachable(unreachable::PORT),
+            ErrorKind::PacketTooBig { mtu } => Icmpv6Header::PacketTooBig { mtu },
+            ErrorKind::TtlExceeded => Icmpv6Header::TimeExceeded { code: 0 },
+            ErrorKind::ReassemblyTimedOut => Icmpv6Header::TimeExceeded { code: 1 },
+            ErrorKind::ParameterProblem { problem, pointer } => {
+                let code = match problem {
+                    Problem::Field => 0,
+                    Problem::NextHeader => 1,
+                    Problem::Option => 2,
+                    Problem::Chain => 3,
+                };
+                Icmpv6Header::ParameterProblem { code, pointer }
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_we_send_is_what_a_peer_understands() {
+        let problem = |problem| ErrorKind::ParameterProblem { problem, pointer: 70_000 };
+        let kinds = [
+            ErrorKind::NetworkUnreachable,
+            ErrorKind::HostUnreachable,
+            ErrorKind::ProtocolUnreachable,
+            ErrorKind::PortUnreachable,
+            ErrorKind::PacketTooBig { mtu: 70_000 },
+            ErrorKind::TtlExceeded,
+            ErrorKind::ReassemblyTimedOut,
+            problem(Problem::Field),
+            problem(Problem::Option),
+            problem(Problem::Chain),
+        ];
+        for kind in kinds {
+            assert_eq!(read(&header(Message::Error(kind))), Some(Message::Error(kind)));
+        }
+        let unknown = Message::Error(problem(Problem::NextHeader));
+        assert_eq!(header(unknown), Icmpv6Header::ParameterProblem { code: 1, pointer: 70_000 });
+        assert_eq!(read(&header(unknown)), Some(Message::Error(ErrorKind::ProtocolUnreachable)));
+        for echo in [Message::EchoRequest([1, 2, 3, 4]), Message::EchoReply([1, 2, 3, 4])] {
+            assert_eq!(read(&header(echo)), Some(echo));
+        }
+    }
+
+    #[test]
+    fn codes_that_rfc_4443_does_not_know_mean_nothing() {
+        for code in 0..=255 {
+            let unreachable = error(&Icmpv6Header::DestinationUnreachable { code });
+            assert_eq!(unreachable.is_some(), code <= 6, "code {code}");
+            let problem = error(&Icmpv6Header::ParameterProblem { code, pointer: 0 });
+            assert_eq!(problem.is_some(), code <= 3, "code {code}");
+            assert_eq!(error(&Icmpv6Header::TimeExceeded { code }).is_some(), code <= 1, "code {code}");
+        }
+    }
+}
