@@ -5,19 +5,22 @@
 
 pub mod limit;
 
+use crate::buf::Slice;
 use crate::error::Error;
 use crate::stats::DropReason;
 use crate::wire::icmp::{IcmpHeader, unreachable};
 use crate::wire::{ipv4, protocol};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What an ICMP error says, whatever the IP version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The network cannot be reached, or may not be.
+    /// The network cannot be reached.
     NetworkUnreachable,
-    /// The host cannot be reached, or may not be.
+    /// The host cannot be reached.
     HostUnreachable,
+    /// Somebody on the way does not let it pass (communication administratively prohibited).
+    Prohibited,
     /// The host does not speak the transport protocol.
     ProtocolUnreachable,
     /// Nobody has the port.
@@ -44,7 +47,8 @@ impl ErrorKind {
         use unreachable::*;
         Some(match *header {
             IcmpHeader::DestinationUnreachable { code, mtu } => match code {
-                NETWORK | NETWORK_UNKNOWN | NETWORK_PROHIBITED | NETWORK_TOS => ErrorKind::NetworkUnreachable,
+                NETWORK | NETWORK_UNKNOWN | NETWORK_TOS => ErrorKind::NetworkUnreachable,
+                NETWORK_PROHIBITED | HOST_PROHIBITED | PROHIBITED => ErrorKind::Prohibited,
                 PROTOCOL => ErrorKind::ProtocolUnreachable,
                 PORT => ErrorKind::PortUnreachable,
                 FRAGMENTATION_NEEDED => ErrorKind::PacketTooBig { mtu: u32::from(mtu) },
@@ -64,6 +68,7 @@ impl ErrorKind {
         match self {
             ErrorKind::NetworkUnreachable => unreachable(unreachable::NETWORK),
             ErrorKind::HostUnreachable => unreachable(unreachable::HOST),
+            ErrorKind::Prohibited => unreachable(unreachable::PROHIBITED),
             ErrorKind::ProtocolUnreachable => unreachable(unreachable::PROTOCOL),
             ErrorKind::PortUnreachable => unreachable(unreachable::PORT),
             ErrorKind::PacketTooBig { mtu } => IcmpHeader::DestinationUnreachable {
@@ -89,9 +94,10 @@ impl ErrorKind {
             ErrorKind::PortUnreachable => Error::ConnectionRefused,
             ErrorKind::ProtocolUnreachable | ErrorKind::ParameterProblem { .. } => Error::ProtocolUnreachable,
             ErrorKind::PacketTooBig { .. } => Error::MessageTooLong,
-            ErrorKind::HostUnreachable | ErrorKind::TtlExceeded | ErrorKind::ReassemblyTimedOut => {
-                Error::HostUnreachable
-            }
+            ErrorKind::HostUnreachable
+            | ErrorKind::Prohibited
+            | ErrorKind::TtlExceeded
+            | ErrorKind::ReassemblyTimedOut => Error::HostUnreachable,
         }
     }
 }
@@ -107,10 +113,14 @@ pub enum Transport {
 
 /// An ICMP error that was received, and the packet of ours that it is about. Nothing proves that we sent that packet,
 /// or that whoever complains is on its way: it is a hint (RFC 1122 3.2.2.1, RFC 5927).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// What is wrong.
     pub kind: ErrorKind,
+    /// The same as type and code of the message, in its own IP version's numbers.
+    pub message: (u8, u8),
+    /// Who complains.
+    pub offender: IpAddr,
     /// The transport of the packet it is about.
     pub transport: Transport,
     /// Its source: our end.
@@ -119,27 +129,60 @@ pub struct Report {
     pub remote: SocketAddr,
     /// Its sequence number, if it is TCP (RFC 5927 4.1); else without meaning.
     pub seq: u32,
+    /// Its length in bytes, as its own header says.
+    pub packet_len: usize,
+    /// As much of it as is quoted, from the transport's header on.
+    pub quoted: Slice,
+}
+
+/// What stands in front of what an error is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Complaint {
+    pub(crate) kind: ErrorKind,
+    /// Type and code.
+    pub(crate) message: (u8, u8),
+    /// Who sent it.
+    pub(crate) offender: IpAddr,
 }
 
 impl Report {
     /// Reads what the error quotes.
-    pub(crate) fn read_v4(kind: ErrorKind, quoted: &[u8]) -> Result<Report, DropReason> {
+    pub(crate) fn read_v4(complaint: Complaint, quoted: &Slice) -> Result<Report, DropReason> {
         let (header, len) = ipv4::parse_quoted(quoted).map_err(|_| DropReason::IcmpMalformed)?;
-        let transport = match header.protocol {
+        if header.fragment_offset > 0 {
+            return Err(DropReason::IcmpUnmatched);
+        }
+        // The header was parsed, so its length field is there.
+        let packet_len = usize::from(u16::from_be_bytes([quoted[2], quoted[3]]));
+        let rest = quoted.slice(len..quoted.len());
+        Report::read(complaint, header.protocol, [header.src.into(), header.dst.into()], packet_len, rest)
+    }
+
+    /// Reads the transport's part, the same for both IP versions: `ends` are the quoted packet's source and destination.
+    pub(crate) fn read(
+        complaint: Complaint,
+        protocol: u8,
+        ends: [IpAddr; 2],
+        packet_len: usize,
+        quoted: Slice,
+    ) -> Result<Report, DropReason> {
+        let transport = match protocol {
             protocol::TCP => Transport::Tcp,
             protocol::UDP => Transport::Udp,
             _ => return Err(DropReason::IcmpUnmatched),
         };
-        if header.fragment_offset > 0 {
-            return Err(DropReason::IcmpUnmatched);
-        }
-        let &[a, b, c, d, seq @ ..] = quoted[len..].first_chunk::<8>().ok_or(DropReason::IcmpMalformed)?;
+        let &[a, b, c, d, seq @ ..] = quoted.first_chunk::<8>().ok_or(DropReason::IcmpMalformed)?;
+        let Complaint { kind, message, offender } = complaint;
         Ok(Report {
             kind,
+            message,
+            offender,
             transport,
-            local: SocketAddr::new(header.src.into(), u16::from_be_bytes([a, b])),
-            remote: SocketAddr::new(header.dst.into(), u16::from_be_bytes([c, d])),
+            local: SocketAddr::new(ends[0], u16::from_be_bytes([a, b])),
+            remote: SocketAddr::new(ends[1], u16::from_be_bytes([c, d])),
             seq: u32::from_be_bytes(seq),
+            packet_len,
+            quoted,
         })
     }
 }
@@ -153,6 +196,7 @@ mod tests {
         let kinds = [
             ErrorKind::NetworkUnreachable,
             ErrorKind::HostUnreachable,
+            ErrorKind::Prohibited,
             ErrorKind::ProtocolUnreachable,
             ErrorKind::PortUnreachable,
             ErrorKind::PacketTooBig { mtu: 1400 },

@@ -2,7 +2,7 @@
 
 use super::addresses::is_unicast;
 use super::{ICMP, Ip, TCP, UDP};
-use crate::icmp::{ErrorKind, Report};
+use crate::icmp::{Complaint, ErrorKind, Report};
 use crate::stats::{Disposition, DropReason, Stats};
 use crate::time::Instant;
 use crate::wire::icmp::{self, IcmpHeader};
@@ -19,7 +19,7 @@ pub enum Input {
     /// A UDP datagram.
     Udp(Packet),
     /// An ICMP error about a packet of one of our addresses.
-    IcmpError(Report),
+    IcmpError(Box<Report>),
     /// Nothing for anybody else.
     Done {
         /// What became of it.
@@ -98,14 +98,21 @@ impl Ip {
             Ok(header) => header,
             Err(reason) => return dropped(reason),
         };
-        if let IcmpHeader::EchoRequest { rest } = header {
-            return self.echo(frame, &packet, rest);
+        match header {
+            IcmpHeader::EchoRequest { rest } => return self.echo(frame, &packet, rest),
+            // RFC 6633 3: whoever sends it today means harm.
+            IcmpHeader::Other { kind: icmp::SOURCE_QUENCH, .. } => return dropped(DropReason::IcmpSourceQuench),
+            // Nobody on a point-to-point link knows a better way than the routes that we were given.
+            IcmpHeader::Other { kind: icmp::REDIRECT, .. } => return dropped(DropReason::IcmpRedirect),
+            _ => {}
         }
         let Some(kind) = ErrorKind::from_v4(&header).filter(|_| packet.unicast) else {
             return dropped(DropReason::IcmpIgnored);
         };
-        match Report::read_v4(kind, &message[icmp::HEADER_LEN..]) {
-            Ok(report) if self.is_local(report.local.ip()) => Input::IcmpError(report),
+        let complaint = Complaint { kind, message: (message[0], message[1]), offender: packet.src };
+        let quoted = frame.data.slice(packet.bytes.start + icmp::HEADER_LEN..packet.bytes.end);
+        match Report::read_v4(complaint, &quoted) {
+            Ok(report) if self.is_local(report.local.ip()) => Input::IcmpError(Box::new(report)),
             Ok(_) => dropped(DropReason::IcmpUnmatched),
             Err(reason) => dropped(reason),
         }

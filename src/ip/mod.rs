@@ -5,6 +5,7 @@
 //! | `addresses` | our addresses; broadcast, martian and host addresses; the choice of a source |
 //! | `input` | a received packet, from its first byte to the transport that gets it |
 //! | `reply` | echo replies and ICMP errors, with RFC 1122's silences and the rate limit |
+//! | `pmtu` | what is known of the MTU of paths |
 //! | `ident` | identification |
 //!
 //! IPv4 for now. The interfaces speak of [`IpAddr`], so that IPv6 changes none of them.
@@ -13,6 +14,7 @@
 mod addresses;
 mod ident;
 mod input;
+pub mod pmtu;
 mod reply;
 
 pub use crate::wire::protocol::{ICMP, TCP, UDP};
@@ -27,6 +29,7 @@ use crate::wire::TxHeader;
 use crate::wire::ipv4::{self, Ipv4Header};
 use addresses::Addresses;
 use ident::Ident;
+use pmtu::{PathMtu, Paths};
 use std::net::IpAddr;
 
 /// The internet layer of one stack.
@@ -38,6 +41,7 @@ pub struct Ip {
     echo_reply: bool,
     errors: TokenBucket,
     ident: Ident,
+    paths: Paths,
     rng: Rng,
 }
 
@@ -76,6 +80,7 @@ impl Ip {
             echo_reply: config.echo_reply,
             errors: TokenBucket::new(config.icmp_errors_per_second, now),
             ident: Ident::new(&mut rng),
+            paths: Paths::new(rng.key()),
             rng,
         })
     }
@@ -99,6 +104,17 @@ impl Ip {
     pub fn payload_mtu(&self, dst: IpAddr) -> usize {
         let header = if dst.is_ipv4() { ipv4::MIN_HEADER_LEN } else { 40 };
         self.mtu - header
+    }
+
+    /// What is known of the path to `dst`, if it carries less than its link.
+    pub fn path(&self, dst: IpAddr, now: Instant) -> Option<PathMtu> {
+        self.paths.get(dst, now)
+    }
+
+    /// A router says that a packet of ours, of `packet_len` bytes, was too big for a link of `mtu` bytes on the way to
+    /// `dst`. The packet was really ours, as far as its sender can tell (RFC 5927 7). Gives what is known now.
+    pub fn on_packet_too_big(&mut self, now: Instant, dst: IpAddr, mtu: u32, packet_len: usize) -> Option<PathMtu> {
+        self.paths.learn(now, dst, mtu, packet_len, self.mtu)
     }
 
     /// The TTL of packets whose socket sets none.
