@@ -71,6 +71,10 @@ drop_reasons! {
     IcmpChecksum = "icmp-checksum",
     /// An ICMP type that we do not act on.
     IcmpIgnored = "icmp-ignored",
+    /// A Source Quench (RFC 6633).
+    IcmpSourceQuench = "icmp-source-quench",
+    /// A redirect: our routes are not a stranger's to change.
+    IcmpRedirect = "icmp-redirect",
     /// An ICMP error whose quoted packet fits no socket of ours.
     IcmpUnmatched = "icmp-unmatched",
     /// An echo request to a broadcast or multicast address, or beyond the rate limit.

@@ -8,6 +8,7 @@ pub mod limit;
 mod v4;
 mod v6;
 
+use crate::buf::Slice;
 use crate::error::Error;
 use crate::stats::DropReason;
 use crate::wire::{icmp, icmpv6, ip, protocol};
@@ -16,10 +17,12 @@ use std::net::{IpAddr, SocketAddr};
 /// What an ICMP error says, whatever the IP version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The network cannot be reached, or may not be.
+    /// The network cannot be reached.
     NetworkUnreachable,
-    /// The host cannot be reached, or may not be.
+    /// The host cannot be reached.
     HostUnreachable,
+    /// Somebody on the way does not let it pass (communication administratively prohibited).
+    Prohibited,
     /// The host does not speak the transport protocol.
     ProtocolUnreachable,
     /// Nobody has the port.
@@ -68,9 +71,10 @@ impl ErrorKind {
             ErrorKind::PortUnreachable => Error::ConnectionRefused,
             ErrorKind::ProtocolUnreachable | ErrorKind::ParameterProblem { .. } => Error::ProtocolUnreachable,
             ErrorKind::PacketTooBig { .. } => Error::MessageTooLong,
-            ErrorKind::HostUnreachable | ErrorKind::TtlExceeded | ErrorKind::ReassemblyTimedOut => {
-                Error::HostUnreachable
-            }
+            ErrorKind::HostUnreachable
+            | ErrorKind::Prohibited
+            | ErrorKind::TtlExceeded
+            | ErrorKind::ReassemblyTimedOut => Error::HostUnreachable,
         }
     }
 }
@@ -91,15 +95,14 @@ pub const HEADER_LEN: usize = icmp::HEADER_LEN;
 const _: () = assert!(HEADER_LEN == icmpv6::HEADER_LEN, "both versions have headers of one length");
 
 impl Message {
-    /// Reads and validates the message `bytes`, which came from `src` to `dst`; `None` is one that hosts do not act on.
-    /// The body begins at [`HEADER_LEN`].
+    /// Reads and validates the message `bytes`, which came from `src` to `dst`. The body begins at [`HEADER_LEN`].
     ///
     /// # Errors
-    /// `IcmpMalformed`, `IcmpChecksum`.
-    pub(crate) fn read(src: IpAddr, dst: IpAddr, bytes: &[u8]) -> Result<Option<Message>, DropReason> {
+    /// `IcmpMalformed`, `IcmpChecksum`; `IcmpSourceQuench`, `IcmpRedirect`, `IcmpIgnored` for what hosts do not act on.
+    pub(crate) fn read(src: IpAddr, dst: IpAddr, bytes: &[u8]) -> Result<Message, DropReason> {
         match (src, dst) {
-            (IpAddr::V6(src), IpAddr::V6(dst)) => icmpv6::parse(src, dst, bytes).map(|header| v6::read(&header)),
-            _ => icmp::parse(bytes).map(|header| v4::read(&header)),
+            (IpAddr::V6(src), IpAddr::V6(dst)) => icmpv6::parse(src, dst, bytes).and_then(|header| v6::read(&header)),
+            _ => icmp::parse(bytes).and_then(|header| v4::read(&header)),
         }
     }
 
@@ -130,10 +133,14 @@ pub enum Transport {
 
 /// An ICMP error that was received, and the packet of ours that it is about. Nothing proves that we sent that packet,
 /// or that whoever complains is on its way: it is a hint (RFC 1122 3.2.2.1, RFC 5927).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// What is wrong.
     pub kind: ErrorKind,
+    /// The same as type and code of the message, in its own IP version's numbers.
+    pub message: (u8, u8),
+    /// Who complains.
+    pub offender: IpAddr,
     /// The transport of the packet it is about.
     pub transport: Transport,
     /// Its source: our end.
@@ -142,27 +149,48 @@ pub struct Report {
     pub remote: SocketAddr,
     /// Its sequence number, if it is TCP (RFC 5927 4.1); else without meaning.
     pub seq: u32,
+    /// Its length in bytes, as its own header says.
+    pub packet_len: usize,
+    /// As much of it as is quoted, from the transport's header on.
+    pub quoted: Slice,
+}
+
+/// What stands in front of what an error is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Complaint {
+    pub(crate) kind: ErrorKind,
+    /// Type and code.
+    pub(crate) message: (u8, u8),
+    /// Who sent it.
+    pub(crate) offender: IpAddr,
 }
 
 impl Report {
     /// Reads what the error quotes.
-    pub(crate) fn read(kind: ErrorKind, quoted: &[u8]) -> Result<Report, DropReason> {
+    pub(crate) fn read(complaint: Complaint, quoted: &Slice) -> Result<Report, DropReason> {
         let (header, len) = ip::parse_quoted(quoted).map_err(|_| DropReason::IcmpMalformed)?;
+        if header.fragment.is_some_and(|fragment| fragment.offset > 0) {
+            return Err(DropReason::IcmpUnmatched);
+        }
         let transport = match header.protocol {
             protocol::TCP => Transport::Tcp,
             protocol::UDP => Transport::Udp,
             _ => return Err(DropReason::IcmpUnmatched),
         };
-        if header.fragment.is_some_and(|fragment| fragment.offset > 0) {
-            return Err(DropReason::IcmpUnmatched);
-        }
-        let &[a, b, c, d, seq @ ..] = quoted[len..].first_chunk::<8>().ok_or(DropReason::IcmpMalformed)?;
+        let packet_len = ip::claimed_len(quoted);
+        let quoted = quoted.slice(len..quoted.len());
+        let &[a, b, c, d, seq @ ..] = quoted.first_chunk::<8>().ok_or(DropReason::IcmpMalformed)?;
+        let Complaint { kind, message, offender } = complaint;
         Ok(Report {
             kind,
+            message,
+            offender,
             transport,
             local: SocketAddr::new(header.src, u16::from_be_bytes([a, b])),
             remote: SocketAddr::new(header.dst, u16::from_be_bytes([c, d])),
             seq: u32::from_be_bytes(seq),
+            packet_len,
+            quoted,
         })
     }
 }

@@ -1,14 +1,19 @@
 //! What IPv4's ICMP says (RFC 792, 1122 3.2.2, 1191, 1812).
 
 use super::{ErrorKind, Message, Problem};
-use crate::wire::icmp::{IcmpHeader, unreachable};
+use crate::stats::DropReason;
+use crate::wire::icmp::{self, IcmpHeader, unreachable};
 
-/// The meaning of `header`, if it is one that hosts act on.
-pub(super) fn read(header: &IcmpHeader) -> Option<Message> {
-    Some(match *header {
+/// The meaning of `header`, or why nothing is done about it.
+pub(super) fn read(header: &IcmpHeader) -> Result<Message, DropReason> {
+    Ok(match *header {
         IcmpHeader::EchoRequest { rest } => Message::EchoRequest(rest),
         IcmpHeader::EchoReply { rest } => Message::EchoReply(rest),
-        _ => Message::Error(error(header)?),
+        // RFC 6633 3: whoever sends it today means harm.
+        IcmpHeader::Other { kind: icmp::SOURCE_QUENCH, .. } => return Err(DropReason::IcmpSourceQuench),
+        // Nobody on a point-to-point link knows a better way than the routes that we were given.
+        IcmpHeader::Other { kind: icmp::REDIRECT, .. } => return Err(DropReason::IcmpRedirect),
+        _ => Message::Error(error(header).ok_or(DropReason::IcmpIgnored)?),
     })
 }
 
@@ -17,7 +22,8 @@ fn error(header: &IcmpHeader) -> Option<ErrorKind> {
     use unreachable::*;
     Some(match *header {
         IcmpHeader::DestinationUnreachable { code, mtu } => match code {
-            NETWORK | NETWORK_UNKNOWN | NETWORK_PROHIBITED | NETWORK_TOS => ErrorKind::NetworkUnreachable,
+            NETWORK | NETWORK_UNKNOWN | NETWORK_TOS => ErrorKind::NetworkUnreachable,
+            NETWORK_PROHIBITED | HOST_PROHIBITED | PROHIBITED => ErrorKind::Prohibited,
             PROTOCOL => ErrorKind::ProtocolUnreachable,
             PORT => ErrorKind::PortUnreachable,
             FRAGMENTATION_NEEDED => ErrorKind::PacketTooBig { mtu: u32::from(mtu) },
@@ -42,6 +48,7 @@ pub(super) fn header(message: Message) -> IcmpHeader {
         Message::Error(kind) => match kind {
             ErrorKind::NetworkUnreachable => unreachable(unreachable::NETWORK),
             ErrorKind::HostUnreachable => unreachable(unreachable::HOST),
+            ErrorKind::Prohibited => unreachable(unreachable::PROHIBITED),
             ErrorKind::ProtocolUnreachable => unreachable(unreachable::PROTOCOL),
             ErrorKind::PortUnreachable => unreachable(unreachable::PORT),
             ErrorKind::PacketTooBig { mtu } => IcmpHeader::DestinationUnreachable {
@@ -67,6 +74,7 @@ mod tests {
         let kinds = [
             ErrorKind::NetworkUnreachable,
             ErrorKind::HostUnreachable,
+            ErrorKind::Prohibited,
             ErrorKind::ProtocolUnreachable,
             ErrorKind::PortUnreachable,
             ErrorKind::PacketTooBig { mtu: 1400 },
@@ -76,12 +84,12 @@ mod tests {
         ];
         for kind in kinds {
             let message = Message::Error(kind);
-            assert_eq!(read(&header(message)), Some(message));
+            assert_eq!(read(&header(message)), Ok(message));
             let hard = matches!(kind, ErrorKind::ProtocolUnreachable | ErrorKind::PortUnreachable);
             assert_eq!(kind.is_hard(), hard);
         }
         for echo in [Message::EchoRequest([1, 2, 3, 4]), Message::EchoReply([1, 2, 3, 4])] {
-            assert_eq!(read(&header(echo)), Some(echo));
+            assert_eq!(read(&header(echo)), Ok(echo));
         }
     }
 

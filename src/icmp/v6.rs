@@ -1,14 +1,16 @@
 //! What ICMPv6 says (RFC 4443).
 
 use super::{ErrorKind, Message, Problem};
-use crate::wire::icmpv6::{Icmpv6Header, unreachable};
+use crate::stats::DropReason;
+use crate::wire::icmpv6::{self, Icmpv6Header, unreachable};
 
-/// The meaning of `header`, if it is one that hosts act on.
-pub(super) fn read(header: &Icmpv6Header) -> Option<Message> {
-    Some(match *header {
+/// The meaning of `header`, or why nothing is done about it.
+pub(super) fn read(header: &Icmpv6Header) -> Result<Message, DropReason> {
+    Ok(match *header {
         Icmpv6Header::EchoRequest { rest } => Message::EchoRequest(rest),
         Icmpv6Header::EchoReply { rest } => Message::EchoReply(rest),
-        _ => Message::Error(error(header)?),
+        Icmpv6Header::Other { kind: icmpv6::REDIRECT, .. } => return Err(DropReason::IcmpRedirect),
+        _ => Message::Error(error(header).ok_or(DropReason::IcmpIgnored)?),
     })
 }
 
@@ -17,7 +19,8 @@ fn error(header: &Icmpv6Header) -> Option<ErrorKind> {
     use unreachable::*;
     Some(match *header {
         Icmpv6Header::DestinationUnreachable { code } => match code {
-            NO_ROUTE | PROHIBITED | SCOPE | POLICY | REJECT => ErrorKind::NetworkUnreachable,
+            NO_ROUTE | SCOPE => ErrorKind::NetworkUnreachable,
+            PROHIBITED | POLICY | REJECT => ErrorKind::Prohibited,
             ADDRESS => ErrorKind::HostUnreachable,
             PORT => ErrorKind::PortUnreachable,
             _ => return None,
@@ -51,6 +54,7 @@ pub(super) fn header(message: Message) -> Icmpv6Header {
             ErrorKind::HostUnreachable => unreachable(unreachable::ADDRESS),
             // Whoever complains knows where the next header stands, and says so by the other kind.
             ErrorKind::ProtocolUnreachable => Icmpv6Header::ParameterProblem { code: 1, pointer: 0 },
+            ErrorKind::Prohibited => unreachable(unreachable::PROHIBITED),
             ErrorKind::PortUnreachable => unreachable(unreachable::PORT),
             ErrorKind::PacketTooBig { mtu } => Icmpv6Header::PacketTooBig { mtu },
             ErrorKind::TtlExceeded => Icmpv6Header::TimeExceeded { code: 0 },
@@ -78,6 +82,7 @@ mod tests {
         let kinds = [
             ErrorKind::NetworkUnreachable,
             ErrorKind::HostUnreachable,
+            ErrorKind::Prohibited,
             ErrorKind::ProtocolUnreachable,
             ErrorKind::PortUnreachable,
             ErrorKind::PacketTooBig { mtu: 70_000 },
@@ -88,13 +93,13 @@ mod tests {
             problem(Problem::Chain),
         ];
         for kind in kinds {
-            assert_eq!(read(&header(Message::Error(kind))), Some(Message::Error(kind)));
+            assert_eq!(read(&header(Message::Error(kind))), Ok(Message::Error(kind)));
         }
         let unknown = Message::Error(problem(Problem::NextHeader));
         assert_eq!(header(unknown), Icmpv6Header::ParameterProblem { code: 1, pointer: 70_000 });
-        assert_eq!(read(&header(unknown)), Some(Message::Error(ErrorKind::ProtocolUnreachable)));
+        assert_eq!(read(&header(unknown)), Ok(Message::Error(ErrorKind::ProtocolUnreachable)));
         for echo in [Message::EchoRequest([1, 2, 3, 4]), Message::EchoReply([1, 2, 3, 4])] {
-            assert_eq!(read(&header(echo)), Some(echo));
+            assert_eq!(read(&header(echo)), Ok(echo));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::addresses::is_unicast;
 use super::{ICMP, ICMPV6, Ip, TCP, UDP};
-use crate::icmp::{self, ErrorKind, Message, Problem, Report};
+use crate::icmp::{self, Complaint, ErrorKind, Message, Problem, Report};
 use crate::stats::{Disposition, DropReason, Stats};
 use crate::time::Instant;
 use crate::wire::extension::{self, Fault};
@@ -20,7 +20,7 @@ pub enum Input {
     /// A UDP datagram.
     Udp(Packet),
     /// An ICMP error about a packet of one of our addresses.
-    IcmpError(Report),
+    IcmpError(Box<Report>),
     /// Nothing for anybody else.
     Done {
         /// What became of it.
@@ -105,14 +105,17 @@ impl Ip {
 
     fn icmp(&mut self, frame: &RxFrame, packet: Packet) -> Input {
         let message = &frame.data[packet.bytes.clone()];
-        let kind = match Message::read(packet.src, packet.dst, message) {
-            Ok(Some(Message::EchoRequest(rest))) => return self.echo(frame, &packet, rest),
-            Ok(Some(Message::Error(kind))) if packet.unicast => kind,
+        let error = match Message::read(packet.src, packet.dst, message) {
+            Ok(Message::EchoRequest(rest)) => return self.echo(frame, &packet, rest),
+            Ok(Message::Error(kind)) if packet.unicast => kind,
             Ok(_) => return dropped(DropReason::IcmpIgnored),
             Err(reason) => return dropped(reason),
         };
-        match Report::read(kind, &message[icmp::HEADER_LEN..]) {
-            Ok(report) if self.is_local(report.local.ip()) => Input::IcmpError(report),
+        let (kind, code) = (message[0], message[1]);
+        let complaint = Complaint { kind: error, message: (kind, code), offender: packet.src };
+        let quoted = frame.data.slice(packet.bytes.start + icmp::HEADER_LEN..packet.bytes.end);
+        match Report::read(complaint, &quoted) {
+            Ok(report) if self.is_local(report.local.ip()) => Input::IcmpError(Box::new(report)),
             Ok(_) => dropped(DropReason::IcmpUnmatched),
             Err(reason) => dropped(reason),
         }

@@ -5,6 +5,7 @@
 //! | `addresses` | our addresses; broadcast, martian and host addresses; the choice of a source |
 //! | `input` | a received packet, from its first byte to the transport that gets it |
 //! | `reply` | echo replies and ICMP errors, with RFC 1122's silences and the rate limit |
+//! | `pmtu` | what is known of the MTU of paths |
 //! | `ident` | identification |
 //!
 //! Both versions take the same way; where their rules differ there is a match on the family of an address.
@@ -13,6 +14,7 @@
 mod addresses;
 mod ident;
 mod input;
+pub mod pmtu;
 mod reply;
 
 pub use crate::wire::protocol::{ICMP, ICMPV6, TCP, UDP};
@@ -29,6 +31,7 @@ use crate::wire::{TxHeader, ip};
 use addresses::Addresses;
 use core::hash::Hasher;
 use ident::Ident;
+use pmtu::{PathMtu, Paths};
 use std::net::{IpAddr, Ipv6Addr};
 
 /// The internet layer of one stack.
@@ -42,6 +45,7 @@ pub struct Ip {
     ident: Ident,
     /// What flow labels are made with.
     labels: Key,
+    paths: Paths,
     rng: Rng,
 }
 
@@ -86,6 +90,7 @@ impl Ip {
             errors: TokenBucket::new(config.icmp_errors_per_second, now),
             ident: Ident::new(&mut rng),
             labels: rng.key(),
+            paths: Paths::new(rng.key()),
             rng,
         })
     }
@@ -109,6 +114,17 @@ impl Ip {
     pub fn payload_mtu(&self, dst: IpAddr) -> usize {
         let mtu = if dst.is_ipv4() { self.mtu } else { self.mtu.max(ipv6::MIN_MTU) };
         mtu - ip::header_len(dst)
+    }
+
+    /// What is known of the path to `dst`, if it carries less than its link.
+    pub fn path(&self, dst: IpAddr, now: Instant) -> Option<PathMtu> {
+        self.paths.get(dst, now)
+    }
+
+    /// A router says that a packet of ours, of `packet_len` bytes, was too big for a link of `mtu` bytes on the way to
+    /// `dst`. The packet was really ours, as far as its sender can tell (RFC 5927 7). Gives what is known now.
+    pub fn on_packet_too_big(&mut self, now: Instant, dst: IpAddr, mtu: u32, packet_len: usize) -> Option<PathMtu> {
+        self.paths.learn(now, dst, mtu, packet_len, self.mtu)
     }
 
     /// The TTL of packets whose socket sets none.

@@ -312,7 +312,12 @@ fn types_that_a_host_does_not_serve_are_ignored() {
     let quoted = Wire::new(US, PEER, TCP, &[0; 20]).bytes();
     for kind in (1..=255u8).filter(|kind| ![3, 8, 11, 12].contains(kind)) {
         let wire = Wire::icmp(PEER, US, IcmpHeader::Other { kind, code: 0, rest: [10, 0, 0, 9] }, &quoted);
-        assert_eq!(dropped(&mut ip, &wire), DropReason::IcmpIgnored, "type {kind}");
+        let reason = match kind {
+            4 => DropReason::IcmpSourceQuench,
+            5 => DropReason::IcmpRedirect,
+            _ => DropReason::IcmpIgnored,
+        };
+        assert_eq!(dropped(&mut ip, &wire), reason, "type {kind}");
     }
     let unasked = Wire::icmp(PEER, US, IcmpHeader::EchoReply { rest: [0; 4] }, b"reply");
     assert_eq!(dropped(&mut ip, &unasked), DropReason::IcmpIgnored);
@@ -457,7 +462,7 @@ fn an_error_about_our_packet_names_both_ends() {
         (unreachable(2), ErrorKind::ProtocolUnreachable),
         (unreachable(3), ErrorKind::PortUnreachable),
         (unreachable(4), ErrorKind::PacketTooBig { mtu: 1400 }),
-        (unreachable(13), ErrorKind::HostUnreachable),
+        (unreachable(13), ErrorKind::Prohibited),
         (IcmpHeader::TimeExceeded { code: 0 }, ErrorKind::TtlExceeded),
         (IcmpHeader::TimeExceeded { code: 1 }, ErrorKind::ReassemblyTimedOut),
         (
@@ -478,6 +483,8 @@ fn an_error_about_our_packet_names_both_ends() {
                 assert_eq!((report.kind, report.transport, report.seq), (kind, transport, 0x01020304));
                 assert_eq!(report.local, "10.0.0.1:8080".parse().unwrap());
                 assert_eq!(report.remote, "198.51.100.9:49152".parse().unwrap());
+                assert_eq!((report.offender, report.packet_len), (router.into(), 24 + 508));
+                assert_eq!(report.quoted[..], quoted.bytes()[24..quote_len]);
             }
         }
     }

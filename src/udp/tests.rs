@@ -787,7 +787,7 @@ fn a_closed_port_is_unreachable_over_ipv6() {
     let reply = outcome.reply.expect("an error").to_vec();
     let (header, payload) = ipv6::parse(&reply).unwrap();
     let read = Message::read(header.src.into(), header.dst.into(), &reply[payload.clone()]);
-    assert_eq!(read, Ok(Some(Message::Error(ErrorKind::PortUnreachable))));
+    assert_eq!(read, Ok(Message::Error(ErrorKind::PortUnreachable)));
     assert_eq!(reply[payload.start + 8..], packet("[2001:db8::9]:4000", "[2001:db8::1]:53", b"question")[..]);
 }
 

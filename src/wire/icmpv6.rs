@@ -14,7 +14,8 @@ const TIME_EXCEEDED: u8 = 3;
 const PARAMETER_PROBLEM: u8 = 4;
 const ECHO_REQUEST: u8 = 128;
 const ECHO_REPLY: u8 = 129;
-const REDIRECT: u8 = 137;
+/// Redirect (RFC 4861 4.5).
+pub const REDIRECT: u8 = 137;
 
 /// Destination Unreachable's codes (RFC 4443 3.1).
 pub mod unreachable {

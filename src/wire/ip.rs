@@ -61,6 +61,12 @@ pub fn parse_quoted(bytes: &[u8]) -> Result<(IpHeader, usize), DropReason> {
     ipv4::parse_quoted(bytes).map(|(header, len)| (header.into(), len))
 }
 
+/// How long a quoted packet was, by its own length field, in bytes; zero if not even that is there.
+pub fn claimed_len(quoted: &[u8]) -> usize {
+    let field = |at: usize| quoted.get(at..at + 2).map_or(0, |f| usize::from(u16::from_be_bytes([f[0], f[1]])));
+    if is_v6(quoted) { ipv6::HEADER_LEN + field(ipv6::PAYLOAD_LEN.start) } else { field(2) }
+}
+
 /// The destination of a packet that we have made ourselves.
 ///
 /// # Panics
