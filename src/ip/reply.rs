@@ -6,14 +6,14 @@ use crate::icmp::{self, ErrorKind, Message, Problem};
 use crate::stats::Stats;
 use crate::time::Instant;
 use crate::wire::ip::{self, IpHeader};
-use crate::wire::{RxFrame, TxFrame, extension, gso, ipv6};
+use crate::wire::{RxFrame, TxFrame, extension, gso};
 use std::net::IpAddr;
 
 /// The largest ICMP error over IPv4, in bytes (RFC 1812 4.3.2.3).
 const MAX_ERROR_V4: usize = 576;
 
 /// The largest ICMP error over IPv6, in bytes (RFC 4443 2.4 c).
-const MAX_ERROR_V6: usize = ipv6::MIN_MTU;
+const MAX_ERROR_V6: usize = 1280;
 
 impl Ip {
     /// The reply to an echo request with `rest` in its second word: the same data back from the address that was asked.
