@@ -8,7 +8,7 @@ use crate::tcp::segment::SegmentOut;
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
 use crate::wire::tcp::{self, Flags, TcpHeader};
-use crate::wire::{Gso, GsoKind, Offloads, RxChecksum, RxFrame, RxMeta, TxFrame, checksum, ipv4};
+use crate::wire::{Gso, GsoKind, Offloads, RxChecksum, RxFrame, RxMeta, TxFrame, checksum, ip as wire_ip, ipv4};
 
 /// Where the checksum field stands in a TCP header.
 const TCP_CHECKSUM: usize = 16;
@@ -42,7 +42,7 @@ impl Stack {
                 }
             }
         };
-        let looped = self.ip.is_local(ipv4::destination(&frame.header).into());
+        let looped = self.ip.is_local(wire_ip::destination(&frame.header));
         Some((frame, looped))
     }
 
@@ -114,6 +114,7 @@ impl Stack {
             ttl,
             tos,
             dont_fragment: true,
+            ports: (tuple.local_port, tuple.remote_port),
         };
         let at = self.ip.output(&out, header_len + text, &mut frame.header);
         tcp::emit(&header, &mut frame.header.space()[at..]);
