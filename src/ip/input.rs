@@ -1,7 +1,7 @@
 //! A received packet, from its first byte to the transport that gets it.
 
 use super::addresses::is_unicast;
-use super::{ICMP, Ip, TCP, UDP};
+use super::{ICMP, IGMP, Ip, TCP, UDP};
 use crate::icmp::{ErrorKind, Report};
 use crate::stats::{Disposition, DropReason, Stats};
 use crate::time::Instant;
@@ -34,12 +34,14 @@ pub enum Input {
 pub struct Packet {
     /// Its source, which is that of one host.
     pub src: IpAddr,
-    /// Its destination: one of our addresses, broadcast or multicast.
+    /// Its destination: one of our addresses, broadcast, or a group that we are a member of.
     pub dst: IpAddr,
     /// Whether the destination is one of our addresses.
     pub unicast: bool,
     /// Its DSCP and ECN byte.
     pub tos: u8,
+    /// Its TTL.
+    pub ttl: u8,
     /// Where the transport's header and data stand in the frame.
     pub bytes: Range<usize>,
 }
@@ -67,12 +69,19 @@ impl Ip {
             return dropped(DropReason::Fragment);
         }
         let dst = IpAddr::V4(header.dst);
-        let packet =
-            Packet { src: header.src.into(), dst, unicast: self.is_local(dst), tos: header.tos, bytes: payload };
+        let packet = Packet {
+            src: header.src.into(),
+            dst,
+            unicast: self.is_local(dst),
+            tos: header.tos,
+            ttl: header.ttl,
+            bytes: payload,
+        };
         match header.protocol {
             TCP => Input::Tcp(packet),
             UDP => Input::Udp(packet),
             ICMP => self.icmp(frame, packet),
+            IGMP => self.igmp(now, frame, &packet),
             _ => self.refused(now, frame, DropReason::ProtocolUnknown, ErrorKind::ProtocolUnreachable, stats),
         }
     }
@@ -80,8 +89,13 @@ impl Ip {
     /// RFC 1122 3.2.1.3, the destination first: what is not for us tells nothing about its sender.
     fn check_addresses(&self, header: &Ipv4Header, looped: bool) -> Result<(), DropReason> {
         let (src, dst) = (IpAddr::V4(header.src), IpAddr::V4(header.dst));
-        if !self.is_local(dst) && !self.is_broadcast(dst) && !header.dst.is_multicast() {
-            return Err(if is_unicast(header.dst) { DropReason::NotForUs } else { DropReason::MartianDestination });
+        let ours = self.is_local(dst) || self.is_broadcast(dst) || dst.is_multicast() && self.is_member(dst);
+        if !ours {
+            return Err(if is_unicast(header.dst) || dst.is_multicast() {
+                DropReason::NotForUs
+            } else {
+                DropReason::MartianDestination
+            });
         }
         if header.dst.is_loopback() && !looped {
             return Err(DropReason::MartianDestination);
@@ -134,6 +148,6 @@ impl Ip {
     }
 }
 
-fn dropped(reason: DropReason) -> Input {
+pub(super) fn dropped(reason: DropReason) -> Input {
     Input::Done { disposition: Disposition::Dropped(reason), reply: None }
 }

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `addresses` | our addresses; broadcast, martian and host addresses; the choice of a source |
 //! | `input` | a received packet, from its first byte to the transport that gets it |
+//! | `multicast` | groups: who joins, who is a member |
+//! | `groups` `igmp` | what routers are told of that, and how |
 //! | `reply` | echo replies and ICMP errors, with RFC 1122's silences and the rate limit |
 //! | `ident` | identification |
 //!
@@ -11,11 +13,14 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod addresses;
+mod groups;
 mod ident;
+mod igmp;
 mod input;
+mod multicast;
 mod reply;
 
-pub use crate::wire::protocol::{ICMP, TCP, UDP};
+pub use crate::wire::protocol::{ICMP, IGMP, TCP, UDP};
 pub use input::{Input, Packet};
 
 use crate::error::{Error, Result};
@@ -27,6 +32,7 @@ use crate::wire::TxHeader;
 use crate::wire::ipv4::{self, Ipv4Header};
 use addresses::Addresses;
 use ident::Ident;
+use multicast::Multicast;
 use std::net::IpAddr;
 
 /// The internet layer of one stack.
@@ -38,6 +44,7 @@ pub struct Ip {
     echo_reply: bool,
     errors: TokenBucket,
     ident: Ident,
+    multicast: Multicast,
     rng: Rng,
 }
 
@@ -76,6 +83,7 @@ impl Ip {
             echo_reply: config.echo_reply,
             errors: TokenBucket::new(config.icmp_errors_per_second, now),
             ident: Ident::new(&mut rng),
+            multicast: Multicast::new(),
             rng,
         })
     }

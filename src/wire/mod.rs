@@ -9,6 +9,7 @@ pub mod checksum;
 pub mod frame;
 pub mod gso;
 pub mod icmp;
+pub mod igmp;
 pub mod ipv4;
 #[cfg(feature = "cli")]
 pub mod pretty;
@@ -21,6 +22,8 @@ pub mod vnet;
 pub mod protocol {
     /// ICMP for IPv4.
     pub const ICMP: u8 = 1;
+    /// IGMP.
+    pub const IGMP: u8 = 2;
     /// TCP.
     pub const TCP: u8 = 6;
     /// UDP.
