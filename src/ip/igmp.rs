@@ -38,7 +38,15 @@ impl Ip {
     pub(super) fn igmp_frame(&mut self, report: &Report) -> Option<TxFrame> {
         let (to, bytes) = igmp::emit(report);
         let dst = IpAddr::V4(to);
-        let out = Outgoing { src: self.source_for(dst)?, dst, protocol: IGMP, ttl: 1, tos: TOS, dont_fragment: true };
+        let out = Outgoing {
+            src: self.source_for(dst)?,
+            dst,
+            protocol: IGMP,
+            ttl: 1,
+            tos: TOS,
+            dont_fragment: true,
+            ports: (0, 0),
+        };
         let mut frame = TxFrame::default();
         self.output(&out, bytes.len(), &mut frame.header);
         let len = ipv4::add_router_alert(frame.header.space());
@@ -124,7 +132,7 @@ mod tests {
     fn joining_answering_and_leaving_by_packets() {
         let mut ip = layer(1500);
         ip.join(GROUP.into(), None).unwrap();
-        let minute = |n| Instant::from_millis(n * 60_000);
+        let minute = |n: u64| Instant::from_millis(n * 60_000);
         let join = (Ipv4Addr::new(224, 0, 0, 22), [0x22, 0, 4, 0].to_vec());
         let said = sent(&mut ip, minute(1));
         assert_eq!(said.len(), 2, "and once more, for one may get lost");

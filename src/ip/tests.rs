@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::buf::Slice;
-use crate::icmp::{ErrorKind, Transport};
+use crate::icmp::{ErrorKind, Problem, Transport};
 use crate::rng::Rng;
 use crate::stack::Cidr;
 use crate::stats::{Disposition, DropReason, Stats};
@@ -121,7 +121,15 @@ fn settings_out_of_range_are_refused() {
 fn the_header_says_what_the_transport_asked_for() {
     let mut ip = layer(|_| {}).unwrap();
     let mut header = TxHeader::new();
-    let out = Outgoing { src: US.into(), dst: PEER.into(), protocol: TCP, ttl: 9, tos: 0xb8, dont_fragment: true };
+    let out = Outgoing {
+        src: US.into(),
+        dst: PEER.into(),
+        protocol: TCP,
+        ttl: 9,
+        tos: 0xb8,
+        dont_fragment: true,
+        ports: (0, 0),
+    };
     assert_eq!(ip.output(&out, 0, &mut header), 20);
     let (fields, payload) = ipv4::parse(&header).unwrap();
     assert_eq!((fields.src, fields.dst, fields.protocol), (US, PEER, TCP));
@@ -140,7 +148,11 @@ fn packets_that_may_be_fragmented_repeat_no_id() {
     let mut seen = std::collections::BTreeSet::new();
     for n in 0..60_000 {
         let (src, dst) = (US.into(), PEER.into());
-        ip.output(&Outgoing { src, dst, protocol: UDP, ttl: 64, tos: 0, dont_fragment: n % 3 == 0 }, 0, &mut header);
+        ip.output(
+            &Outgoing { src, dst, protocol: UDP, ttl: 64, tos: 0, dont_fragment: n % 3 == 0, ports: (0, 0) },
+            0,
+            &mut header,
+        );
         let fields = ipv4::parse(&header).unwrap().0;
         assert!(fields.dont_fragment || seen.insert(fields.id), "ID {} repeats", fields.id);
     }
@@ -301,7 +313,12 @@ fn types_that_a_host_does_not_serve_are_ignored() {
     let quoted = Wire::new(US, PEER, TCP, &[0; 20]).bytes();
     for kind in (1..=255u8).filter(|kind| ![3, 8, 11, 12].contains(kind)) {
         let wire = Wire::icmp(PEER, US, IcmpHeader::Other { kind, code: 0, rest: [10, 0, 0, 9] }, &quoted);
-        assert_eq!(dropped(&mut ip, &wire), DropReason::IcmpIgnored, "type {kind}");
+        let reason = match kind {
+            4 => DropReason::IcmpSourceQuench,
+            5 => DropReason::IcmpRedirect,
+            _ => DropReason::IcmpIgnored,
+        };
+        assert_eq!(dropped(&mut ip, &wire), reason, "type {kind}");
     }
     let unasked = Wire::icmp(PEER, US, IcmpHeader::EchoReply { rest: [0; 4] }, b"reply");
     assert_eq!(dropped(&mut ip, &unasked), DropReason::IcmpIgnored);
@@ -446,10 +463,13 @@ fn an_error_about_our_packet_names_both_ends() {
         (unreachable(2), ErrorKind::ProtocolUnreachable),
         (unreachable(3), ErrorKind::PortUnreachable),
         (unreachable(4), ErrorKind::PacketTooBig { mtu: 1400 }),
-        (unreachable(13), ErrorKind::HostUnreachable),
+        (unreachable(13), ErrorKind::Prohibited),
         (IcmpHeader::TimeExceeded { code: 0 }, ErrorKind::TtlExceeded),
         (IcmpHeader::TimeExceeded { code: 1 }, ErrorKind::ReassemblyTimedOut),
-        (IcmpHeader::ParameterProblem { code: 0, pointer: 9 }, ErrorKind::ParameterProblem { pointer: 9 }),
+        (
+            IcmpHeader::ParameterProblem { code: 0, pointer: 9 },
+            ErrorKind::ParameterProblem { problem: Problem::Field, pointer: 9 },
+        ),
     ];
     for (protocol, transport) in [(TCP, Transport::Tcp), (UDP, Transport::Udp)] {
         let mut quoted = Wire::new(US, Ipv4Addr::new(198, 51, 100, 9), protocol, &[&segment[..], &[0; 500]].concat());
@@ -464,6 +484,8 @@ fn an_error_about_our_packet_names_both_ends() {
                 assert_eq!((report.kind, report.transport, report.seq), (kind, transport, 0x01020304));
                 assert_eq!(report.local, "10.0.0.1:8080".parse().unwrap());
                 assert_eq!(report.remote, "198.51.100.9:49152".parse().unwrap());
+                assert_eq!((report.offender, report.packet_len), (router.into(), 24 + 508));
+                assert_eq!(report.quoted[..], quoted.bytes()[24..quote_len]);
             }
         }
     }

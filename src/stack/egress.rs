@@ -9,7 +9,7 @@ use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
 use crate::udp::Departure;
 use crate::wire::tcp::{self, Flags, TcpHeader};
-use crate::wire::{Gso, GsoKind, Offloads, RxChecksum, RxFrame, RxMeta, TxFrame, checksum, ipv4};
+use crate::wire::{Gso, GsoKind, Offloads, RxChecksum, RxFrame, RxMeta, TxFrame, checksum, ip as wire_ip, ipv4};
 
 /// Where the checksum field stands in a TCP header.
 const TCP_CHECKSUM: usize = 16;
@@ -19,7 +19,7 @@ impl Stack {
     /// of ours never leaves: it is received at once.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<TxFrame> {
         while let Some(frame) = self.next_frame(now) {
-            if self.ip.is_local(ipv4::destination(&frame.header).into()) {
+            if self.ip.is_local(wire_ip::destination(&frame.header)) {
                 self.loop_back(now, &frame);
             } else {
                 self.stats.frames_out += 1;
@@ -119,6 +119,7 @@ impl Stack {
             ttl,
             tos,
             dont_fragment: true,
+            ports: (tuple.local_port, tuple.remote_port),
         };
         let at = self.ip.output(&out, header_len + text, &mut frame.header);
         tcp::emit(&header, &mut frame.header.space()[at..]);

@@ -22,14 +22,22 @@ pub mod unreachable {
     pub const NETWORK_UNKNOWN: u8 = 6;
     /// Destination network administratively prohibited.
     pub const NETWORK_PROHIBITED: u8 = 9;
+    /// Destination host administratively prohibited.
+    pub const HOST_PROHIBITED: u8 = 10;
     /// Network unreachable for this type of service.
     pub const NETWORK_TOS: u8 = 11;
+    /// Communication administratively prohibited, by a filter (RFC 1812 5.2.7.1).
+    pub const PROHIBITED: u8 = 13;
     /// The last code that RFC 1812 knows: precedence cut-off.
     pub const LAST: u8 = 15;
 }
 
 const ECHO_REPLY: u8 = 0;
 const DESTINATION_UNREACHABLE: u8 = 3;
+/// Source Quench, which RFC 6633 has abolished.
+pub const SOURCE_QUENCH: u8 = 4;
+/// Redirect.
+pub const REDIRECT: u8 = 5;
 const ECHO_REQUEST: u8 = 8;
 const TIME_EXCEEDED: u8 = 11;
 const PARAMETER_PROBLEM: u8 = 12;

@@ -254,7 +254,7 @@ fn source_quench_is_ignored() {
     let before = t.info();
     for p in &sent {
         let became = t.send_icmp(4, 0, 0, &p.quote(8));
-        assert_eq!(became, Disposition::Dropped(DropReason::IcmpIgnored));
+        assert_eq!(became, Disposition::Dropped(DropReason::IcmpSourceQuench));
     }
     t.expect_nothing();
     let after = t.info();

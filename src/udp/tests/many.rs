@@ -169,7 +169,7 @@ fn broadcast_reaches_all_who_are_not_bound_elsewhere_and_comes_back() {
     let departure = host.udp.poll_transmit(&mut host.ip).unwrap();
     assert!(departure.leaves && departure.heard);
     let looped = RxFrame::plain(Slice::copy_of(&departure.frame.to_vec()));
-    assert_eq!(ipv4::parse(&looped.data).unwrap().0.src, v4(at("10.0.0.1:0")), "broadcast is no source");
+    assert_eq!(ipv4::parse(&looped.data).unwrap().0.src, Ipv4Addr::new(10, 0, 0, 1), "broadcast is no source");
     let outcome = host.frame(looped, true);
     assert_eq!((outcome.changed, outcome.others), (Some(any), vec![only_that]));
 }
