@@ -17,6 +17,8 @@ pub struct Packet {
     pub ttl: u8,
     pub tos: u8,
     pub ip_id: u16,
+    /// Whether routers must not fragment it.
+    pub df: bool,
     /// As it stands in the header.
     pub seq: u32,
     /// As it stands in the header.
@@ -48,7 +50,7 @@ impl Packet {
         check(bytes.len() <= mtu, || format!("{} bytes over an MTU of {mtu}", bytes.len()))?;
         check(ip.to_header().calc_header_checksum() == ip.header_checksum(), || "IP header checksum".into())?;
         check(ip.ttl() > 0, || "TTL 0".into())?;
-        check(ip.dont_fragment() && !ip.is_fragmenting_payload(), || "TCP without DF, or a fragment".into())?;
+        check(!ip.is_fragmenting_payload(), || "a fragment".into())?;
         let segment = &bytes[header_len..];
         let tcp = etherparse::TcpHeaderSlice::from_slice(segment).map_err(|e| format!("TCP header: {e}"))?;
         let text = &segment[usize::from(tcp.data_offset()) * 4..];
@@ -66,6 +68,7 @@ impl Packet {
             ttl: ip.ttl(),
             tos: bytes[1],
             ip_id: ip.identification(),
+            df: ip.dont_fragment(),
             seq: tcp.sequence_number(),
             ack: tcp.acknowledgment_number(),
             flags: segment[13],
