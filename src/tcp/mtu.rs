@@ -197,20 +197,17 @@ impl Tcb {
         }
         let (now, base, floor) = (self.negotiated.mss, base(cx), floor(cx));
         let next = if now > base { base } else { (now / 2).max(floor) }.min(now);
-        if self.snd.flight() + u32::from(now) - self.snd.mss <= u32::from(next) {
-            return; // it fits anyway
+        let options = u32::from(now) - self.snd.mss;
+        if next == now || self.snd.flight() + options <= u32::from(next) {
+            return; // no less is tried, or it fits anyway
         }
         let ends = self.ends_mss(cx.link_mss);
         let path = self.path.get_or_insert_with(|| {
             Box::new(PathMss { low: now, high: ends, halving: false, fragments: false, until: None, probe: None })
         });
-        if next < now {
-            path.low = next;
-            cx.stats.black_holes += 1;
-            self.on_link_mss(cx.link_mss);
-        } else if cx.tuple.remote_addr.is_ipv4() {
-            path.fragments = true;
-        }
+        path.low = next;
+        self.on_link_mss(cx.link_mss);
+        cx.stats.black_holes += 1;
         cx.note(What::PathMtu { mss: next });
     }
 
