@@ -40,19 +40,24 @@ drop_reasons! {
     DeviceMetadata = "device-metadata",
     /// The frame is empty or shorter than its headers say.
     Truncated = "truncated",
-    /// IP version other than 4 (or 6, where enabled).
+    /// IP version other than 4 and 6.
     IpVersion = "ip-version",
     /// A header length or total length that contradicts itself.
     IpLength = "ip-length",
     /// The IPv4 header checksum is wrong.
     IpChecksum = "ip-checksum",
-    /// An IP option that runs past the header (answered with Parameter Problem).
+    /// An IP option that runs past the header, or over IPv6 one that nobody knows (answered with Parameter Problem).
     IpOptions = "ip-options",
+    /// IPv6 extension headers that end before they should, or that are more or longer than RFC 8504 5.3 lets them be.
+    IpExtension = "ip-extension",
+    /// IPv6 with nothing behind its headers (No Next Header).
+    IpNothing = "ip-nothing",
     /// Loose or strict source routing (RFC 7126).
     IpSourceRoute = "ip-source-route",
-    /// A source address that no host may use: broadcast, multicast, loopback, 0/8, class E, our own (land).
+    /// A source address that no host may use: broadcast, multicast, loopback, 0/8, class E, unspecified, IPv4-mapped, our
+    /// own (land).
     MartianSource = "martian-source",
-    /// A destination that cannot arrive from a wire: loopback, 0/8, class E.
+    /// A destination that cannot arrive from a wire: loopback, 0/8, class E, unspecified, IPv4-mapped.
     MartianDestination = "martian-destination",
     /// Not addressed to us.
     NotForUs = "not-for-us",

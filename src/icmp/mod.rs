@@ -1,15 +1,17 @@
-//! ICMP's errors (RFC 792, 1122 3.2.2): what they mean to a socket, whom they concern, and how many may be sent.
+//! ICMP's errors (RFC 792, 1122 3.2.2, 4443): what they mean to a socket, whom they concern, and how many may be sent. The
+//! two versions say the same in different numbers: `v4` and `v6` translate.
 //!
 //! Echo and the sending of errors are in [`ip`](crate::ip), which knows the addresses.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod limit;
+mod v4;
+mod v6;
 
 use crate::buf::Slice;
 use crate::error::Error;
 use crate::stats::DropReason;
-use crate::wire::icmp::{IcmpHeader, unreachable};
-use crate::wire::{ipv4, protocol};
+use crate::wire::{icmp, icmpv6, ip, protocol};
 use std::net::{IpAddr, SocketAddr};
 
 /// What an ICMP error says, whatever the IP version.
@@ -36,52 +38,27 @@ pub enum ErrorKind {
     ReassemblyTimedOut,
     /// Something in the header makes no sense.
     ParameterProblem {
+        /// What it is.
+        problem: Problem,
         /// The offending byte's offset in the packet.
         pointer: u32,
     },
 }
 
+/// What makes no sense in a header. IPv4 knows but one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// A field.
+    Field,
+    /// A next header that nobody here knows (IPv6).
+    NextHeader,
+    /// An option that nobody here knows (IPv6).
+    Option,
+    /// A first fragment does not hold all of the headers (RFC 7112).
+    Chain,
+}
+
 impl ErrorKind {
-    /// The meaning of `header`, if it is an error that hosts act on.
-    pub(crate) fn from_v4(header: &IcmpHeader) -> Option<ErrorKind> {
-        use unreachable::*;
-        Some(match *header {
-            IcmpHeader::DestinationUnreachable { code, mtu } => match code {
-                NETWORK | NETWORK_UNKNOWN | NETWORK_TOS => ErrorKind::NetworkUnreachable,
-                NETWORK_PROHIBITED | HOST_PROHIBITED | PROHIBITED => ErrorKind::Prohibited,
-                PROTOCOL => ErrorKind::ProtocolUnreachable,
-                PORT => ErrorKind::PortUnreachable,
-                FRAGMENTATION_NEEDED => ErrorKind::PacketTooBig { mtu: u32::from(mtu) },
-                _ if code <= LAST => ErrorKind::HostUnreachable,
-                _ => return None,
-            },
-            IcmpHeader::TimeExceeded { code: 0 } => ErrorKind::TtlExceeded,
-            IcmpHeader::TimeExceeded { code: 1 } => ErrorKind::ReassemblyTimedOut,
-            IcmpHeader::ParameterProblem { pointer, .. } => ErrorKind::ParameterProblem { pointer: u32::from(pointer) },
-            _ => return None,
-        })
-    }
-
-    /// The header that says so.
-    pub(crate) fn to_v4(self) -> IcmpHeader {
-        let unreachable = |code| IcmpHeader::DestinationUnreachable { code, mtu: 0 };
-        match self {
-            ErrorKind::NetworkUnreachable => unreachable(unreachable::NETWORK),
-            ErrorKind::HostUnreachable => unreachable(unreachable::HOST),
-            ErrorKind::Prohibited => unreachable(unreachable::PROHIBITED),
-            ErrorKind::ProtocolUnreachable => unreachable(unreachable::PROTOCOL),
-            ErrorKind::PortUnreachable => unreachable(unreachable::PORT),
-            ErrorKind::PacketTooBig { mtu } => IcmpHeader::DestinationUnreachable {
-                code: unreachable::FRAGMENTATION_NEEDED,
-                mtu: u16::try_from(mtu).unwrap_or(u16::MAX),
-            },
-            ErrorKind::TtlExceeded => IcmpHeader::TimeExceeded { code: 0 },
-            ErrorKind::ReassemblyTimedOut => IcmpHeader::TimeExceeded { code: 1 },
-            // An IPv4 header has at most 60 bytes.
-            ErrorKind::ParameterProblem { pointer } => IcmpHeader::ParameterProblem { code: 0, pointer: pointer as u8 },
-        }
-    }
-
     /// Whether the destination itself refused, so that trying again is no use (RFC 1122 4.2.3.9).
     pub fn is_hard(self) -> bool {
         matches!(self, ErrorKind::ProtocolUnreachable | ErrorKind::PortUnreachable)
@@ -99,6 +76,49 @@ impl ErrorKind {
             | ErrorKind::TtlExceeded
             | ErrorKind::ReassemblyTimedOut => Error::HostUnreachable,
         }
+    }
+}
+
+/// What an ICMP message asks for or says, whatever the IP version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// An echo request, with identifier and sequence number.
+    EchoRequest([u8; 4]),
+    /// The reply to one.
+    EchoReply([u8; 4]),
+    /// Something is wrong with a packet that it quotes.
+    Error(ErrorKind),
+}
+
+/// The length of the header of each message, in bytes, over IPv4 and IPv6.
+pub const HEADER_LEN: usize = icmp::HEADER_LEN;
+const _: () = assert!(HEADER_LEN == icmpv6::HEADER_LEN, "both versions have headers of one length");
+
+impl Message {
+    /// Reads and validates the message `bytes`, which came from `src` to `dst`. The body begins at [`HEADER_LEN`].
+    ///
+    /// # Errors
+    /// `IcmpMalformed`, `IcmpChecksum`; `IcmpSourceQuench`, `IcmpRedirect`, `IcmpIgnored` for what hosts do not act on.
+    pub(crate) fn read(src: IpAddr, dst: IpAddr, bytes: &[u8]) -> Result<Message, DropReason> {
+        match (src, dst) {
+            (IpAddr::V6(src), IpAddr::V6(dst)) => icmpv6::parse(src, dst, bytes).and_then(|header| v6::read(&header)),
+            _ => icmp::parse(bytes).and_then(|header| v4::read(&header)),
+        }
+    }
+
+    /// Writes the message's header, for a message with `body` from `src` to `dst`, to the start of `buf`, and gives its
+    /// length.
+    pub(crate) fn write(self, src: IpAddr, dst: IpAddr, body: &[u8], buf: &mut [u8]) -> usize {
+        match (src, dst) {
+            (IpAddr::V6(src), IpAddr::V6(dst)) => icmpv6::emit(&v6::header(self), src, dst, body, buf),
+            _ => icmp::emit(&v4::header(self), body, buf),
+        }
+    }
+
+    /// Whether an error may be sent about the ICMP message that begins with `kind`, in a packet to `addr`: it must be no
+    /// error itself.
+    pub(crate) fn may_be_complained_about(addr: IpAddr, kind: u8) -> bool {
+        if addr.is_ipv4() { icmp::is_query(kind) } else { icmpv6::is_query(kind) }
     }
 }
 
@@ -147,30 +167,18 @@ pub(crate) struct Complaint {
 
 impl Report {
     /// Reads what the error quotes.
-    pub(crate) fn read_v4(complaint: Complaint, quoted: &Slice) -> Result<Report, DropReason> {
-        let (header, len) = ipv4::parse_quoted(quoted).map_err(|_| DropReason::IcmpMalformed)?;
-        if header.fragment_offset > 0 {
+    pub(crate) fn read(complaint: Complaint, quoted: &Slice) -> Result<Report, DropReason> {
+        let (header, len) = ip::parse_quoted(quoted).map_err(|_| DropReason::IcmpMalformed)?;
+        if header.fragment.is_some_and(|fragment| fragment.offset > 0) {
             return Err(DropReason::IcmpUnmatched);
         }
-        // The header was parsed, so its length field is there.
-        let packet_len = usize::from(u16::from_be_bytes([quoted[2], quoted[3]]));
-        let rest = quoted.slice(len..quoted.len());
-        Report::read(complaint, header.protocol, [header.src.into(), header.dst.into()], packet_len, rest)
-    }
-
-    /// Reads the transport's part, the same for both IP versions: `ends` are the quoted packet's source and destination.
-    pub(crate) fn read(
-        complaint: Complaint,
-        protocol: u8,
-        ends: [IpAddr; 2],
-        packet_len: usize,
-        quoted: Slice,
-    ) -> Result<Report, DropReason> {
-        let transport = match protocol {
+        let transport = match header.protocol {
             protocol::TCP => Transport::Tcp,
             protocol::UDP => Transport::Udp,
             _ => return Err(DropReason::IcmpUnmatched),
         };
+        let packet_len = ip::claimed_len(quoted);
+        let quoted = quoted.slice(len..quoted.len());
         let &[a, b, c, d, seq @ ..] = quoted.first_chunk::<8>().ok_or(DropReason::IcmpMalformed)?;
         let Complaint { kind, message, offender } = complaint;
         Ok(Report {
@@ -178,49 +186,11 @@ impl Report {
             message,
             offender,
             transport,
-            local: SocketAddr::new(ends[0], u16::from_be_bytes([a, b])),
-            remote: SocketAddr::new(ends[1], u16::from_be_bytes([c, d])),
+            local: SocketAddr::new(header.src, u16::from_be_bytes([a, b])),
+            remote: SocketAddr::new(header.dst, u16::from_be_bytes([c, d])),
             seq: u32::from_be_bytes(seq),
             packet_len,
             quoted,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_we_send_is_what_a_peer_understands() {
-        let kinds = [
-            ErrorKind::NetworkUnreachable,
-            ErrorKind::HostUnreachable,
-            ErrorKind::Prohibited,
-            ErrorKind::ProtocolUnreachable,
-            ErrorKind::PortUnreachable,
-            ErrorKind::PacketTooBig { mtu: 1400 },
-            ErrorKind::TtlExceeded,
-            ErrorKind::ReassemblyTimedOut,
-            ErrorKind::ParameterProblem { pointer: 20 },
-        ];
-        for kind in kinds {
-            assert_eq!(ErrorKind::from_v4(&kind.to_v4()), Some(kind));
-            let hard = matches!(kind, ErrorKind::ProtocolUnreachable | ErrorKind::PortUnreachable);
-            assert_eq!(kind.is_hard(), hard);
-        }
-    }
-
-    #[test]
-    fn every_unreachable_code_of_rfc_1812_means_something_and_no_other_does() {
-        for code in 0..=255 {
-            let kind = ErrorKind::from_v4(&IcmpHeader::DestinationUnreachable { code, mtu: 0 });
-            assert_eq!(kind.is_some(), code <= 15, "code {code}");
-        }
-        assert_eq!(ErrorKind::from_v4(&IcmpHeader::TimeExceeded { code: 2 }), None);
-        // Source quench and redirect (RFC 6633, RFC 1122 3.2.2.2).
-        for kind in [4, 5] {
-            assert_eq!(ErrorKind::from_v4(&IcmpHeader::Other { kind, code: 0, rest: [0; 4] }), None);
-        }
     }
 }

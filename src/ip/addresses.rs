@@ -1,8 +1,8 @@
-//! Which addresses are ours, which belong to one host, and which to many (RFC 1122 3.2.1.3).
+//! Which addresses are ours, which belong to one host, and which to many (RFC 1122 3.2.1.3, RFC 4291 2).
 
 use crate::error::{Error, Result};
 use crate::stack::Cidr;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Our own addresses.
 #[derive(Clone, Debug)]
@@ -16,21 +16,20 @@ impl Addresses {
         }
         let own = Addresses(addresses.to_vec());
         for cidr in addresses {
-            match cidr.addr {
-                IpAddr::V6(_) => return Err(Error::Unsupported),
-                IpAddr::V4(_) if cidr.prefix > 32 => return Err(Error::InvalidInput("prefix longer than 32 bits")),
-                IpAddr::V4(a) if a.is_loopback() || !is_unicast(a) || own.is_subnet_broadcast(a) => {
-                    return Err(Error::InvalidInput("not an address that a host can have"));
-                }
-                IpAddr::V4(_) => {}
+            let (addr, prefix) = (cidr.addr, cidr.prefix);
+            if prefix > if addr.is_ipv4() { 32 } else { 128 } {
+                return Err(Error::InvalidInput("a prefix longer than its address"));
+            }
+            if addr.is_loopback() || !own.is_host(addr) {
+                return Err(Error::InvalidInput("not an address that a host can have"));
             }
         }
         Ok(own)
     }
 
-    /// Whether `addr` is one of ours; the loopback network always is.
+    /// Whether `addr` is one of ours; the loopback addresses always are.
     pub(super) fn is_local(&self, addr: IpAddr) -> bool {
-        self.is_own(addr) || addr.is_ipv4() && addr.is_loopback()
+        self.is_own(addr) || addr.is_loopback()
     }
 
     fn is_own(&self, addr: IpAddr) -> bool {
@@ -57,38 +56,41 @@ impl Addresses {
 
     /// Whether `addr` is that of one host, ours or another's.
     pub(super) fn is_host(&self, addr: IpAddr) -> bool {
-        match addr {
-            IpAddr::V4(v4) => is_unicast(v4) && !self.is_subnet_broadcast(v4),
-            IpAddr::V6(_) => false,
-        }
+        is_unicast(addr)
+            && match addr {
+                IpAddr::V4(v4) => !self.is_subnet_broadcast(v4),
+                IpAddr::V6(_) => true,
+            }
     }
 
     /// Our address from which packets to `dst` go: `dst` itself where it is ours, else that with the longest prefix
     /// that holds `dst`, else the first.
     pub(super) fn source_for(&self, dst: IpAddr) -> Option<IpAddr> {
-        if dst.is_ipv6() {
-            return None;
-        }
         if self.is_own(dst) {
             return Some(dst);
         }
         if dst.is_loopback() {
-            return Some(Ipv4Addr::LOCALHOST.into());
+            return Some(if dst.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
         }
+        let family = || self.0.iter().filter(|own| own.addr.is_ipv4() == dst.is_ipv4());
         // The first of equals, so not `max_by_key`.
         let mut best: Option<&Cidr> = None;
-        for own in self.0.iter().filter(|own| own.contains(dst)) {
+        for own in family().filter(|own| own.contains(dst)) {
             if best.is_none_or(|best| own.prefix > best.prefix) {
                 best = Some(own);
             }
         }
-        best.or(self.0.first()).map(|own| own.addr)
+        best.or(family().next()).map(|own| own.addr)
     }
 }
 
-/// Whether `addr` could be a host's on any network: not 0/8, multicast or class E.
-pub(super) fn is_unicast(addr: Ipv4Addr) -> bool {
-    !matches!(addr.octets()[0], 0 | 224..)
+/// Whether `addr` could be a host's on any network: not 0/8, multicast, class E, ::, or an IPv4 address in an IPv6 one,
+/// which is never on a wire (RFC 4291 2.5.5, RFC 4038 4.2).
+pub(super) fn is_unicast(addr: IpAddr) -> bool {
+    match addr {
+        IpAddr::V4(addr) => !matches!(addr.octets()[0], 0 | 224..),
+        IpAddr::V6(addr) => !addr.is_unspecified() && !addr.is_multicast() && addr.to_ipv4_mapped().is_none(),
+    }
 }
 
 #[cfg(test)]
@@ -115,7 +117,7 @@ mod tests {
         for no in ["10.1.3.255", "10.1.2.3", "192.0.2.10", "198.51.100.4", "198.51.100.5", "203.0.113.7", "8.8.8.8"] {
             assert!(!own.is_broadcast(ip(no)) && own.is_host(ip(no)), "{no}");
         }
-        for none in ["0.0.0.0", "0.1.2.3", "224.0.0.1", "239.9.9.9", "240.0.0.1", "2001:db8::1"] {
+        for none in ["0.0.0.0", "0.1.2.3", "224.0.0.1", "239.9.9.9", "240.0.0.1", "::", "ff02::1", "::ffff:10.1.2.4"] {
             assert!(!own.is_broadcast(ip(none)) && !own.is_host(ip(none)), "{none}");
         }
     }
@@ -146,17 +148,21 @@ mod tests {
         }
         assert!(matches!(addresses(&[]), Err(Error::InvalidInput(_))));
         assert!(matches!(addresses(&[("10.0.0.1", 33)]), Err(Error::InvalidInput(_))));
-        assert!(matches!(addresses(&[("2001:db8::1", 64)]), Err(Error::Unsupported)));
+        for bad in ["::", "::1", "ff02::1", "::ffff:10.0.0.1"] {
+            assert!(matches!(addresses(&[(bad, 64)]), Err(Error::InvalidInput(_))), "{bad}");
+        }
+        assert!(matches!(addresses(&[("2001:db8::1", 129)]), Err(Error::InvalidInput(_))));
+        assert!(addresses(&[("2001:db8::1", 64), ("fe80::1", 64), ("10.0.0.1", 24)]).is_ok());
         assert!(addresses(&[("10.0.0.0", 31), ("10.0.0.255", 32), ("10.9.9.9", 0)]).is_ok());
     }
 
     #[test]
     fn loopback_is_always_ours() {
         let own = addresses(&[("10.0.0.1", 24)]).unwrap();
-        for yes in ["127.0.0.1", "127.255.1.1", "10.0.0.1"] {
+        for yes in ["127.0.0.1", "127.255.1.1", "10.0.0.1", "::1"] {
             assert!(own.is_local(ip(yes)), "{yes}");
         }
-        for no in ["10.0.0.2", "128.0.0.1", "::1"] {
+        for no in ["10.0.0.2", "128.0.0.1", "::", "::2"] {
             assert!(!own.is_local(ip(no)), "{no}");
         }
     }

@@ -1,13 +1,14 @@
 //! A received packet, from its first byte to the transport that gets it.
 
 use super::addresses::is_unicast;
-use super::{ICMP, Ip, TCP, UDP};
-use crate::icmp::{Complaint, ErrorKind, Report};
+use super::{ICMP, ICMPV6, Ip, TCP, UDP};
+use crate::icmp::{self, Complaint, ErrorKind, Message, Problem, Report};
 use crate::stats::{Disposition, DropReason, Stats};
 use crate::time::Instant;
-use crate::wire::icmp::{self, IcmpHeader};
-use crate::wire::ipv4::{self, Ipv4Header, OptionError};
-use crate::wire::{RxFrame, TxFrame};
+use crate::wire::extension::{self, Fault};
+use crate::wire::ip::{self, IpHeader};
+use crate::wire::ipv4::{self, OptionError};
+use crate::wire::{RxFrame, TxFrame, ipv6};
 use core::ops::Range;
 use std::net::IpAddr;
 
@@ -44,46 +45,56 @@ pub struct Packet {
     pub bytes: Range<usize>,
 }
 
+/// Why a packet goes no further, and what its sender is told, if anything.
+type Refusal = (DropReason, Option<ErrorKind>);
+
 impl Ip {
     /// Takes one received frame. `looped` says that it is one of our own that never left us: only such a one may come
-    /// from an address of ours, and only such a one may come from or go to 127/8.
+    /// from an address of ours, and only such a one may come from or go to a loopback address.
     pub fn input(&mut self, now: Instant, frame: &RxFrame, looped: bool, stats: &mut Stats) -> Input {
-        let (header, payload) = match ipv4::parse(&frame.data) {
+        let (mut header, mut payload) = match ip::parse(&frame.data) {
             Ok(parsed) => parsed,
             Err(reason) => return dropped(reason),
         };
         if let Err(reason) = self.check_addresses(&header, looped) {
             return dropped(reason);
         }
-        match ipv4::check_options(&frame.data[..payload.start]) {
-            Ok(()) => {}
-            Err(OptionError::SourceRoute) => return dropped(DropReason::IpSourceRoute),
-            Err(OptionError::Malformed { pointer }) => {
-                let kind = ErrorKind::ParameterProblem { pointer: u32::from(pointer) };
-                return self.refused(now, frame, DropReason::IpOptions, kind, stats);
-            }
+        let unicast = self.is_local(header.dst);
+        let opened = match header.dst {
+            IpAddr::V4(_) => check_v4(&frame.data[..payload.start]),
+            IpAddr::V6(_) => follow_v6(&frame.data[..payload.end], &mut header, &mut payload.start, unicast),
+        };
+        if let Err((reason, complaint)) = opened {
+            return self.refused(now, frame, reason, complaint, stats);
         }
-        if header.is_fragment() {
+        if header.fragment.is_some() {
             return dropped(DropReason::Fragment);
         }
-        let dst = IpAddr::V4(header.dst);
-        let packet =
-            Packet { src: header.src.into(), dst, unicast: self.is_local(dst), tos: header.tos, bytes: payload };
-        match header.protocol {
-            TCP => Input::Tcp(packet),
-            UDP => Input::Udp(packet),
-            ICMP => self.icmp(frame, packet),
-            _ => self.refused(now, frame, DropReason::ProtocolUnknown, ErrorKind::ProtocolUnreachable, stats),
+        let packet = Packet { src: header.src, dst: header.dst, unicast, tos: header.tos, bytes: payload };
+        match (header.protocol, header.dst) {
+            (TCP, _) => Input::Tcp(packet),
+            (UDP, _) => Input::Udp(packet),
+            (ICMP, IpAddr::V4(_)) | (ICMPV6, IpAddr::V6(_)) => self.icmp(frame, packet),
+            (_, IpAddr::V4(_)) => {
+                let kind = Some(ErrorKind::ProtocolUnreachable);
+                self.refused(now, frame, DropReason::ProtocolUnknown, kind, stats)
+            }
+            (extension::NO_NEXT, IpAddr::V6(_)) => dropped(DropReason::IpNothing),
+            (_, IpAddr::V6(_)) => {
+                let at = extension::skip(&frame.data[..packet.bytes.end], frame.data[ipv6::NEXT_HEADER]).named_at;
+                let kind = Some(problem(Problem::NextHeader, at));
+                self.refused(now, frame, DropReason::ProtocolUnknown, kind, stats)
+            }
         }
     }
 
-    /// RFC 1122 3.2.1.3, the destination first: what is not for us tells nothing about its sender.
-    fn check_addresses(&self, header: &Ipv4Header, looped: bool) -> Result<(), DropReason> {
-        let (src, dst) = (IpAddr::V4(header.src), IpAddr::V4(header.dst));
-        if !self.is_local(dst) && !self.is_broadcast(dst) && !header.dst.is_multicast() {
-            return Err(if is_unicast(header.dst) { DropReason::NotForUs } else { DropReason::MartianDestination });
+    /// RFC 1122 3.2.1.3 and RFC 4291 2, the destination first: what is not for us tells nothing about its sender.
+    fn check_addresses(&self, header: &IpHeader, looped: bool) -> Result<(), DropReason> {
+        let (src, dst) = (header.src, header.dst);
+        if !self.is_local(dst) && !self.is_broadcast(dst) && !dst.is_multicast() {
+            return Err(if is_unicast(dst) { DropReason::NotForUs } else { DropReason::MartianDestination });
         }
-        if header.dst.is_loopback() && !looped {
+        if dst.is_loopback() && !looped {
             return Err(DropReason::MartianDestination);
         }
         if !self.is_valid_peer(src) || self.is_local(src) && !looped {
@@ -94,24 +105,16 @@ impl Ip {
 
     fn icmp(&mut self, frame: &RxFrame, packet: Packet) -> Input {
         let message = &frame.data[packet.bytes.clone()];
-        let header = match icmp::parse(message) {
-            Ok(header) => header,
+        let error = match Message::read(packet.src, packet.dst, message) {
+            Ok(Message::EchoRequest(rest)) => return self.echo(frame, &packet, rest),
+            Ok(Message::Error(kind)) if packet.unicast => kind,
+            Ok(_) => return dropped(DropReason::IcmpIgnored),
             Err(reason) => return dropped(reason),
         };
-        match header {
-            IcmpHeader::EchoRequest { rest } => return self.echo(frame, &packet, rest),
-            // RFC 6633 3: whoever sends it today means harm.
-            IcmpHeader::Other { kind: icmp::SOURCE_QUENCH, .. } => return dropped(DropReason::IcmpSourceQuench),
-            // Nobody on a point-to-point link knows a better way than the routes that we were given.
-            IcmpHeader::Other { kind: icmp::REDIRECT, .. } => return dropped(DropReason::IcmpRedirect),
-            _ => {}
-        }
-        let Some(kind) = ErrorKind::from_v4(&header).filter(|_| packet.unicast) else {
-            return dropped(DropReason::IcmpIgnored);
-        };
-        let complaint = Complaint { kind, message: (message[0], message[1]), offender: packet.src };
+        let (kind, code) = (message[0], message[1]);
+        let complaint = Complaint { kind: error, message: (kind, code), offender: packet.src };
         let quoted = frame.data.slice(packet.bytes.start + icmp::HEADER_LEN..packet.bytes.end);
-        match Report::read_v4(complaint, &quoted) {
+        match Report::read(complaint, &quoted) {
             Ok(report) if self.is_local(report.local.ip()) => Input::IcmpError(Box::new(report)),
             Ok(_) => dropped(DropReason::IcmpUnmatched),
             Err(reason) => dropped(reason),
@@ -133,14 +136,41 @@ impl Ip {
         now: Instant,
         frame: &RxFrame,
         reason: DropReason,
-        kind: ErrorKind,
+        complaint: Option<ErrorKind>,
         stats: &mut Stats,
     ) -> Input {
-        let reply = self.error_about(now, frame, kind, stats).map(Box::new);
+        let reply = complaint.and_then(|kind| self.error_about(now, frame, kind, stats)).map(Box::new);
         Input::Done { disposition: Disposition::Dropped(reason), reply }
     }
 }
 
 fn dropped(reason: DropReason) -> Input {
     Input::Done { disposition: Disposition::Dropped(reason), reply: None }
+}
+
+/// Looks at the options of an IPv4 header.
+fn check_v4(header: &[u8]) -> Result<(), Refusal> {
+    ipv4::check_options(header).map_err(|error| match error {
+        OptionError::SourceRoute => (DropReason::IpSourceRoute, None),
+        OptionError::Malformed { pointer } => {
+            (DropReason::IpOptions, Some(problem(Problem::Field, usize::from(pointer))))
+        }
+    })
+}
+
+/// Follows the extension headers of an IPv6 `packet`: `header` says afterwards what is behind them, and `start` where.
+fn follow_v6(packet: &[u8], header: &mut IpHeader, start: &mut usize, unicast: bool) -> Result<(), Refusal> {
+    let upper = extension::walk(packet, header.protocol, !unicast).map_err(|fault| match fault {
+        Fault::Discard => (DropReason::IpExtension, None),
+        Fault::Field(at) => (DropReason::IpOptions, Some(problem(Problem::Field, at))),
+        Fault::NextHeader(at) => (DropReason::IpExtension, Some(problem(Problem::NextHeader, at))),
+        Fault::Option { at, told } => (DropReason::IpOptions, told.then(|| problem(Problem::Option, at))),
+        Fault::Incomplete => (DropReason::IpExtension, Some(problem(Problem::Chain, 0))),
+    })?;
+    (header.protocol, header.fragment, *start) = (upper.protocol, upper.fragment, upper.start);
+    Ok(())
+}
+
+fn problem(problem: Problem, at: usize) -> ErrorKind {
+    ErrorKind::ParameterProblem { problem, pointer: at as u32 }
 }

@@ -1,4 +1,4 @@
-//! IP (RFC 791, 1122 3): which packets are for us, what they carry, and the header of those we send.
+//! IP (RFC 791, 1122 3, 8200): which packets are for us, what they carry, and the header of those we send.
 //!
 //! | file | holds |
 //! |---|---|
@@ -8,7 +8,7 @@
 //! | `pmtu` | what is known of the MTU of paths |
 //! | `ident` | identification |
 //!
-//! IPv4 for now. The interfaces speak of [`IpAddr`], so that IPv6 changes none of them.
+//! Both versions take the same way; where their rules differ there is a match on the family of an address.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod addresses;
@@ -17,20 +17,22 @@ mod input;
 pub mod pmtu;
 mod reply;
 
-pub use crate::wire::protocol::{ICMP, TCP, UDP};
+pub use crate::wire::protocol::{ICMP, ICMPV6, TCP, UDP};
 pub use input::{Input, Packet};
 
 use crate::error::{Error, Result};
 use crate::icmp::limit::TokenBucket;
-use crate::rng::Rng;
+use crate::rng::{Key, Rng};
 use crate::stack::Config;
 use crate::time::Instant;
-use crate::wire::TxHeader;
 use crate::wire::ipv4::{self, Ipv4Header};
+use crate::wire::ipv6::{self, Ipv6Header};
+use crate::wire::{TxHeader, ip};
 use addresses::Addresses;
+use core::hash::Hasher;
 use ident::Ident;
 use pmtu::{PathMtu, Paths};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// The internet layer of one stack.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub struct Ip {
     echo_reply: bool,
     errors: TokenBucket,
     ident: Ident,
+    /// What flow labels are made with.
+    labels: Key,
     paths: Paths,
     rng: Rng,
 }
@@ -58,20 +62,25 @@ pub struct Outgoing {
     pub ttl: u8,
     /// DSCP and ECN byte.
     pub tos: u8,
-    /// Routers must not fragment it.
+    /// Routers must not fragment it. Over IPv6 they never do.
     pub dont_fragment: bool,
+    /// What tells its flow from others between the same addresses: the ports, ours first (RFC 6437 2).
+    pub ports: (u16, u16),
 }
 
 impl Ip {
     /// The layer for `config`'s addresses, MTU, TTL and ICMP settings.
     ///
     /// # Errors
-    /// `InvalidInput` if there is no address, one that no host can have, an MTU outside 68 to 65,535, or a TTL of zero.
-    /// `Unsupported` for an IPv6 address.
+    /// `InvalidInput` if there is no address, one that no host can have, an MTU outside 68 to 65,535 or too small for
+    /// IPv6 where there is an IPv6 address, or a TTL of zero.
     pub fn new(config: &Config, mut rng: Rng, now: Instant) -> Result<Ip> {
         check_mtu(config.mtu)?;
         if config.ttl == 0 {
             return Err(Error::InvalidInput("the TTL must be 1 to 255"));
+        }
+        if config.mtu < ipv6::MIN_MTU && config.addresses.iter().any(|own| own.addr.is_ipv6()) {
+            return Err(Error::InvalidInput("IPv6 needs an MTU of at least 1280"));
         }
         Ok(Ip {
             addresses: Addresses::new(&config.addresses)?,
@@ -80,6 +89,7 @@ impl Ip {
             echo_reply: config.echo_reply,
             errors: TokenBucket::new(config.icmp_errors_per_second, now),
             ident: Ident::new(&mut rng),
+            labels: rng.key(),
             paths: Paths::new(rng.key()),
             rng,
         })
@@ -90,7 +100,7 @@ impl Ip {
         self.mtu
     }
 
-    /// The link carries packets of another size from now on.
+    /// The link carries packets of another size from now on. Below 1280 bytes it carries no IPv6.
     ///
     /// # Errors
     /// `InvalidInput` outside 68 to 65,535.
@@ -102,8 +112,8 @@ impl Ip {
 
     /// The most bytes of transport header and data that go to `dst` in one packet (MMS_S of RFC 1122 3.3.3).
     pub fn payload_mtu(&self, dst: IpAddr) -> usize {
-        let header = if dst.is_ipv4() { ipv4::MIN_HEADER_LEN } else { 40 };
-        self.mtu - header
+        let mtu = if dst.is_ipv4() { self.mtu } else { self.mtu.max(ipv6::MIN_MTU) };
+        mtu - ip::header_len(dst)
     }
 
     /// What is known of the path to `dst`, if it carries less than its link.
@@ -122,7 +132,7 @@ impl Ip {
         self.ttl
     }
 
-    /// Whether `addr` is one of our own addresses. All of 127/8 is.
+    /// Whether `addr` is one of our own addresses. All of 127/8 is, and ::1.
     pub fn is_local(&self, addr: IpAddr) -> bool {
         self.addresses.is_local(addr)
     }
@@ -133,7 +143,7 @@ impl Ip {
     }
 
     /// Whether `addr` can be the other end of a conversation: it belongs to one host, which may be ourselves. Not so
-    /// 0/8, multicast, class E and broadcast.
+    /// 0/8, multicast, class E, broadcast, ::, and IPv4 addresses mapped into IPv6.
     pub fn is_valid_peer(&self, addr: IpAddr) -> bool {
         self.addresses.is_host(addr)
     }
@@ -141,34 +151,61 @@ impl Ip {
     /// Our address from which packets to `dst` go, if we have one of that family: `dst` itself where it is ours,
     /// 127.0.0.1 to 127/8, else that with the longest prefix that holds `dst`, else the first.
     pub fn source_for(&self, dst: IpAddr) -> Option<IpAddr> {
-        self.addresses.source_for(dst)
+        self.addresses.source_for(dst).filter(|addr| addr.is_ipv4() || self.mtu >= ipv6::MIN_MTU)
     }
 
     /// Writes the IP header for `transport_len` bytes behind it into `header`, sets the length, and gives it. The
     /// transport's header goes right behind.
     ///
     /// # Panics
-    /// If the addresses are not IPv4: [`source_for`](Ip::source_for) gives no other.
+    /// If the addresses are of two families: [`source_for`](Ip::source_for) gives none such.
     pub fn output(&mut self, out: &Outgoing, transport_len: usize, header: &mut TxHeader) -> usize {
-        let (IpAddr::V4(src), IpAddr::V4(dst)) = (out.src, out.dst) else {
-            panic!("a packet from {} to {}", out.src, out.dst);
+        let len = match (out.src, out.dst) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => {
+                // What cannot be fragmented needs no ID, so any will do (RFC 6864 4.1), and it uses up none of the
+                // others.
+                let id = if out.dont_fragment { self.rng.u32() as u16 } else { self.ident.next() };
+                let fields = Ipv4Header {
+                    src,
+                    dst,
+                    protocol: out.protocol,
+                    ttl: out.ttl.max(1),
+                    tos: out.tos,
+                    id,
+                    dont_fragment: out.dont_fragment,
+                    more_fragments: false,
+                    fragment_offset: 0,
+                };
+                ipv4::emit(&fields, transport_len, header.space())
+            }
+            (IpAddr::V6(src), IpAddr::V6(dst)) => {
+                let fields = Ipv6Header {
+                    src,
+                    dst,
+                    next_header: out.protocol,
+                    hop_limit: out.ttl.max(1),
+                    traffic_class: out.tos,
+                    flow_label: self.flow_label(src, dst, out),
+                };
+                ipv6::emit(&fields, transport_len, header.space())
+            }
+            _ => panic!("a packet from {} to {}", out.src, out.dst),
         };
-        // What cannot be fragmented needs no ID, so any will do (RFC 6864 4.1), and it uses up none of the others.
-        let id = if out.dont_fragment { self.rng.u32() as u16 } else { self.ident.next() };
-        let fields = Ipv4Header {
-            src,
-            dst,
-            protocol: out.protocol,
-            ttl: out.ttl.max(1),
-            tos: out.tos,
-            id,
-            dont_fragment: out.dont_fragment,
-            more_fragments: false,
-            fragment_offset: 0,
-        };
-        let len = ipv4::emit(&fields, transport_len, header.space());
         header.set_len(len);
         len
+    }
+
+    /// The label of the flow that `out` belongs to: always the same, never zero, and not to be guessed (RFC 6437 3).
+    fn flow_label(&self, src: Ipv6Addr, dst: Ipv6Addr, out: &Outgoing) -> u32 {
+        let mut flow = [0; 37];
+        flow[..16].copy_from_slice(&src.octets());
+        flow[16..32].copy_from_slice(&dst.octets());
+        flow[32..34].copy_from_slice(&out.ports.0.to_be_bytes());
+        flow[34..36].copy_from_slice(&out.ports.1.to_be_bytes());
+        flow[36] = out.protocol;
+        let mut hasher = self.labels.hasher();
+        hasher.write(&flow);
+        (hasher.finish() as u32 & 0xf_ffff).max(1)
     }
 }
 
@@ -182,3 +219,5 @@ fn check_mtu(mtu: usize) -> Result<()> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_v6;

@@ -1,27 +1,30 @@
 //! What the internet layer answers by itself: echo replies, and ICMP errors with RFC 1122's silences and the rate limit.
 
-use super::{ICMP, Ip, Outgoing, Packet};
+use super::{ICMP, ICMPV6, Ip, Outgoing, Packet};
 use crate::buf::Slice;
-use crate::icmp::ErrorKind;
+use crate::icmp::{self, ErrorKind, Message, Problem};
 use crate::stats::Stats;
 use crate::time::Instant;
-use crate::wire::icmp::{self, IcmpHeader};
-use crate::wire::{RxFrame, TxFrame, gso, ipv4};
+use crate::wire::ip::{self, IpHeader};
+use crate::wire::{RxFrame, TxFrame, extension, gso};
 use std::net::IpAddr;
 
-/// The largest ICMP error, in bytes (RFC 1812 4.3.2.3).
-const MAX_ERROR: usize = 576;
+/// The largest ICMP error over IPv4, in bytes (RFC 1812 4.3.2.3).
+const MAX_ERROR_V4: usize = 576;
+
+/// The largest ICMP error over IPv6, in bytes (RFC 4443 2.4 c).
+const MAX_ERROR_V6: usize = 1280;
 
 impl Ip {
     /// The reply to an echo request with `rest` in its second word: the same data back from the address that was asked.
     pub(super) fn echo_reply(&mut self, frame: &RxFrame, packet: &Packet, rest: [u8; 4]) -> TxFrame {
         let data = frame.data.slice(packet.bytes.start + icmp::HEADER_LEN..packet.bytes.end).compact();
         // A reply has its request's type of service (RFC 1122 3.2.2), but the ECN bits are not its own to echo.
-        self.message(packet.dst, packet.src, packet.tos & !3, &IcmpHeader::EchoReply { rest }, data)
+        self.message(packet.dst, packet.src, packet.tos & !3, Message::EchoReply(rest), data)
     }
 
-    /// An ICMP error about `frame`, which [`input`](Ip::input) took: nothing if RFC 1122 3.2.2 forbids it, or the rate
-    /// limit. It quotes as much as 576 bytes hold of what a wire would have carried.
+    /// An ICMP error about `frame`, which [`input`](Ip::input) took: nothing if RFC 1122 3.2.2 or RFC 4443 2.4 e forbids
+    /// it, or the rate limit. It quotes as much as 576 bytes (1280 over IPv6) hold of what a wire would have carried.
     pub fn error_about(
         &mut self,
         now: Instant,
@@ -29,32 +32,63 @@ impl Ip {
         kind: ErrorKind,
         stats: &mut Stats,
     ) -> Option<TxFrame> {
-        let (header, payload) = ipv4::parse(&frame.data).ok()?;
-        let (src, dst) = (IpAddr::V4(header.src), IpAddr::V4(header.dst));
-        let about_error = header.protocol == ICMP
-            && frame.data[payload.clone()].first().is_none_or(|&message| !icmp::is_query(message));
-        let silent = about_error || header.fragment_offset > 0 || !self.is_local(dst) || !self.addresses.is_host(src);
-        if silent {
+        let (header, payload) = ip::parse(&frame.data).ok()?;
+        let packet = &frame.data[..payload.end];
+        let silent = match header.dst {
+            IpAddr::V4(_) => self.is_silent_v4(&header, &packet[payload.start..]),
+            IpAddr::V6(_) => self.is_silent_v6(&header, packet, kind),
+        };
+        if silent || !self.addresses.is_host(header.src) {
             return None;
         }
+        // What went to many is answered from the address that we have towards whoever sent it.
+        let from = if self.is_local(header.dst) { header.dst } else { self.source_for(header.src)? };
         if !self.errors.take(now) {
             stats.icmp_errors_limited += 1;
             return None;
         }
         stats.icmp_errors_sent += 1;
-        let room = MAX_ERROR.min(self.mtu) - ipv4::MIN_HEADER_LEN - icmp::HEADER_LEN;
+        let most = if header.dst.is_ipv4() { MAX_ERROR_V4.min(self.mtu) } else { MAX_ERROR_V6 };
+        let room = most - ip::header_len(from) - icmp::HEADER_LEN;
         let packet = gso::first_packet(frame);
         let quoted = Slice::copy_of(&packet[..payload.end.min(packet.len()).min(room)]);
-        Some(self.message(dst, src, 0, &kind.to_v4(), quoted))
+        Some(self.message(from, header.src, 0, Message::Error(kind), quoted))
     }
 
-    fn message(&mut self, src: IpAddr, dst: IpAddr, tos: u8, header: &IcmpHeader, body: Slice) -> TxFrame {
+    /// RFC 1122 3.2.2: no error about an error, about what went to many, and about a fragment but the first.
+    fn is_silent_v4(&self, header: &IpHeader, payload: &[u8]) -> bool {
+        let about_error = header.protocol == ICMP && is_error(header.dst, payload);
+        let later = header.fragment.is_some_and(|fragment| fragment.offset > 0);
+        about_error || later || !self.is_local(header.dst)
+    }
+
+    /// RFC 4443 2.4 e: no error about an error or a redirect, nor about what went to many, unless it is too big or has an
+    /// option that asks for it.
+    fn is_silent_v6(&self, header: &IpHeader, packet: &[u8], kind: ErrorKind) -> bool {
+        let upper = extension::skip(packet, header.protocol);
+        let headed = upper.fragment.is_none_or(|fragment| fragment.offset == 0);
+        let about_error = upper.protocol == ICMPV6 && headed && is_error(header.dst, &packet[upper.start..]);
+        let even_to_many = match kind {
+            ErrorKind::PacketTooBig { .. } => true,
+            ErrorKind::ParameterProblem { problem, .. } => problem == Problem::Option,
+            _ => false,
+        };
+        about_error || !even_to_many && !self.is_local(header.dst)
+    }
+
+    fn message(&mut self, src: IpAddr, dst: IpAddr, tos: u8, message: Message, body: Slice) -> TxFrame {
         let mut frame = TxFrame::default();
-        let out = Outgoing { src, dst, protocol: ICMP, ttl: self.ttl, tos, dont_fragment: false };
+        let protocol = if dst.is_ipv4() { ICMP } else { ICMPV6 };
+        let out = Outgoing { src, dst, protocol, ttl: self.ttl, tos, dont_fragment: false, ports: (0, 0) };
         let start = self.output(&out, icmp::HEADER_LEN + body.len(), &mut frame.header);
-        let len = icmp::emit(header, &body, &mut frame.header.space()[start..]);
+        let len = message.write(src, dst, &body, &mut frame.header.space()[start..]);
         frame.header.set_len(start + len);
         frame.payload.push(body);
         frame
     }
+}
+
+/// Whether the ICMP message, of the family of `addr`, is an error, or too short to tell.
+fn is_error(addr: IpAddr, message: &[u8]) -> bool {
+    message.first().is_none_or(|&kind| !Message::may_be_complained_about(addr, kind))
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::buf::Slice;
-use crate::icmp::{ErrorKind, Transport};
+use crate::icmp::{ErrorKind, Problem, Transport};
 use crate::rng::Rng;
 use crate::stack::Cidr;
 use crate::stats::{Disposition, DropReason, Stats};
@@ -121,7 +121,15 @@ fn settings_out_of_range_are_refused() {
 fn the_header_says_what_the_transport_asked_for() {
     let mut ip = layer(|_| {}).unwrap();
     let mut header = TxHeader::new();
-    let out = Outgoing { src: US.into(), dst: PEER.into(), protocol: TCP, ttl: 9, tos: 0xb8, dont_fragment: true };
+    let out = Outgoing {
+        src: US.into(),
+        dst: PEER.into(),
+        protocol: TCP,
+        ttl: 9,
+        tos: 0xb8,
+        dont_fragment: true,
+        ports: (0, 0),
+    };
     assert_eq!(ip.output(&out, 0, &mut header), 20);
     let (fields, payload) = ipv4::parse(&header).unwrap();
     assert_eq!((fields.src, fields.dst, fields.protocol), (US, PEER, TCP));
@@ -140,7 +148,11 @@ fn packets_that_may_be_fragmented_repeat_no_id() {
     let mut seen = std::collections::BTreeSet::new();
     for n in 0..60_000 {
         let (src, dst) = (US.into(), PEER.into());
-        ip.output(&Outgoing { src, dst, protocol: UDP, ttl: 64, tos: 0, dont_fragment: n % 3 == 0 }, 0, &mut header);
+        ip.output(
+            &Outgoing { src, dst, protocol: UDP, ttl: 64, tos: 0, dont_fragment: n % 3 == 0, ports: (0, 0) },
+            0,
+            &mut header,
+        );
         let fields = ipv4::parse(&header).unwrap().0;
         assert!(fields.dont_fragment || seen.insert(fields.id), "ID {} repeats", fields.id);
     }
@@ -453,7 +465,10 @@ fn an_error_about_our_packet_names_both_ends() {
         (unreachable(13), ErrorKind::Prohibited),
         (IcmpHeader::TimeExceeded { code: 0 }, ErrorKind::TtlExceeded),
         (IcmpHeader::TimeExceeded { code: 1 }, ErrorKind::ReassemblyTimedOut),
-        (IcmpHeader::ParameterProblem { code: 0, pointer: 9 }, ErrorKind::ParameterProblem { pointer: 9 }),
+        (
+            IcmpHeader::ParameterProblem { code: 0, pointer: 9 },
+            ErrorKind::ParameterProblem { problem: Problem::Field, pointer: 9 },
+        ),
     ];
     for (protocol, transport) in [(TCP, Transport::Tcp), (UDP, Transport::Udp)] {
         let mut quoted = Wire::new(US, Ipv4Addr::new(198, 51, 100, 9), protocol, &[&segment[..], &[0; 500]].concat());

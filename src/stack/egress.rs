@@ -9,7 +9,7 @@ use crate::tcp::segment::SegmentOut;
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
 use crate::wire::tcp::{self, Flags, TcpHeader};
-use crate::wire::{Gso, GsoKind, Offloads, RxChecksum, RxFrame, RxMeta, TxFrame, checksum, ipv4};
+use crate::wire::{Gso, GsoKind, Offloads, RxChecksum, RxFrame, RxMeta, TxFrame, checksum, ip as wire_ip, ipv4};
 
 /// Where the checksum field stands in a TCP header.
 const TCP_CHECKSUM: usize = 16;
@@ -43,7 +43,7 @@ impl Stack {
                 }
             }
         };
-        let looped = self.ip.is_local(ipv4::destination(&frame.header).into());
+        let looped = self.ip.is_local(wire_ip::destination(&frame.header));
         Some((frame, looped))
     }
 
@@ -119,8 +119,15 @@ impl Stack {
         let header_len = tcp::emitted_len(&header);
         let text: usize = segment.text.iter().map(|s| s.len()).sum();
         let mut frame = TxFrame { payload: segment.text, ..TxFrame::default() };
-        let out =
-            Outgoing { src: tuple.local_addr, dst: tuple.remote_addr, protocol: ip::TCP, ttl, tos, dont_fragment };
+        let out = Outgoing {
+            src: tuple.local_addr,
+            dst: tuple.remote_addr,
+            protocol: ip::TCP,
+            ttl,
+            tos,
+            dont_fragment,
+            ports: (tuple.local_port, tuple.remote_port),
+        };
         let at = self.ip.output(&out, header_len + text, &mut frame.header);
         tcp::emit(&header, &mut frame.header.space()[at..]);
         frame.header.set_len(at + header_len);

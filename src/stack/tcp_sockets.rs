@@ -33,8 +33,7 @@ impl Stack {
             return Err(Error::InvalidInput("port 0 cannot be connected to"));
         }
         // MUST-46.
-        let anyone = remote.ip().is_unspecified() || remote.ip().is_multicast();
-        if anyone || remote.is_ipv4() && !self.ip.is_valid_peer(remote.ip()) {
+        if !self.ip.is_valid_peer(remote.ip()) {
             return Err(Error::InvalidInput("only a single host can be connected to"));
         }
         if self.table.len() >= self.config.max_connections {

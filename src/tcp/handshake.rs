@@ -102,7 +102,7 @@ impl Handshake {
 
     fn take_syn(&mut self, segment: &Segment, cx: &Cx<'_>) {
         self.irs = segment.seq;
-        self.peer = Some((PeerSyn::read(&segment.options, cx.config.min_mss), segment.wnd));
+        self.peer = Some((PeerSyn::read(&segment.options, cx.tuple.remote_addr, cx.config.min_mss), segment.wnd));
     }
 
     /// RFC 9293 3.10.7.3.

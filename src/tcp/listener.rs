@@ -109,7 +109,7 @@ pub mod cookie {
     /// The SYN,ACK that answers `syn`.
     pub fn send(jar: &CookieJar, syn: &Segment, timestamp_offset: u32, cx: &mut Cx<'_>) -> SegmentOut {
         let config = cx.config;
-        let peer = PeerSyn::read(&syn.options, config.min_mss);
+        let peer = PeerSyn::read(&syn.options, cx.tuple.remote_addr, config.min_mss);
         let iss = jar.bake(&cx.tuple, syn.seq, peer.mss, cx.now);
         let clock = Timestamps { offset: timestamp_offset, ..Timestamps::default() }.value(cx.now);
         // Without time stamps there is no place to keep scale and SACK in, so neither is agreed on.

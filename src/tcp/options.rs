@@ -5,6 +5,7 @@ use super::seq::Seq;
 use crate::error::{Error, Result};
 use crate::wire::tcp_options::TcpOptions as WireOptions;
 use core::time::Duration;
+use std::net::IpAddr;
 
 /// Settings of one connection, or of a listener for the connections it accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,7 +191,7 @@ impl Timestamps {
 /// What a SYN or SYN,ACK of the peer told us.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerSyn {
-    /// Its MSS, floored, 536 if it named none (RFC 9293 3.7.1, MUST-15).
+    /// Its MSS, floored; if it named none, 536 over IPv4 and 1220 over IPv6 (RFC 9293 3.7.1, MUST-15).
     pub mss: u16,
     /// Its window scale, at most 14.
     pub window_scale: Option<u8>,
@@ -200,15 +201,17 @@ pub struct PeerSyn {
     pub timestamp: Option<u32>,
 }
 
-/// The MSS of a peer that names none, over IPv4.
-const DEFAULT_MSS: u16 = 536;
+/// The MSS of a peer that names none: the smallest packet that every host takes, less 40 or 60 bytes of headers.
+const DEFAULT_MSS_V4: u16 = 536;
+const DEFAULT_MSS_V6: u16 = 1220;
 /// The largest shift (RFC 7323 2.3); a larger one counts as this.
 const MAX_SHIFT: u8 = 14;
 
 impl PeerSyn {
-    /// Reads the options of a SYN. An MSS of zero counts as none; one below `min_mss` as `min_mss`.
-    pub fn read(options: &WireOptions, min_mss: u16) -> Self {
-        let mss = options.mss.filter(|&m| m != 0).unwrap_or(DEFAULT_MSS);
+    /// Reads the options of a SYN from `addr`. An MSS of zero counts as none; one below `min_mss` as `min_mss`.
+    pub fn read(options: &WireOptions, addr: IpAddr, min_mss: u16) -> Self {
+        let default = if addr.is_ipv4() { DEFAULT_MSS_V4 } else { DEFAULT_MSS_V6 };
+        let mss = options.mss.filter(|&m| m != 0).unwrap_or(default);
         PeerSyn {
             mss: mss.max(min_mss),
             window_scale: options.window_scale.map(|s| s.min(MAX_SHIFT)),
@@ -236,12 +239,15 @@ mod tests {
         );
     }
 
+    /// MUST-15.
     #[test]
     fn a_syns_options_are_floored_and_clamped() {
+        let (v4, v6) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]));
         let read = |mss, window_scale| {
-            let peer = PeerSyn::read(&WireOptions { mss, window_scale, ..Default::default() }, 48);
+            let peer = PeerSyn::read(&WireOptions { mss, window_scale, ..Default::default() }, v4, 48);
             (peer.mss, peer.window_scale)
         };
+        assert_eq!(PeerSyn::read(&WireOptions::default(), v6, 48).mss, 1220);
         assert_eq!(read(None, None), (536, None));
         assert_eq!(read(Some(0), Some(15)), (536, Some(14)));
         assert_eq!(read(Some(1), Some(255)), (48, Some(14)));

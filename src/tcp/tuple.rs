@@ -52,8 +52,15 @@ impl Hash for FourTuple {
                 state.write(&bytes);
             }
             (local, remote) => {
-                (local, remote).hash(state);
-                state.write_u32(ports);
+                let octets = |addr| match addr {
+                    IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+                    IpAddr::V6(v6) => v6.octets(),
+                };
+                let mut bytes = [0; 36];
+                bytes[..16].copy_from_slice(&octets(local));
+                bytes[16..32].copy_from_slice(&octets(remote));
+                bytes[32..].copy_from_slice(&ports.to_be_bytes());
+                state.write(&bytes);
             }
         }
     }

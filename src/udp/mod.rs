@@ -403,7 +403,8 @@ impl Sockets {
         let (from, to) = (src.ip(), dst.ip());
         // Whoever cuts a super-segment counts the identifications up, so that they would not differ from those of others
         // (RFC 6864 4.3); what is never fragmented needs none.
-        let out = Outgoing { src: from, dst: to, protocol: ip::UDP, ttl, tos: 0, dont_fragment: segment.is_some() };
+        let (ports, dont_fragment) = ((src.port(), dst.port()), segment.is_some());
+        let out = Outgoing { src: from, dst: to, protocol: ip::UDP, ttl, tos: 0, dont_fragment, ports };
         let start = ip.output(&out, wire::HEADER_LEN + data.len(), &mut frame.header);
         let header = UdpHeader { src_port: src.port(), dst_port: dst.port() };
         let header_len = wire::emit(&header, data.len(), &mut frame.header.space()[start..]);

@@ -1,11 +1,16 @@
 //! Sockets and datagrams. Names of rows and attacks are those of the requirements.
 
 use super::*;
+use crate::icmp::Message;
 use crate::ip::Input;
 use crate::stack::Cidr;
+use crate::wire::ip::IpHeader;
 use crate::wire::ipv4::{self, Ipv4Header};
+use crate::wire::ipv6::{self, Ipv6Header};
 use crate::wire::{RxChecksum, RxMeta};
 use std::net::Ipv4Addr;
+
+mod v6;
 
 /// One stack's UDP, and its internet layer.
 struct Host {
@@ -30,6 +35,11 @@ impl Host {
         Host { ip, udp, stats: Stats::default(), now: Instant::ZERO }
     }
 
+    /// A host of both families.
+    fn dual() -> Host {
+        Host::with(|config| config.addresses.push(Cidr::new(addr("2001:db8::1"), 64)))
+    }
+
     fn bind(&mut self, local: &str) -> UdpId {
         self.udp.bind(&self.ip, at(local)).unwrap()
     }
@@ -52,16 +62,18 @@ impl Host {
     fn sent(&mut self) -> Option<Sent> {
         let (id, frame) = self.udp.poll_transmit(&mut self.ip)?;
         let bytes = frame.to_vec();
-        let (ip, payload) = ipv4::parse(&bytes).expect("a good IP header");
+        let (ip, payload) = crate::wire::ip::parse(&bytes).expect("a good IP header");
         assert_eq!(payload.end, bytes.len());
+        let dont_fragment = ipv4::parse(&bytes).is_ok_and(|(header, _)| header.dont_fragment);
         let (udp, len) = wire::parse(&bytes[payload.clone()]).expect("a good UDP header");
         assert_eq!(len, payload.len());
-        let (src, dst) = (IpAddr::V4(ip.src), IpAddr::V4(ip.dst));
+        let (src, dst) = (ip.src, ip.dst);
         assert!(checksum::verify_udp(src, dst, &bytes[payload.clone()], RxChecksum::Unverified));
         assert_ne!(bytes[payload.start + 6..payload.start + 8], [0, 0], "the checksum is never left out");
         Some(Sent {
             id,
             ip,
+            dont_fragment,
             src: SocketAddr::new(src, udp.src_port),
             dst: SocketAddr::new(dst, udp.dst_port),
             data: bytes[payload.start + 8..].to_vec(),
@@ -95,7 +107,9 @@ impl Host {
 #[derive(Debug)]
 struct Sent {
     id: UdpId,
-    ip: Ipv4Header,
+    ip: IpHeader,
+    /// DF of IPv4.
+    dont_fragment: bool,
     src: SocketAddr,
     dst: SocketAddr,
     data: Vec<u8>,
@@ -109,28 +123,34 @@ fn at(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-fn v4(addr: SocketAddr) -> Ipv4Addr {
-    match addr.ip() {
-        IpAddr::V4(v4) => v4,
-        IpAddr::V6(v6) => panic!("{v6}"),
-    }
-}
-
 /// An IP packet around `payload`.
 fn ip_packet(src: SocketAddr, dst: SocketAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
-    let header = Ipv4Header {
-        src: v4(src),
-        dst: v4(dst),
-        protocol,
-        ttl: 64,
-        tos: 0,
-        id: 1,
-        dont_fragment: false,
-        more_fragments: false,
-        fragment_offset: 0,
+    let mut bytes = match (src.ip(), dst.ip()) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => {
+            let header = Ipv4Header {
+                src,
+                dst,
+                protocol,
+                ttl: 64,
+                tos: 0,
+                id: 1,
+                dont_fragment: false,
+                more_fragments: false,
+                fragment_offset: 0,
+            };
+            let mut bytes = vec![0; 20];
+            ipv4::emit(&header, payload.len(), &mut bytes);
+            bytes
+        }
+        (IpAddr::V6(src), IpAddr::V6(dst)) => {
+            let (next_header, hop_limit) = (protocol, 64);
+            let header = Ipv6Header { src, dst, next_header, hop_limit, traffic_class: 0, flow_label: 0 };
+            let mut bytes = vec![0; 40];
+            ipv6::emit(&header, payload.len(), &mut bytes);
+            bytes
+        }
+        _ => panic!("{src} to {dst}"),
     };
-    let mut bytes = vec![0; 20];
-    ipv4::emit(&header, payload.len(), &mut bytes);
     bytes.extend_from_slice(payload);
     bytes
 }
@@ -149,9 +169,10 @@ fn packet(src: &str, dst: &str, data: &[u8]) -> Vec<u8> {
 /// An ICMP error of `kind` from a router about `quoted`.
 fn icmp_error(kind: ErrorKind, quoted: &[u8]) -> Vec<u8> {
     let mut message = vec![0; 8];
-    crate::wire::icmp::emit(&kind.to_v4(), quoted, &mut message);
+    let (router, us) = (at("10.0.0.254:0"), at("10.0.0.1:0"));
+    Message::Error(kind).write(router.ip(), us.ip(), quoted, &mut message);
     message.extend_from_slice(quoted);
-    ip_packet(at("10.0.0.254:0"), at("10.0.0.1:0"), ip::ICMP, &message)
+    ip_packet(router, us, ip::ICMP, &message)
 }
 
 const DELIVERED: Disposition = Disposition::Delivered;
@@ -614,7 +635,7 @@ fn segments_leave_as_datagrams_of_their_size() {
     assert_eq!(host.udp.send_segmented(&host.ip, id, &text(), 1000, to), Ok(2500));
     let mut cut = Vec::new();
     while let Some(sent) = host.sent() {
-        assert!(sent.ip.dont_fragment, "identifications in sequence are for packets that stay in one piece");
+        assert!(sent.dont_fragment, "identifications in sequence are for packets that stay in one piece");
         assert_eq!((sent.src.port(), sent.dst), (99, at("10.0.0.9:53")));
         cut.push(sent.data);
     }

@@ -6,10 +6,14 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod checksum;
+pub mod extension;
 pub mod frame;
 pub mod gso;
 pub mod icmp;
+pub mod icmpv6;
+pub mod ip;
 pub mod ipv4;
+pub mod ipv6;
 #[cfg(feature = "cli")]
 pub mod pretty;
 pub mod tcp;
@@ -25,6 +29,8 @@ pub mod protocol {
     pub const TCP: u8 = 6;
     /// UDP.
     pub const UDP: u8 = 17;
+    /// ICMP for IPv6.
+    pub const ICMPV6: u8 = 58;
 }
 
 pub use frame::{Gso, GsoKind, Offloads, RxChecksum, RxFrame, RxMeta, TxFrame, TxHeader, TxMeta};

@@ -47,7 +47,7 @@ fn initial_window() {
         assert_eq!(sent, window, "MSS {mss}");
         assert_eq!(t.info().cwnd as usize, window);
     }
-    let mut t = Tester::with(|c| c.mtu = 9000);
+    let mut t = Tester::with(|c| c.mtu = link_mtu(9000));
     t.establish_with(syn().mss(8960).ws(7));
     t.write(&pattern(0..100_000));
     let sent: usize = t.drain().iter().map(|p| p.text.len()).sum();

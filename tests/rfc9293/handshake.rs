@@ -1,7 +1,7 @@
 //! RFC 9293 3.5 and 3.10.7.1 to 3.10.7.3: establishing a connection, and segments that find none.
 
 use crate::support::*;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use tunstack::error::Error;
 use tunstack::stack::Readiness;
 use tunstack::stats::DropReason;
@@ -121,7 +121,7 @@ fn simultaneous_open() {
 #[test]
 fn simultaneous_open_of_two_stacks() {
     let mut pair = Pair::new();
-    let ends = [SocketAddr::V4(SocketAddrV4::new(LOCAL, 7000)), SocketAddr::V4(SocketAddrV4::new(PEER, 7000))];
+    let ends = [wire_addr(SocketAddrV4::new(LOCAL, 7000)), wire_addr(SocketAddrV4::new(PEER, 7000))];
     let ids = [0, 1].map(|i| {
         let options = pair.stacks[i].default_tcp_options();
         pair.stacks[i].tcp_connect(pair.now, Some(ends[i]), ends[1 - i], options).expect("connect")
@@ -144,7 +144,7 @@ fn simultaneous_open_of_two_stacks() {
 #[test]
 fn self_connect_does_not_loop() {
     let mut t = Tester::new();
-    let own = SocketAddr::V4(SocketAddrV4::new(LOCAL, 6000));
+    let own = wire_addr(SocketAddrV4::new(LOCAL, 6000));
     let (now, options) = (t.now(), t.stack.default_tcp_options());
     let opened = t.stack.tcp_connect(now, Some(own), own, options);
     t.pull();

@@ -118,7 +118,7 @@ fn mss_is_found_among_nops() {
         assert_eq!(largest_segment(syn().raw_options(options)), 512, "{options:?}");
     }
     // After EOL nothing counts.
-    assert_eq!(largest_segment(syn().raw_options(&[1, 0, 2, 4, 2, 0])), 536);
+    assert_eq!(largest_segment(syn().raw_options(&[1, 0, 2, 4, 2, 0])), default_mss());
 }
 
 /// The largest text that the stack sends to a peer with this SYN.
@@ -271,7 +271,7 @@ fn our_options_are_well_formed() {
 /// attack-24: an MSS of 0 means the default, and one under the floor is raised to it.
 #[test]
 fn tiny_mss() {
-    assert_eq!(largest_segment(syn().mss(0)), 536);
+    assert_eq!(largest_segment(syn().mss(0)), default_mss());
     for mss in [1, 8, 47, 48] {
         assert_eq!(largest_segment(syn().mss(mss)), 48, "MSS {mss}");
     }

@@ -1,9 +1,9 @@
 //! RFC 9293 3.9.1: the user's interface: OPEN, addresses, errors, Diffserv.
 
 use crate::support::*;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use tunstack::error::{Error, Result};
-use tunstack::stack::{Cidr, Readiness, TcpId};
+use tunstack::stack::{Readiness, TcpId};
 use tunstack::stats::DropReason;
 use tunstack::tcp::state::State;
 
@@ -11,7 +11,8 @@ const SECOND: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
 
 fn dial(t: &mut Tester, local: Option<SocketAddrV4>, remote: Ipv4Addr, port: u16) -> Result<TcpId> {
     let (now, options) = (t.now(), t.stack.default_tcp_options());
-    let id = t.stack.tcp_connect(now, local.map(SocketAddr::V4), SocketAddrV4::new(remote, port).into(), options);
+    let remote = wire_addr(SocketAddrV4::new(remote, port));
+    let id = t.stack.tcp_connect(now, local.map(wire_addr), remote, options);
     t.pull();
     id
 }
@@ -19,7 +20,7 @@ fn dial(t: &mut Tester, local: Option<SocketAddrV4>, remote: Ipv4Addr, port: u16
 /// MUST-43: the application may name the local address, with or without a port.
 #[test]
 fn local_address_can_be_chosen() {
-    let mut t = Tester::with(|c| c.addresses.push(Cidr::new(IpAddr::V4(SECOND), 24)));
+    let mut t = Tester::with(|c| c.addresses.push(cidr(SECOND, 24)));
     dial(&mut t, Some(SocketAddrV4::new(SECOND, 0)), PEER, 80).expect("connect");
     assert_eq!(*t.stray().expect("a SYN").src.ip(), SECOND);
     dial(&mut t, Some(SocketAddrV4::new(SECOND, 777)), PEER, 80).expect("connect");
@@ -32,7 +33,7 @@ fn local_address_can_be_chosen() {
 /// MUST-44: else the address in the peer's prefix is taken, and the first one for peers beyond.
 #[test]
 fn local_address_is_chosen() {
-    let mut t = Tester::with(|c| c.addresses.push(Cidr::new(IpAddr::V4(SECOND), 24)));
+    let mut t = Tester::with(|c| c.addresses.push(cidr(SECOND, 24)));
     for (remote, source) in
         [(PEER, LOCAL), (Ipv4Addr::new(203, 0, 113, 77), SECOND), (Ipv4Addr::new(198, 51, 100, 1), LOCAL)]
     {
@@ -44,7 +45,7 @@ fn local_address_is_chosen() {
 /// MUST-45: every segment of a connection has the address that it began with.
 #[test]
 fn local_address_stays() {
-    let mut t = Tester::with(|c| c.addresses.push(Cidr::new(IpAddr::V4(SECOND), 24)));
+    let mut t = Tester::with(|c| c.addresses.push(cidr(SECOND, 24)));
     dial(&mut t, Some(SocketAddrV4::new(SECOND, 777)), PEER, 80).expect("connect");
     for _ in 0..3 {
         t.wait(secs(10));
@@ -56,20 +57,15 @@ fn local_address_stays() {
 #[test]
 fn invalid_remote_addresses() {
     let mut t = Tester::new();
-    for remote in [
-        Ipv4Addr::BROADCAST,
-        Ipv4Addr::new(192, 0, 2, 255),
-        Ipv4Addr::new(224, 0, 0, 1),
-        Ipv4Addr::new(239, 255, 255, 255),
-        Ipv4Addr::UNSPECIFIED,
-    ] {
-        let opened = dial(&mut t, None, remote, 80);
+    for remote in nobody() {
+        let (now, options) = (t.now(), t.stack.default_tcp_options());
+        let opened = t.stack.tcp_connect(now, None, SocketAddr::new(remote, 80), options);
+        t.pull();
         assert!(matches!(opened, Err(Error::InvalidInput(_) | Error::NetworkUnreachable)), "{remote}: {opened:?}");
     }
     assert!(matches!(dial(&mut t, None, PEER, 0), Err(Error::InvalidInput(_))), "port 0");
     let (now, options) = (t.now(), t.stack.default_tcp_options());
-    let v6 = "[2001:db8::1]:80".parse().expect("an address");
-    let other_family = t.stack.tcp_connect(now, None, v6, options);
+    let other_family = t.stack.tcp_connect(now, None, other_family(), options);
     assert!(matches!(other_family, Err(Error::NetworkUnreachable | Error::Unsupported)), "{other_family:?}");
     t.pull();
     t.expect_nothing();

@@ -2,14 +2,14 @@
 
 use crate::support::*;
 use std::collections::HashSet;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// Opens a connection and gives the SYN.
 fn dial(t: &mut Tester, local_port: u16, remote: SocketAddrV4) -> Packet {
-    let local = SocketAddr::V4(SocketAddrV4::new(LOCAL, local_port));
+    let local = wire_addr(SocketAddrV4::new(LOCAL, local_port));
     let options = t.stack.default_tcp_options();
     let now = t.now();
-    let id = t.stack.tcp_connect(now, Some(local), SocketAddr::V4(remote), options).expect("connect");
+    let id = t.stack.tcp_connect(now, Some(local), wire_addr(remote), options).expect("connect");
     t.pull();
     let packet = match t.next() {
         Some(packet) => packet,
@@ -96,7 +96,7 @@ fn sequence_numbers_wrap() {
     let first = dial(&mut t, port, SocketAddrV4::new(PEER, 80));
     assert!(first.seq > u32::MAX - 2100, "{} should be near the wrap", first.seq);
     let (options, now) = (t.stack.default_tcp_options(), t.now());
-    let (local, remote) = (SocketAddr::V4(SocketAddrV4::new(LOCAL, port)), t.remote());
+    let (local, remote) = (wire_addr(SocketAddrV4::new(LOCAL, port)), t.remote());
     let id = t.stack.tcp_connect(now, Some(local), remote, options).expect("connect");
     t.use_conn(id);
     t.pull();
@@ -117,7 +117,7 @@ fn ephemeral_ports_are_unpredictable() {
     let ports: Vec<u16> = (0..4096)
         .map(|_| {
             let (now, options) = (t.now(), t.stack.default_tcp_options());
-            let id = t.stack.tcp_connect(now, None, SocketAddr::V4(REMOTE), options).expect("connect");
+            let id = t.stack.tcp_connect(now, None, wire_addr(REMOTE), options).expect("connect");
             let port = t.stack.tcp_local_addr(id).expect("an address").port();
             t.stack.tcp_abort(now, id).expect("abort");
             port

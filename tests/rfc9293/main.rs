@@ -11,6 +11,7 @@ mod events;
 mod handshake;
 mod header;
 mod hostile;
+mod icmp;
 mod interface;
 mod ip;
 mod isn;

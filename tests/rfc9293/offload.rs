@@ -1,7 +1,7 @@
 //! Segments that the device cuts on the way out, and has joined on the way in: on the wire nothing looks different.
 
 use crate::support::*;
-use tunstack::wire::{Gso, GsoKind, Offloads, RxChecksum, RxFrame, RxMeta};
+use tunstack::wire::{Gso, Offloads, RxChecksum, RxFrame, RxMeta};
 
 const MSS: usize = 1460;
 
@@ -112,7 +112,7 @@ fn a_joined_segment_is_taken_whole_and_acknowledged_once() {
     for len in [2 * MSS, 10 * MSS, 44 * MSS] {
         let mut t = offloaded(200_000);
         let packet = t.packet(&ack().len(len));
-        let gso = Some(Gso { kind: GsoKind::TcpV4, size: MSS as u16 });
+        let gso = Some(Gso { kind: gso_kind(), size: MSS as u16 });
         let meta = RxMeta { checksum: RxChecksum::Valid, gso };
         t.send_frame(RxFrame { meta, ..RxFrame::plain(packet[..].into()) });
         let answer = t.drain();
@@ -122,7 +122,7 @@ fn a_joined_segment_is_taken_whole_and_acknowledged_once() {
     // One full segment and the beginning of another wait for the delayed ACK, as two packets would.
     let mut t = offloaded(200_000);
     let packet = t.packet(&ack().len(MSS + 1));
-    let meta = RxMeta { checksum: RxChecksum::Valid, gso: Some(Gso { kind: GsoKind::TcpV4, size: MSS as u16 }) };
+    let meta = RxMeta { checksum: RxChecksum::Valid, gso: Some(Gso { kind: gso_kind(), size: MSS as u16 }) };
     t.send_frame(RxFrame { meta, ..RxFrame::plain(packet[..].into()) });
     t.expect_nothing();
 }

@@ -7,9 +7,19 @@ use tunstack::error::Error;
 use tunstack::stack::{MtuDiscovery, MtuProbing};
 use tunstack::stats::{Disposition, DropReason};
 
-/// A router says that a packet was too big for a link of this MTU.
+/// A router says that a packet was too big for a link of this MTU, as IPv4 counts it.
 fn too_big(t: &mut Tester, mtu: u16, packet: &Packet) -> Disposition {
     t.send_icmp(3, 4, mtu.into(), &packet.quote(8))
+}
+
+/// Where the sequence number stands in a quote.
+fn seq_at() -> core::ops::Range<usize> {
+    headers() - 20 + 4..headers() - 20 + 8
+}
+
+/// The MSS of a path that lets more vanish.
+fn base() -> usize {
+    if headers() == 40 { 1024 } else { 1220 }
 }
 
 /// A connection with a window of text in flight.
@@ -42,7 +52,7 @@ fn segments_follow_what_a_router_says() {
     assert_eq!(lengths(&again)[..10], [1360; 10]);
     assert_eq!(text(&again), pattern(0..14_600));
     let after = t.info();
-    assert_eq!((after.mss, after.pmtu), (1360, 1400));
+    assert_eq!((after.mss, after.pmtu), (1360, link_mtu(1400)));
     assert_eq!((after.cwnd, after.ssthresh, after.backoff), (before.cwnd, before.ssthresh, 0));
     for packet in &sent[1..] {
         too_big(&mut t, 1400, packet);
@@ -73,7 +83,7 @@ fn a_quote_must_be_in_flight() {
     for (seq, counts) in [(0, false), (1, true), (14_600, true), (14_601, false), (1 << 20, false), (1 << 31, false)] {
         let (mut t, sent) = in_flight(|_| {});
         let mut quote = sent[0].quote(8);
-        quote[24..28].copy_from_slice(&t.stack_iss().wrapping_add(seq).to_be_bytes());
+        quote[seq_at()].copy_from_slice(&t.stack_iss().wrapping_add(seq).to_be_bytes());
         let became = t.send_icmp(3, 4, 1400, &quote);
         assert_eq!(became == Disposition::Delivered, counts, "number {seq}");
         assert_eq!(t.info().mss == 1360, counts, "number {seq}");
@@ -93,7 +103,7 @@ fn blind_guesses() {
     for i in 0..20_000u32 {
         // Everything but the window at hand.
         let seq = sent[0].seq.wrapping_add(14_600 + i * 200_000);
-        quote[24..28].copy_from_slice(&seq.to_be_bytes());
+        quote[seq_at()].copy_from_slice(&seq.to_be_bytes());
         t.send_icmp(3, 4, 552, &quote);
     }
     t.expect_nothing();
@@ -104,18 +114,21 @@ fn blind_guesses() {
 /// fragments are allowed, and a plateau where the router does not say.
 #[test]
 fn claims() {
-    let cases = [(1400, 1360, true), (600, 560, true), (552, 512, true), (68, 512, false), (0, 1452, true)];
-    for (mtu, mss, df) in cases {
+    let v4 = [(1400, 1360, true), (600, 560, true), (552, 512, true), (68, 512, false), (0, 1452, true)];
+    let v6 = [(1400, 1360, true), (1260, 1220, true)];
+    for &(mtu, mss, df) in if headers() == 40 { &v4[..] } else { &v6[..] } {
         let (mut t, sent) = in_flight(|_| {});
         t.allow_fragments();
-        assert_eq!(too_big(&mut t, mtu, &sent[0]), Disposition::Delivered);
+        assert_eq!(t.send_icmp(3, 4, mtu, &sent[0].quote(8)), Disposition::Delivered);
         let again = t.drain();
         assert_eq!((again[0].text.len(), t.info().mss), (mss, mss), "{mtu}");
         assert!(again.iter().all(|p| p.df == df), "{mtu}");
     }
-    for mtu in [1500, 1501, 65_535] {
+    // Nothing raises it, and over IPv6 every link carries 1,280 bytes.
+    let v6 = [0, 68, 552, 1259, 1500, 1501, 65_500];
+    for &mtu in if headers() == 40 { &[1500, 1501, 65_535][..] } else { &v6 } {
         let (mut t, sent) = in_flight(|_| {});
-        too_big(&mut t, mtu, &sent[0]);
+        t.send_icmp(3, 4, mtu, &sent[0].quote(8));
         t.expect_nothing();
         assert_eq!(t.info().mss, 1460, "{mtu}");
     }
@@ -155,9 +168,9 @@ fn discovery_is_the_sockets_choice() {
         t.establish();
         t.write(&pattern(0..5840));
         let sent = t.drain();
-        assert!(sent.iter().all(|p| p.df == df), "{choice:?}");
+        assert!(sent.iter().all(|p| p.df == df || headers() == 60), "{choice:?}");
         assert_eq!(too_big(&mut t, 1400, &sent[0]), Disposition::Dropped(DropReason::IcmpUnmatched));
-        assert_eq!((t.info().mss, t.info().pmtu), (1460, 1500));
+        assert_eq!((t.info().mss, t.info().pmtu), (1460, link_mtu(1500)));
         t.expect_nothing();
     }
     let (mut t, sent) = in_flight(|_| {});
@@ -179,7 +192,7 @@ struct Path {
 
 impl Path {
     fn new(mtu: usize) -> Path {
-        Path { mtu, held: BTreeMap::new(), got: 1, vanished: 0, sizes: Vec::new() }
+        Path { mtu: link_mtu(mtu), held: BTreeMap::new(), got: 1, vanished: 0, sizes: Vec::new() }
     }
 
     /// Carries all that the stack sends until it waits.
@@ -245,14 +258,14 @@ fn black_holes_are_found_and_searched() {
         path.carry(&mut t);
     }
     assert!(path.got > 1, "the third time-out sends what passes");
-    assert_eq!((path.sizes[0], t.stack.stats().tcp.black_holes), (1024, 1));
+    assert_eq!((path.sizes[0], t.stack.stats().tcp.black_holes), (base(), 1));
     let (cwnd, lost) = (t.info().cwnd, path.vanished);
     path.transfer(&mut t, 14_600, 2_000_000);
     let info = t.info();
     let stats = &t.stack.stats().tcp;
     assert!((1225..=1240).contains(&info.mss), "an MSS of {}", info.mss);
-    assert_eq!(info.pmtu, info.mss + 40);
-    assert!((4..10).contains(&stats.mtu_probes), "{} probes", stats.mtu_probes);
+    assert_eq!(info.pmtu, info.mss + headers());
+    assert!((2..10).contains(&stats.mtu_probes), "{} probes", stats.mtu_probes);
     assert!(path.vanished - lost <= stats.mtu_probes as usize, "only probes vanish");
     assert_eq!((stats.black_holes, stats.rto), (1, 3), "and no further time-out");
     assert!(info.cwnd > 4 * cwnd, "nor congestion: {cwnd} {}", info.cwnd);
@@ -266,12 +279,12 @@ fn a_searched_path_is_searched_again() {
     let mut path = Path::new(1280);
     path.transfer(&mut t, 0, 500_000);
     assert!(t.info().mss <= 1240);
-    path.mtu = 1500;
+    path.mtu = link_mtu(1500);
     path.transfer(&mut t, 500_000, 500_000);
     assert!(t.info().mss <= 1240, "not yet");
     t.advance(secs(600));
     path.transfer(&mut t, 1_000_000, 500_000);
-    assert_eq!((t.info().mss, t.info().pmtu), (1460, 1500));
+    assert_eq!((t.info().mss, t.info().pmtu), (1460, link_mtu(1500)));
 }
 
 /// 4821-3: an outage is taken for a black hole, and one probe shows that it was none.
@@ -286,8 +299,8 @@ fn an_outage_is_no_black_hole() {
         t.wait(secs(60));
         path.carry(&mut t);
     }
-    assert_eq!(t.info().mss, 512);
-    path.mtu = 1500;
+    assert_eq!(t.info().mss, if headers() == 40 { 512 } else { 1220 });
+    path.mtu = link_mtu(1500);
     path.transfer(&mut t, 14_600, 200_000);
     assert_eq!((t.info().mss, t.stack.stats().tcp.mtu_probes), (1460, 1));
     t.write(&pattern(214_600..216_060));
@@ -323,7 +336,7 @@ fn probing_from_the_start() {
     for (mtu, mss) in [(1500, 1460..=1460), (1400, 1345..=1360)] {
         let mut t = Tester::with(|c| c.tcp.mtu_probing = MtuProbing::Always);
         t.establish();
-        assert_eq!(t.info().mss, 1024);
+        assert_eq!(t.info().mss, base());
         let mut path = Path::new(mtu);
         path.transfer(&mut t, 0, 1_000_000);
         assert!(mss.contains(&t.info().mss), "an MSS of {}", t.info().mss);
@@ -348,7 +361,7 @@ fn a_router_tells_of_a_probe() {
         t.send(ack().ack(if t.rel_seq(packet) < at { end } else { at }));
     }
     let again = t.drain();
-    assert!(again.iter().any(|p| p.seq == probe.seq && p.text.len() == 1024), "it is repaired");
+    assert!(again.iter().any(|p| p.seq == probe.seq && p.text.len() == base()), "it is repaired");
     assert!(t.info().cwnd >= cwnd, "and no congestion");
     t.send(ack());
     t.write(&pattern(50_000..100_000));

@@ -185,7 +185,7 @@ fn real_acks_are_not_throttled() {
 fn no_ack_storm() {
     let mut pair = Pair::with(|c| c.tcp.timestamps = false);
     let options = pair.stacks[0].default_tcp_options();
-    let server = std::net::SocketAddr::from((PEER, 80));
+    let server = std::net::SocketAddr::new(on_wire(PEER), 80);
     let listener = pair.stacks[1].tcp_listen(server, 4, options.clone()).expect("listen");
     let client = pair.stacks[0].tcp_connect(pair.now, None, server, options).expect("connect");
     pair.advance(ms(100));

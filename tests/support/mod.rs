@@ -22,12 +22,16 @@
 //! * Every packet that the stack emits is verified with etherparse, whatever the test is about: lengths, checksums,
 //!   addresses, options, and that the right edge of the window never moves left.
 
+mod family;
 mod flow;
 pub mod packet;
 mod pair;
 mod segment;
 mod tester;
 
+pub use family::{
+    cidr, default_mss, gso_kind, headers, link_mtu, nobody, on_wire, other_family, smallest_mtu, wire_addr,
+};
 pub use packet::{Packet, Raw};
 pub use pair::Pair;
 pub use segment::{

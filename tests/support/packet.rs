@@ -1,8 +1,9 @@
 //! Packets as bytes: [`Packet`] is what the stack emitted, taken apart and verified without the crate's own parser.
 
+use super::family::{on_wire, over_ipv6, within};
 use super::segment::flags_name;
 use core::fmt;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use tunstack::time::Instant;
 
 /// A TCP packet that the stack emitted.
@@ -37,24 +38,23 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// Takes an IPv4 packet apart and verifies it.
+    /// Takes a packet apart and verifies it.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn parse(at: Instant, bytes: &[u8], mtu: usize) -> Result<Packet, String> {
-        let ip = etherparse::Ipv4HeaderSlice::from_slice(bytes).map_err(|e| format!("IPv4 header: {e}"))?;
-        let header_len = usize::from(ip.ihl()) * 4;
-        check(usize::from(ip.total_len()) == bytes.len(), || {
-            format!("total length {} of a packet of {} bytes", ip.total_len(), bytes.len())
-        })?;
         check(bytes.len() <= mtu, || format!("{} bytes over an MTU of {mtu}", bytes.len()))?;
-        check(ip.to_header().calc_header_checksum() == ip.header_checksum(), || "IP header checksum".into())?;
-        check(ip.ttl() > 0, || "TTL 0".into())?;
-        check(!ip.is_fragmenting_payload(), || "a fragment".into())?;
-        let segment = &bytes[header_len..];
+        let ip = if over_ipv6() { Header::v6(bytes)? } else { Header::v4(bytes)? };
+        check(ip.ttl > 0, || "TTL 0".into())?;
+        let segment = &bytes[ip.len..];
         let tcp = etherparse::TcpHeaderSlice::from_slice(segment).map_err(|e| format!("TCP header: {e}"))?;
         let text = &segment[usize::from(tcp.data_offset()) * 4..];
-        let sum = tcp.calc_checksum_ipv4(&ip, text).map_err(|e| format!("TCP length: {e}"))?;
+        let sum = match (on_wire(ip.src), on_wire(ip.dst)) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => tcp.calc_checksum_ipv4_raw(src.octets(), dst.octets(), text),
+            (IpAddr::V6(src), IpAddr::V6(dst)) => tcp.calc_checksum_ipv6_raw(src.octets(), dst.octets(), text),
+            _ => unreachable!("all of one family"),
+        };
+        let sum = sum.map_err(|e| format!("TCP length: {e}"))?;
         check(sum == tcp.checksum(), || format!("TCP checksum {:#06x}, should be {sum:#06x}", tcp.checksum()))?;
         let (again, _) = tunstack::wire::tcp::parse(segment).map_err(|e| format!("our own parser says {e:?}"))?;
         check(again.seq == tcp.sequence_number() && again.ack == tcp.acknowledgment_number(), || {
@@ -63,12 +63,12 @@ impl Packet {
         let mut packet = Packet {
             at,
             bytes: bytes.to_vec(),
-            src: SocketAddrV4::new(ip.source_addr(), tcp.source_port()),
-            dst: SocketAddrV4::new(ip.destination_addr(), tcp.destination_port()),
-            ttl: ip.ttl(),
-            tos: bytes[1],
-            ip_id: ip.identification(),
-            df: ip.dont_fragment(),
+            src: SocketAddrV4::new(ip.src, tcp.source_port()),
+            dst: SocketAddrV4::new(ip.dst, tcp.destination_port()),
+            ttl: ip.ttl,
+            tos: ip.tos,
+            ip_id: ip.id,
+            df: ip.df,
             seq: tcp.sequence_number(),
             ack: tcp.acknowledgment_number(),
             flags: segment[13],
@@ -128,8 +128,47 @@ impl Packet {
 
     /// The IP header's and the first `n` further bytes, as an ICMP error quotes them.
     pub fn quote(&self, n: usize) -> Vec<u8> {
-        let header_len = usize::from(self.bytes[0] & 15) * 4;
+        let header_len = if over_ipv6() { 40 } else { usize::from(self.bytes[0] & 15) * 4 };
         self.bytes[..(header_len + n).min(self.bytes.len())].to_vec()
+    }
+}
+
+/// What an IP header says, verified.
+struct Header {
+    src: Ipv4Addr,
+    dst: Ipv4Addr,
+    ttl: u8,
+    tos: u8,
+    /// Zero over IPv6.
+    id: u16,
+    /// True over IPv6.
+    df: bool,
+    len: usize,
+}
+
+impl Header {
+    fn v4(bytes: &[u8]) -> Result<Header, String> {
+        let ip = etherparse::Ipv4HeaderSlice::from_slice(bytes).map_err(|e| format!("IPv4 header: {e}"))?;
+        check(usize::from(ip.total_len()) == bytes.len(), || {
+            format!("total length {} of a packet of {} bytes", ip.total_len(), bytes.len())
+        })?;
+        check(ip.to_header().calc_header_checksum() == ip.header_checksum(), || "IP header checksum".into())?;
+        check(!ip.is_fragmenting_payload(), || "a fragment".into())?;
+        let (src, dst) = (ip.source_addr(), ip.destination_addr());
+        let len = usize::from(ip.ihl()) * 4;
+        Ok(Header { src, dst, ttl: ip.ttl(), tos: bytes[1], id: ip.identification(), df: ip.dont_fragment(), len })
+    }
+
+    fn v6(bytes: &[u8]) -> Result<Header, String> {
+        let ip = etherparse::Ipv6HeaderSlice::from_slice(bytes).map_err(|e| format!("IPv6 header: {e}"))?;
+        check(usize::from(ip.payload_length()) + 40 == bytes.len(), || {
+            format!("payload length {} of a packet of {} bytes", ip.payload_length(), bytes.len())
+        })?;
+        check(ip.next_header().0 == 6, || format!("next header {}", ip.next_header().0))?;
+        check(ip.flow_label().value() != 0, || "a flow without a label".into())?;
+        let within = |addr| within(addr).ok_or_else(|| format!("{addr} is no address of these tests"));
+        let (src, dst) = (within(ip.source_addr())?, within(ip.destination_addr())?);
+        Ok(Header { src, dst, ttl: ip.hop_limit(), tos: ip.traffic_class(), id: 0, df: true, len: 40 })
     }
 }
 
@@ -199,16 +238,38 @@ impl Raw {
         tcp[18..20].copy_from_slice(&self.up.to_be_bytes());
         tcp[20..20 + self.options.len()].copy_from_slice(&self.options);
         tcp.extend_from_slice(&self.text);
-        let sum = checksum(pseudo_sum(*self.src.ip(), *self.dst.ip(), tcp.len()), &tcp) ^ u16::from(self.bad_checksum);
+        let (src, dst) = (on_wire(*self.src.ip()), on_wire(*self.dst.ip()));
+        let sum = checksum(pseudo_sum(src, dst, 6, tcp.len()), &tcp) ^ u16::from(self.bad_checksum);
         tcp[16..18].copy_from_slice(&sum.to_be_bytes());
-        ipv4(*self.src.ip(), *self.dst.ip(), self.ttl, self.tos, 6, &self.ip_options, &tcp)
+        match (src, dst) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => ipv4(src, dst, self.ttl, self.tos, 6, &self.ip_options, &tcp),
+            (IpAddr::V6(src), IpAddr::V6(dst)) => ipv6(src, dst, self.ttl, self.tos, 6, &tcp),
+            _ => unreachable!("all of one family"),
+        }
     }
 }
 
-/// The sum over TCP's pseudo-header, to start [`checksum`] with.
-fn pseudo_sum(src: Ipv4Addr, dst: Ipv4Addr, len: usize) -> u32 {
-    let half = |o: [u8; 4]| u32::from(u16::from_be_bytes([o[0], o[1]])) + u32::from(u16::from_be_bytes([o[2], o[3]]));
-    half(src.octets()) + half(dst.octets()) + 6 + len as u32
+/// The sum over the pseudo-header, to start [`checksum`] with.
+pub fn pseudo_sum(src: IpAddr, dst: IpAddr, protocol: u8, len: usize) -> u32 {
+    let octets = |addr| match addr {
+        IpAddr::V4(v4) => Ipv4Addr::octets(&v4).to_vec(),
+        IpAddr::V6(v6) => Ipv6Addr::octets(&v6).to_vec(),
+    };
+    let sum = |addr| u32::from(!checksum(0, &octets(addr)));
+    sum(src) + sum(dst) + u32::from(protocol) + len as u32
+}
+
+/// An IPv6 packet.
+pub fn ipv6(src: Ipv6Addr, dst: Ipv6Addr, ttl: u8, tos: u8, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let mut out = vec![0; 40];
+    out[..4].copy_from_slice(&(6 << 28 | u32::from(tos) << 20 | 1).to_be_bytes());
+    out[4..6].copy_from_slice(&(payload.len() as u16).to_be_bytes());
+    out[6] = protocol;
+    out[7] = ttl;
+    out[8..24].copy_from_slice(&src.octets());
+    out[24..40].copy_from_slice(&dst.octets());
+    out.extend_from_slice(payload);
+    out
 }
 
 /// An IPv4 packet with a right header checksum. Options are padded with zeros.

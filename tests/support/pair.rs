@@ -1,12 +1,12 @@
 //! [`Pair`]: two stacks on a link.
 
+use super::family::{cidr, link_mtu};
 use super::packet::{Packet, Raw};
 use super::tester::{LOCAL, PEER};
 use core::time::Duration;
-use std::net::IpAddr;
 use tunstack::buf::Slice;
 use tunstack::rng::Rng;
-use tunstack::stack::{Cidr, Config, Stack};
+use tunstack::stack::{Config, Stack};
 use tunstack::time::Instant;
 use tunstack::wire::RxFrame;
 
@@ -29,7 +29,7 @@ impl Pair {
     pub fn with(change: impl Fn(&mut Config)) -> Self {
         let now = Instant::from_millis(5_000);
         let stack = |addr, seed| {
-            let mut config = Config { addresses: vec![Cidr::new(IpAddr::V4(addr), 24)], ..Config::default() };
+            let mut config = Config { addresses: vec![cidr(addr, 24)], mtu: link_mtu(1500), ..Config::default() };
             change(&mut config);
             Stack::new(config, Rng::seed_from(seed), now).expect("a valid configuration")
         };
@@ -47,7 +47,7 @@ impl Pair {
             for (i, frame) in frames.into_iter().enumerate() {
                 if let Some(frame) = frame {
                     let bytes = frame.to_vec();
-                    self.last[i] = Some(Packet::parse(self.now, &bytes, 1500).expect("a good packet"));
+                    self.last[i] = Some(Packet::parse(self.now, &bytes, link_mtu(1500)).expect("a good packet"));
                     self.carried += 1;
                     self.stacks[1 - i].on_frame(self.now, RxFrame::plain(Slice::copy_of(&bytes)));
                 }

@@ -1,7 +1,8 @@
 //! [`Tester`]: the stack, the scripted peer, the application and the clock.
 
+use super::family::{cidr, link_mtu, on_wire, over_ipv6, wire_addr};
 use super::flow::{Flow, options, preview};
-use super::packet::{Packet, Raw, checksum, ipv4};
+use super::packet::{Packet, Raw, checksum, ipv4, ipv6, pseudo_sum};
 use super::segment::{ACK, FIN, SYN, Seg, Text, Want, ack, fin, syn, synack};
 use core::ops::Range;
 use core::time::Duration;
@@ -10,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use tunstack::buf::Slice;
 use tunstack::error::{Error, Result};
 use tunstack::rng::Rng;
-use tunstack::stack::{Cidr, Config, ListenerId, Readiness, Shutdown, SocketId, Stack, TcpId, TcpInfo, TcpOptions};
+use tunstack::stack::{Config, ListenerId, Readiness, Shutdown, SocketId, Stack, TcpId, TcpInfo, TcpOptions};
 use tunstack::stats::{Disposition, DropReason};
 use tunstack::tcp::state::State;
 use tunstack::time::Instant;
@@ -64,8 +65,8 @@ impl Tester {
     pub fn with_seed(seed: u64, change: impl FnOnce(&mut Config)) -> Self {
         // The whole suite is built twice, the second time for a device that cuts super-segments.
         let offloads = if env!("CARGO_CRATE_NAME") == "offloaded" { Offloads::ALL } else { Offloads::NONE };
-        let addresses = vec![Cidr::new(IpAddr::V4(LOCAL), 24)];
-        let mut config = Config { addresses, offloads, ..Config::default() };
+        let (addresses, mtu) = (vec![cidr(LOCAL, 24)], link_mtu(1500));
+        let mut config = Config { addresses, mtu, offloads, ..Config::default() };
         change(&mut config);
         let now = Instant::from_millis(5_000);
         let stack = Stack::new(config, Rng::seed_from(seed), now).expect("a valid configuration");
@@ -163,12 +164,12 @@ impl Tester {
 
     /// The stack's end of the current conversation.
     pub fn local(&self) -> SocketAddr {
-        SocketAddr::V4(self.flows[self.flow].local)
+        wire_addr(self.flows[self.flow].local)
     }
 
     /// The peer's end.
     pub fn remote(&self) -> SocketAddr {
-        SocketAddr::V4(self.flows[self.flow].peer)
+        wire_addr(self.flows[self.flow].peer)
     }
 
     // ---- packets to the stack ----
@@ -258,13 +259,18 @@ impl Tester {
     /// An ICMP error from the peer that quotes `quote`; `rest` is the header's second word.
     #[track_caller]
     pub fn send_icmp(&mut self, kind: u8, code: u8, rest: u32, quote: &[u8]) -> Disposition {
+        self.note("<", &format!("ICMP {kind}/{code}"));
+        let (kind, code, rest) = if over_ipv6() { icmpv6(kind, code, rest) } else { (kind, code, rest) };
         let mut icmp = vec![kind, code, 0, 0];
         icmp.extend_from_slice(&rest.to_be_bytes());
         icmp.extend_from_slice(quote);
-        let sum = checksum(0, &icmp);
+        let (src, dst) = (on_wire(PEER), on_wire(LOCAL));
+        let sum = checksum(if over_ipv6() { pseudo_sum(src, dst, 58, icmp.len()) } else { 0 }, &icmp);
         icmp[2..4].copy_from_slice(&sum.to_be_bytes());
-        self.note("<", &format!("ICMP {kind}/{code}"));
-        let packet = ipv4(PEER, LOCAL, 64, 0, 1, &[], &icmp);
+        let packet = match (src, dst) {
+            (IpAddr::V6(src), IpAddr::V6(dst)) => ipv6(src, dst, 64, 0, 58, &icmp),
+            _ => ipv4(PEER, LOCAL, 64, 0, 1, &[], &icmp),
+        };
         self.send_raw(&packet)
     }
 
@@ -294,8 +300,9 @@ impl Tester {
 
     #[track_caller]
     fn take(&mut self, bytes: Vec<u8>) {
-        if bytes.get(9) != Some(&6) {
-            self.note(">", &format!("protocol {:?}, {} bytes", bytes.get(9), bytes.len()));
+        let protocol = bytes.get(if over_ipv6() { 6 } else { 9 });
+        if protocol != Some(&6) {
+            self.note(">", &format!("protocol {protocol:?}, {} bytes", bytes.len()));
             self.other.push_back(bytes);
             return;
         }
@@ -304,7 +311,7 @@ impl Tester {
             Ok(packet) => packet,
             Err(what) => panic!("the stack sent a bad packet: {what}\n{}", self.conversation()),
         };
-        let ours = self.stack.config().addresses.iter().any(|c| c.addr == IpAddr::V4(*packet.src.ip()));
+        let ours = self.stack.config().addresses.iter().any(|c| c.addr == on_wire(*packet.src.ip()));
         assert!(ours, "the source {} is not one of ours", packet.src);
         assert!(packet.df || !self.check_df, "TCP without DF\n{}", self.conversation());
         let fits = |f: &Flow| f.peer == packet.dst && f.local == packet.src;
@@ -481,7 +488,7 @@ impl Tester {
     pub fn listen_with(&mut self, port: u16, backlog: usize, change: impl FnOnce(&mut TcpOptions)) -> ListenerId {
         let mut options = self.stack.default_tcp_options();
         change(&mut options);
-        let at = SocketAddr::V4(SocketAddrV4::new(LOCAL, port));
+        let at = wire_addr(SocketAddrV4::new(LOCAL, port));
         let id = self.stack.tcp_listen(at, backlog, options).expect("listen");
         self.listener = Some(id);
         id
@@ -798,5 +805,20 @@ impl Tester {
     fn conversation(&self) -> String {
         let lines: Vec<&str> = self.log.iter().map(String::as_str).collect();
         format!("conversation:\n{}\n  {} now", lines.join("\n"), self.now)
+    }
+}
+
+/// What ICMPv6 says for type and code of IPv4's ICMP.
+fn icmpv6(kind: u8, code: u8, rest: u32) -> (u8, u8, u32) {
+    match (kind, code) {
+        (3, 0 | 6) => (1, 0, 0),
+        (3, 2) => (4, 1, 6),
+        (3, 3) => (1, 4, 0),
+        (3, 4) => (2, 0, if rest & 0xffff == 0 { 0 } else { (rest & 0xffff) + 20 }),
+        (3, 9 | 10 | 13) => (1, 1, 0),
+        (3, _) => (1, 3, 0),
+        (11, code) => (3, code, 0),
+        (12, _) => (4, 0, rest >> 24),
+        other => panic!("what is {other:?} over IPv6?"),
     }
 }

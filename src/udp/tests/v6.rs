@@ -1,0 +1,53 @@
+//! The same over IPv6.
+
+use super::*;
+
+/// 8200-16: a datagram goes and comes over IPv6, and none without a checksum.
+#[test]
+fn datagrams_over_ipv6() {
+    let mut host = Host::dual();
+    let id = host.bind("[2001:db8::1]:53");
+    assert_eq!(host.gets("[2001:db8::9]:4000", "[2001:db8::1]:53", b"question").disposition, DELIVERED);
+    assert_eq!(host.recv(id), Ok((b"question".to_vec(), at("[2001:db8::9]:4000"))));
+    host.send(id, b"answer", "[2001:db8::9]:4000").unwrap();
+    let sent = host.sent().unwrap();
+    assert_eq!((sent.src, sent.dst), (at("[2001:db8::1]:53"), at("[2001:db8::9]:4000")));
+    assert_eq!((&sent.data[..], sent.ip.ttl), (&b"answer"[..], 64));
+
+    let mut bare = packet("[2001:db8::9]:4000", "[2001:db8::1]:53", b"question");
+    bare[46..48].fill(0);
+    assert_eq!(host.arrives(&bare).disposition, dropped(DropReason::UdpChecksum));
+    assert_eq!(host.send(id, b"x", "10.0.0.2:1"), Err(Error::Unsupported));
+    // The most that fits is one byte less than what does not.
+    assert_eq!(host.send(id, &[0; 1453], "[2001:db8::9]:1"), Err(Error::MessageTooLong));
+    assert_eq!(host.send(id, &[0; 1452], "[2001:db8::9]:1"), Ok(1452));
+}
+
+/// 4443-7: nobody has the port.
+#[test]
+fn a_closed_port_is_unreachable_over_ipv6() {
+    let mut host = Host::dual();
+    let outcome = host.gets("[2001:db8::9]:4000", "[2001:db8::1]:53", b"question");
+    assert_eq!(outcome.disposition, dropped(DropReason::UdpNoSocket));
+    let reply = outcome.reply.expect("an error").to_vec();
+    let (header, payload) = ipv6::parse(&reply).unwrap();
+    let read = Message::read(header.src.into(), header.dst.into(), &reply[payload.clone()]);
+    assert_eq!(read, Ok(Message::Error(ErrorKind::PortUnreachable)));
+    assert_eq!(reply[payload.start + 8..], packet("[2001:db8::9]:4000", "[2001:db8::1]:53", b"question")[..]);
+}
+
+/// An error about our datagram reaches the socket that sent it.
+#[test]
+fn an_icmpv6_error_reaches_the_connected_socket() {
+    let mut host = Host::dual();
+    let id = host.bind("[2001:db8::1]:5000");
+    host.connect(id, "[2001:db8::9]:9").unwrap();
+    host.send(id, b"anybody?", "[2001:db8::9]:9").unwrap();
+    let quoted = host.udp.poll_transmit(&mut host.ip).unwrap().1.to_vec();
+    let mut message = vec![0; 8];
+    let (router, us) = (at("[2001:db8::fe]:0"), at("[2001:db8::1]:0"));
+    Message::Error(ErrorKind::PortUnreachable).write(router.ip(), us.ip(), &quoted, &mut message);
+    message.extend_from_slice(&quoted);
+    assert_eq!(host.arrives(&ip_packet(router, us, ip::ICMPV6, &message)).disposition, DELIVERED);
+    assert_eq!(host.recv(id), Err(Error::ConnectionRefused));
+}
