@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `addresses` | our addresses; broadcast, martian and host addresses; the choice of a source |
 //! | `input` | a received packet, from its first byte to the transport that gets it |
+//! | `multicast` | groups: who joins, who is a member |
+//! | `groups` `igmp` `mld` | what routers are told of that, and how |
 //! | `reply` | echo replies and ICMP errors, with RFC 1122's silences and the rate limit |
 //! | `pmtu` | what is known of the MTU of paths |
 //! | `ident` | identification |
@@ -12,12 +14,16 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod addresses;
+mod groups;
 mod ident;
+mod igmp;
 mod input;
+mod mld;
+mod multicast;
 pub mod pmtu;
 mod reply;
 
-pub use crate::wire::protocol::{ICMP, ICMPV6, TCP, UDP};
+pub use crate::wire::protocol::{ICMP, ICMPV6, IGMP, TCP, UDP};
 pub use input::{Input, Packet};
 
 use crate::error::{Error, Result};
@@ -31,6 +37,7 @@ use crate::wire::{TxHeader, ip};
 use addresses::Addresses;
 use core::hash::Hasher;
 use ident::Ident;
+use multicast::Multicast;
 use pmtu::{PathMtu, Paths};
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -43,6 +50,7 @@ pub struct Ip {
     echo_reply: bool,
     errors: TokenBucket,
     ident: Ident,
+    multicast: Multicast,
     /// What flow labels are made with.
     labels: Key,
     paths: Paths,
@@ -89,6 +97,7 @@ impl Ip {
             echo_reply: config.echo_reply,
             errors: TokenBucket::new(config.icmp_errors_per_second, now),
             ident: Ident::new(&mut rng),
+            multicast: Multicast::new(),
             labels: rng.key(),
             paths: Paths::new(rng.key()),
             rng,

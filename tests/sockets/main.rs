@@ -3,6 +3,7 @@
 pub(crate) mod common;
 mod datagrams;
 pub(crate) mod fabric;
+mod groups;
 mod hosts;
 mod poller;
 mod streams;
