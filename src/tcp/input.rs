@@ -5,6 +5,7 @@ use super::config::{Memory, SHARE_UNDER_PRESSURE};
 use super::connection::{CloseReason, Cx, Reaction, Tcb};
 use super::recovery::{OnAdvance, OnDuplicate};
 use super::recv::{AckDue, Taken};
+use super::sample::AckSample;
 use super::segment::Segment;
 use super::seq::Seq;
 use super::state::{Event, State};
@@ -157,9 +158,22 @@ impl Tcb {
             self.on_ack_of_probe(cx);
         }
         let (nxt, mss) = (self.snd.nxt, self.snd.mss);
+        let prior_in_flight = nxt.since(una) + acked;
         match self.recovery.on_advance(acked, una, nxt, mss) {
             OnAdvance::Normal => {
-                self.cc.on_ack(acked, was_limited);
+                self.cc.on_ack(&AckSample {
+                    now: cx.now,
+                    acked,
+                    delivered: acked,
+                    sacked: 0,
+                    lost: 0,
+                    rtt: by_timestamp.filter(|_| clear),
+                    prior_in_flight,
+                    in_flight: nxt.since(una),
+                    limited: was_limited,
+                    phase: self.recovery.phase(),
+                    newest: None,
+                });
                 self.rto.on_progress(cx.now, clear);
             }
             OnAdvance::Partial => {

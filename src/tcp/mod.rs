@@ -13,6 +13,7 @@
 //! | how large the two buffers are | [`autotune`] |
 //! | round-trip time and the retransmission timer | [`rtt`], [`rto`], `timers` |
 //! | what was lost | [`recovery`] |
+//! | what an ACK told, from the one to the other | [`sample`] |
 //! | how much may fly | [`cc`] |
 //! | what the path carries | [`mtu`] |
 //! | TIME-WAIT | [`timewait`] |
@@ -49,6 +50,7 @@ pub mod recv;
 pub mod recv_buffer;
 pub mod rto;
 pub mod rtt;
+pub mod sample;
 pub mod segment;
 pub mod send;
 pub mod send_buffer;

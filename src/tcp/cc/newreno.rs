@@ -2,6 +2,8 @@
 //! ten segments (RFC 6928).
 
 use super::CongestionControl;
+use crate::tcp::recovery::Phase;
+use crate::tcp::sample::AckSample;
 
 /// The controller's state, in bytes.
 #[derive(Clone, Debug)]
@@ -12,6 +14,8 @@ pub struct NewReno {
     initial: u32,
     /// Bytes acknowledged in congestion avoidance that have not yet opened the window.
     counted: u32,
+    /// `cwnd` and `ssthresh` before the last reduction.
+    before: (u32, u32),
 }
 
 /// No window needs to be larger: it is what the largest scaled receive window allows.
@@ -21,7 +25,7 @@ impl NewReno {
     /// The state at the connection's start. After a lost SYN the window starts with one segment (RFC 5681 3.1).
     pub fn new(mss: u32, lost_syn: bool) -> Self {
         let initial = if lost_syn { mss } else { initial_window(mss) };
-        NewReno { cwnd: initial, ssthresh: u32::MAX, mss, initial, counted: 0 }
+        NewReno { cwnd: initial, ssthresh: u32::MAX, mss, initial, counted: 0, before: (initial, u32::MAX) }
     }
 
     fn halved(&self, flight: u32) -> u32 {
@@ -35,8 +39,10 @@ fn initial_window(mss: u32) -> u32 {
 }
 
 impl CongestionControl for NewReno {
-    fn on_ack(&mut self, acked: u32, limited: bool) {
-        if !limited {
+    fn on_ack(&mut self, ack: &AckSample) {
+        // After a time-out what was sent before it counts as much as what was sent since (slow start by SND.UNA).
+        let acked = ack.acked;
+        if !ack.limited || ack.phase == Phase::FastRecovery {
             return;
         }
         if self.cwnd < self.ssthresh {
@@ -53,6 +59,7 @@ impl CongestionControl for NewReno {
     }
 
     fn on_congestion(&mut self, flight: u32) {
+        self.before = (self.cwnd, self.ssthresh);
         self.ssthresh = self.halved(flight);
         self.cwnd = self.ssthresh;
         self.counted = 0;
@@ -65,10 +72,16 @@ impl CongestionControl for NewReno {
 
     fn on_rto(&mut self, flight: u32, first: bool) {
         if first {
+            self.before = (self.cwnd, self.ssthresh);
             self.ssthresh = self.halved(flight);
         }
         self.cwnd = self.mss;
         self.counted = 0;
+    }
+
+    fn on_spurious(&mut self) {
+        self.cwnd = self.cwnd.max(self.before.0);
+        self.ssthresh = self.ssthresh.max(self.before.1);
     }
 
     fn on_idle(&mut self) {
@@ -85,6 +98,10 @@ impl CongestionControl for NewReno {
         self.cwnd
     }
 
+    fn uses_prr(&self) -> bool {
+        true
+    }
+
     fn ssthresh(&self) -> u32 {
         self.ssthresh
     }
@@ -93,8 +110,25 @@ impl CongestionControl for NewReno {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Instant;
 
     const MSS: u32 = 1000;
+
+    fn ack(acked: u32, limited: bool) -> AckSample {
+        AckSample {
+            now: Instant::ZERO,
+            acked,
+            delivered: acked,
+            sacked: 0,
+            lost: 0,
+            rtt: None,
+            prior_in_flight: acked,
+            in_flight: 0,
+            limited,
+            phase: Phase::Open,
+            newest: None,
+        }
+    }
 
     #[test]
     fn initial_windows() {
@@ -108,12 +142,12 @@ mod tests {
         let mut cc = NewReno::new(MSS, false);
         let start = cc.window();
         for _ in 0..MSS {
-            cc.on_ack(1, true);
+            cc.on_ack(&ack(1, true));
         }
         assert_eq!(cc.window(), start + MSS, "one segment acknowledged in a thousand pieces");
-        cc.on_ack(64_000, true);
+        cc.on_ack(&ack(64_000, true));
         assert_eq!(cc.window(), start + 2 * MSS);
-        cc.on_ack(MSS, false);
+        cc.on_ack(&ack(MSS, false));
         assert_eq!(cc.window(), start + 2 * MSS, "a window that was not used does not grow");
     }
 
@@ -123,7 +157,7 @@ mod tests {
         cc.on_congestion(20 * MSS);
         assert_eq!((cc.window(), cc.ssthresh()), (10 * MSS, 10 * MSS));
         for _ in 0..10 {
-            cc.on_ack(MSS, true);
+            cc.on_ack(&ack(MSS, true));
         }
         assert_eq!(cc.window(), 11 * MSS);
     }
@@ -143,7 +177,7 @@ mod tests {
     fn idle_and_recovered_windows_make_no_burst() {
         let mut cc = NewReno::new(MSS, false);
         for _ in 0..100 {
-            cc.on_ack(2 * MSS, true);
+            cc.on_ack(&ack(2 * MSS, true));
         }
         cc.on_idle();
         assert_eq!(cc.window(), 10 * MSS);
