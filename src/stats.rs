@@ -251,6 +251,8 @@ pub struct TcpStats {
     pub mtu_probes: u64,
     /// Paths that were taken to let large segments vanish.
     pub black_holes: u64,
+    /// Reductions because the peer echoed a mark (RFC 3168).
+    pub ecn_reductions: u64,
 }
 
 impl TcpStats {
@@ -276,6 +278,7 @@ impl TcpStats {
             out_of_order,
             mtu_probes,
             black_holes,
+            ecn_reductions,
         } = other;
         self.active_opens += active_opens;
         self.passive_opens += passive_opens;
@@ -297,6 +300,7 @@ impl TcpStats {
         self.out_of_order += out_of_order;
         self.mtu_probes += mtu_probes;
         self.black_holes += black_holes;
+        self.ecn_reductions += ecn_reductions;
     }
 }
 

@@ -96,6 +96,9 @@ pub(crate) struct Options {
     /// Look for packets a little longer before sleeping, where they come quickly: auto, off, or microseconds [default: auto]
     #[arg(long, value_name = "auto|off|N", env = "TUNSTACK_SPIN", help_heading = "Running")]
     pub(crate) spin: Option<String>,
+    /// Which congestion control governs what is sent: newreno, cubic, bbr or bbr3 [default: cubic]
+    #[arg(long, value_name = "NAME", env = "TUNSTACK_CC", help_heading = "Running")]
+    pub(crate) cc: Option<String>,
     /// Write the process id to this file once everything is up
     #[arg(long, value_name = "FILE", env = "TUNSTACK_PID", help_heading = "Running")]
     pub(crate) pid: Option<PathBuf>,
@@ -136,6 +139,7 @@ impl Options {
             seed,
             drive,
             spin,
+            cc,
             pid,
             ready_fd,
             grace,
@@ -167,6 +171,7 @@ impl Options {
             seed: seed.or(fallback.seed),
             drive: drive.or(fallback.drive),
             spin: spin.or(fallback.spin),
+            cc: cc.or(fallback.cc),
             pid: pid.or(fallback.pid),
             ready_fd: ready_fd.or(fallback.ready_fd),
             grace: grace.or(fallback.grace),

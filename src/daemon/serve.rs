@@ -67,6 +67,8 @@ pub(crate) fn bring_up(settings: &Settings) -> Result<(Up, Signals, [String; 5])
 
     let seed = settings.seed.map(Rng::seed_from);
     let mut builder = Host::builder().drive(settings.drive).spin(settings.spin);
+    let congestion = settings.cc;
+    builder = builder.config(move |config| config.tcp.congestion = congestion);
     for addr in addrs {
         builder = builder.address(addr);
     }

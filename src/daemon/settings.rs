@@ -5,6 +5,7 @@ use super::options::Options;
 use crate::apps::http;
 use crate::device::impair::Impairment;
 use crate::net::{Drive, Spin};
+use crate::stack::Congestion;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -185,6 +186,8 @@ pub(crate) struct Settings {
     pub(crate) drive: Drive,
     /// Whether the one who drives looks for packets before it sleeps.
     pub(crate) spin: Spin,
+    /// What governs what is sent.
+    pub(crate) cc: Congestion,
     /// Where the process id is written.
     pub(crate) pid: Option<PathBuf>,
     /// Who is told that everything is up.
@@ -198,6 +201,7 @@ impl TryFrom<Options> for Settings {
 
     fn try_from(options: Options) -> Result<Settings, Failure> {
         let usage = |flag: &'static str| move |e: String| Failure::usage(format!("--{flag}: {e}"));
+        let usage_of = |flag: &'static str| move |e: crate::error::Error| usage(flag)(e.to_string());
         let queues = options.queues.unwrap_or(1) as usize;
         if !QUEUES.contains(&queues) {
             return Err(Failure::usage(format!(
@@ -268,6 +272,7 @@ impl TryFrom<Options> for Settings {
             seed: options.seed,
             drive: options.drive.as_deref().map_or(Ok(Drive::default()), drive).map_err(usage("drive"))?,
             spin: options.spin.as_deref().map_or(Ok(Spin::default()), spin).map_err(usage("spin"))?,
+            cc: options.cc.as_deref().map_or(Ok(Congestion::default()), str::parse).map_err(usage_of("cc"))?,
             pid: options.pid,
             ready_fd: options.ready_fd,
             grace: options.grace.as_deref().map_or(Ok(Duration::from_secs(2)), duration).map_err(usage("grace"))?,
@@ -410,6 +415,7 @@ mod tests {
             (Options { fault: Some("loss=200%".into()), ..Options::default() }, "--fault: "),
             (Options { grace: Some("soon".into()), ..Options::default() }, "--grace: "),
             (Options { drive: Some("nobody".into()), ..Options::default() }, "--drive: "),
+            (Options { cc: Some("vegas".into()), ..Options::default() }, "--cc: "),
             (Options { spin: Some("0".into()), ..Options::default() }, "--spin: "),
         ] {
             let error = settings(options).unwrap_err();

@@ -28,7 +28,7 @@ mod tcp_sockets;
 mod udp_sockets;
 mod wheel;
 
-pub use crate::tcp::{Keepalive, MtuDiscovery, MtuProbing, TcpConfig, TcpInfo, TcpOptions};
+pub use crate::tcp::{Congestion, Ecn, Keepalive, MtuDiscovery, MtuProbing, TcpConfig, TcpInfo, TcpOptions};
 pub use config::{Cidr, Config, ReassemblyConfig, UdpConfig};
 pub use message::{INTERFACE, RecvMsg, SendMsg, UdpBind};
 pub use readiness::Readiness;
@@ -180,7 +180,8 @@ impl Stack {
     }
 
     fn build(config: Config, seed: [u8; 32], share: Option<Share>, now: Instant) -> Result<Stack> {
-        let default_options = TcpOptions { ttl: config.ttl, ..TcpOptions::default() };
+        let default_options =
+            TcpOptions { ttl: config.ttl, congestion: config.tcp.congestion, ..TcpOptions::default() };
         default_options.validate()?;
         config.tcp.validate()?;
         let mut rng = Rng::new(seed);

@@ -13,6 +13,7 @@ impl Tcb {
         let flags = segment.flags.0 & !Flags::PSH.0;
         let as_expected = self.state == State::Established
             && flags == Flags::ACK.0
+            && !segment.ce
             && segment.seq == self.rcv.nxt
             && self.snd.wnd > 0
             && segment.wnd > 0

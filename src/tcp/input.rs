@@ -1,6 +1,5 @@
 //! SEGMENT ARRIVES in a synchronized state: the steps of RFC 9293 3.10.7.4, one function each, in its order.
 
-use super::cc::CongestionControl;
 use super::config::{Memory, SHARE_UNDER_PRESSURE};
 use super::connection::{CloseReason, Cx, Reaction, Tcb};
 use super::recovery::{OnAdvance, OnDuplicate};
@@ -37,6 +36,7 @@ impl Tcb {
         self.check_rst(segment, cx)?;
         self.check_syn(segment, cx)?;
         self.check_ack(segment, cx)?;
+        self.check_ecn(segment, cx);
         self.check_urg(segment);
         self.process_text(segment, cx)?;
         self.check_fin(segment, cx);
@@ -217,7 +217,7 @@ impl Tcb {
         if let OnDuplicate::FastRetransmit { flight } = self.recovery.on_duplicate(una, nxt, mss) {
             match self.on_loss_of_probe(cx) {
                 Some(end) => self.recovery.on_probe_lost(end),
-                None => self.cc.on_congestion(flight),
+                None => self.govern(cx).on_congestion(flight),
             }
             cx.stats.fast_retransmits += 1;
             cx.note(What::FastRetransmit);

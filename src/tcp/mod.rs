@@ -14,7 +14,9 @@
 //! | round-trip time and the retransmission timer | [`rtt`], [`rto`], `timers` |
 //! | what was lost | [`recovery`] |
 //! | what an ACK told, from the one to the other | [`sample`] |
-//! | how much may fly | [`cc`] |
+//! | how much may fly, and how fast | [`outflow`], [`cc`], [`pacing`] |
+//! | how fast data is delivered | [`rate`] |
+//! | marks instead of losses | `ecn` |
 //! | what the path carries | [`mtu`] |
 //! | TIME-WAIT | [`timewait`] |
 //! | initial sequence numbers | [`isn`] |
@@ -23,7 +25,8 @@
 //! | numbers to look at | [`info`] |
 //!
 //! Nothing here knows an IP header, a socket's handle or a clock. RFCs: 9293 (TCP), 7323 (window scale, time stamps,
-//! PAWS), 2018 (SACK, received side), 5681, 6582, 3042 (loss recovery), 6298 (RTO), 6928 (initial window), 5961
+//! PAWS), 2018 (SACK, received side), 5681, 6582, 3042 (loss recovery), 6298 (RTO), 6928 (initial window), 9438, 9406
+//! and 3465 (congestion control), 2861 and 7661 (windows that are not used), 3168 (ECN), 5961
 //! (blind attacks), 1191 and 8201 (path MTU), 4821 (searching it), 6528 (ISN), 4987 (SYN cookies), 1337 (TIME-WAIT), 6093 (urgent data), 5927 (ICMP).
 //!
 //! Words: *flight* is what was sent and not acknowledged; *pipe* is what of it is believed to be in the network; *edge* is
@@ -35,6 +38,7 @@ pub mod autotune;
 pub mod cc;
 pub mod config;
 pub mod connection;
+mod ecn;
 mod fastpath;
 pub mod handshake;
 pub mod info;
@@ -44,7 +48,10 @@ pub mod keepalive;
 pub mod listener;
 pub mod mtu;
 pub mod options;
+pub mod outflow;
 mod output;
+pub mod pacing;
+pub mod rate;
 pub mod recovery;
 pub mod recv;
 pub mod recv_buffer;
@@ -61,7 +68,9 @@ mod timers;
 pub mod timewait;
 pub mod tuple;
 
+pub use cc::Congestion;
 pub use config::TcpConfig;
+pub use ecn::Ecn;
 pub use info::TcpInfo;
 pub use mtu::MtuProbing;
 pub use options::{Keepalive, MtuDiscovery, TcpOptions};

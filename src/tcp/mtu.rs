@@ -4,7 +4,6 @@
 //! All sizes are an MSS: bytes of text and options. A connection whose path carries what its link carries, as nearly all
 //! do, keeps nothing here but a `None`.
 
-use super::cc::CongestionControl;
 use super::connection::{Cx, Tcb};
 use super::seq::{Seq, SeqRange};
 use crate::time::Instant;

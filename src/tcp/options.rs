@@ -1,5 +1,6 @@
 //! A connection's settings (what the user chose) and what the two SYNs agreed on.
 
+use super::cc::Congestion;
 use super::config::BUFFER_RANGE;
 use super::seq::Seq;
 use crate::error::{Error, Result};
@@ -30,6 +31,12 @@ pub struct TcpOptions {
     pub recv_buffer: Option<usize>,
     /// What is done about the path's MTU (IP_MTU_DISCOVER).
     pub mtu_discovery: MtuDiscovery,
+    /// Which congestion control governs what is sent (TCP_CONGESTION).
+    pub congestion: Congestion,
+    /// The most that is sent, in bytes a second (SO_MAX_PACING_RATE); `None` is no limit.
+    pub max_pacing_rate: Option<u64>,
+    /// Acknowledge all text at once (TCP_QUICKACK, but it stays).
+    pub quick_ack: bool,
 }
 
 /// What a socket does about the MTU of its path (IP_MTU_DISCOVER of ip(7), IPV6_MTU_DISCOVER).
@@ -76,6 +83,9 @@ impl Default for TcpOptions {
             send_buffer: None,
             recv_buffer: None,
             mtu_discovery: MtuDiscovery::Want,
+            congestion: Congestion::default(),
+            max_pacing_rate: None,
+            quick_ack: false,
         }
     }
 }
@@ -114,6 +124,9 @@ impl TcpOptions {
         if self.user_timeout.is_some_and(|t| t.is_zero()) {
             return Err(Error::InvalidInput("a user time-out must not be zero"));
         }
+        if self.max_pacing_rate == Some(0) {
+            return Err(Error::InvalidInput("a pacing rate of zero sends nothing"));
+        }
         if [self.send_buffer, self.recv_buffer].iter().flatten().any(|size| !BUFFER_RANGE.contains(size)) {
             return Err(Error::InvalidInput("buffers are 1 KiB to 512 MiB"));
         }
@@ -136,6 +149,8 @@ pub struct Negotiated {
     pub window_scaling: bool,
     /// Whether SACK blocks may be sent and are understood (RFC 2018).
     pub sack: bool,
+    /// Whether both ends understand marks instead of losses (RFC 3168).
+    pub ecn: bool,
     /// Set if time stamps are in use (RFC 7323).
     pub timestamps: Option<Timestamps>,
 }

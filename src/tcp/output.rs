@@ -1,9 +1,9 @@
 //! What to send now. Output is pulled: [`Tcb::next_segment`] gives one segment after the other until there is no more,
 //! and input and timers only leave reasons behind.
 
-use super::cc::CongestionControl;
 use super::connection::{Cx, Tcb};
 use super::mtu::NextProbe;
+use super::outflow::{Governor, Spent};
 use super::recovery::Phase;
 use super::recv::AckDue;
 use super::segment::SegmentOut;
@@ -48,6 +48,9 @@ impl Tcb {
         if let Some(segment) = self.new_data(&room, cx) {
             return Some(segment);
         }
+        if !self.cc.is_fresh() {
+            self.note_spent(&room, cx);
+        }
         if core::mem::take(&mut self.owed.window_probe)
             && let Some(segment) = self.window_probe(&room, cx)
         {
@@ -79,7 +82,7 @@ impl Tcb {
         let half = self.snd.wnd.min(self.cc.window()) / 2;
         // The urgent pointer counts from its segment's own number, and whoever cuts does not know that.
         let limit = if self.snd.up.is_some() { 0 } else { u32::try_from(limit).unwrap_or(u32::MAX) };
-        let segments = half.min(limit) / segment;
+        let segments = half.min(limit).min(self.cc.quantum(segment)) / segment;
         Room { options, segment, most: segments.max(1) * segment }
     }
 
@@ -120,8 +123,13 @@ impl Tcb {
                 NextProbe::Send { mss, text } => return Some(self.mtu_probe(mss, text, room, cx)),
             }
         }
+        if self.cc.is_fresh() && self.snd.end().since(self.snd.una) > room.segment {
+            self.govern(cx);
+        }
         let window = self.snd.right_edge().since(self.snd.nxt);
-        let mut stretch = self.stretch(self.snd.nxt, window, room.most);
+        // The segment that says CWR is one segment: whoever cuts might say it with each.
+        let most = if self.owed.cwr { room.segment } else { room.most };
+        let mut stretch = self.stretch(self.snd.nxt, window, most);
         if stretch.end() == self.snd.nxt {
             return None;
         }
@@ -136,9 +144,15 @@ impl Tcb {
         if !self.owed.override_sws && !self.worth_sending(&stretch, self.snd.flight() > 0, room, cx) {
             return None;
         }
+        if !self.cc.may_send(cx.now) {
+            return None;
+        }
         self.owed.override_sws = false;
         self.start_timer_with(&stretch, cx);
-        let segment = self.emit(&stretch, room, cx);
+        let mut segment = self.emit(&stretch, room, cx);
+        if self.negotiated.ecn {
+            self.mark_capable(&mut segment);
+        }
         self.rtt.on_sent(segment.seq + segment.len(), cx.now);
         Some(segment)
     }
@@ -171,6 +185,23 @@ impl Tcb {
             stretch.text -= last;
             stretch.fin = false;
         }
+    }
+
+    /// How the connection's time is spent while nothing more can be sent.
+    fn note_spent(&mut self, room: &Room, cx: &Cx<'_>) {
+        let flight = self.snd.flight();
+        let spent = if self.snd.has_unsent() {
+            let left = self.snd.end().since(self.snd.nxt).min(room.segment);
+            let window = self.snd.right_edge().since(self.snd.una);
+            if flight + left > window { Spent::PeerWindow } else { Spent::Busy }
+        } else if flight == 0 {
+            Spent::Idle
+        } else if self.cc.governor().is_some_and(Governor::writer_waits) {
+            Spent::SendBuffer
+        } else {
+            Spent::Busy
+        };
+        self.cc.spend(cx.now, spent);
     }
 
     /// RFC 5681 4.1: after an idle RTO the window is no measure of the path any more.
@@ -243,7 +274,9 @@ impl Tcb {
         segment.cut = u16::try_from(room.segment).ok().filter(|_| sent > room.segment);
         self.snd.nxt = self.snd.nxt.max(end);
         if sent > 0 {
+            self.cc.on_sent(cx.now, self.pipe(room), sent);
             self.last_data_sent = cx.now;
+            self.rcv.on_data_sent();
         }
         segment
     }
@@ -252,6 +285,9 @@ impl Tcb {
     /// goes out carries the ACK, so none is owed any more.
     fn bare(&mut self, seq: Seq, room: &Room, cx: &mut Cx<'_>) -> SegmentOut {
         let mut segment = SegmentOut::bare(seq, self.rcv.nxt, Flags::ACK);
+        if self.owed.echo {
+            segment.flags |= Flags::ECE;
+        }
         segment.wnd = self.rcv.select_window(u32::from(cx.link_mss), cx.is_short_of_memory());
         segment.options = room.options;
         if let Some(up) = self.snd.up

@@ -73,7 +73,12 @@ pub struct Recv {
     /// Size of the peer's full segments, as seen.
     pub segment_size: u32,
     shift: u8,
+    /// ACKs that are not to be held back; [`ALWAYS`] is without end.
+    quick: u8,
 }
+
+/// No ACK is ever held back.
+const ALWAYS: u8 = u8::MAX;
 
 impl Recv {
     /// The side's state when, at `now`, the peer's SYN `irs` has been received and a window of `window` bytes offered.
@@ -95,6 +100,7 @@ impl Recv {
             read_since_ack: false,
             segment_size: 0,
             shift,
+            quick: 0,
         }
     }
 
@@ -221,13 +227,33 @@ impl Recv {
         self.unacked += len;
         self.ack = match self.ack {
             _ if self.unacked >= 2 * self.segment_size => AckDue::Now,
+            _ if self.quick > 0 => AckDue::Now,
             AckDue::No => AckDue::At(now + config.delayed_ack),
             due => due,
         };
     }
 
+    /// No ACK is held back from now on if `always`; else the next `first` are not, while the peer begins to send.
+    pub fn set_quick_acks(&mut self, always: bool, first: u8) {
+        if always {
+            self.quick = ALWAYS;
+        } else if self.quick == ALWAYS || self.unacked == 0 && self.segment_size == 0 {
+            self.quick = first.min(ALWAYS - 1);
+        }
+    }
+
+    /// Our own data answers the peer's: its ACKs ride on that, and need not be quick any more.
+    pub fn on_data_sent(&mut self) {
+        if self.quick != ALWAYS {
+            self.quick = 0;
+        }
+    }
+
     /// An ACK has gone out.
     pub fn on_ack_sent(&mut self) {
+        if self.quick != 0 && self.quick != ALWAYS && self.unacked > 0 {
+            self.quick -= 1;
+        }
         self.ack = AckDue::No;
         self.unacked = 0;
         self.read_since_ack = false;

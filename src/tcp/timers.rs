@@ -3,7 +3,6 @@
 //! No timer is ever switched on. Each deadline is computed from what is outstanding, so that nothing can be outstanding
 //! and wait for nothing (RFC 6298 5.1 to 5.3, by construction).
 
-use super::cc::CongestionControl;
 use super::config::TcpConfig;
 use super::connection::{CloseReason, Cx, Tcb};
 use super::keepalive::KeepaliveAction;
@@ -18,6 +17,7 @@ impl Tcb {
     pub(super) fn deadline(&self, config: &TcpConfig, options: &TcpOptions, orphan: bool) -> Option<Instant> {
         let delayed_ack = if let AckDue::At(time) = self.rcv.ack { Some(time) } else { None };
         let next = Instant::earlier(delayed_ack, self.retransmission_deadline(config, options));
+        let next = Instant::earlier(next, self.cc.pacing_deadline());
         let next = Instant::earlier(next, self.keepalive_deadline(options));
         Instant::earlier(next, self.fin_wait2_deadline(config, orphan))
     }
@@ -50,6 +50,9 @@ impl Tcb {
             && time <= cx.now
         {
             self.rcv.ack = AckDue::Now;
+        }
+        if let Some(governor) = self.cc.governor_mut() {
+            governor.on_deadline(cx.now);
         }
         let due = |deadline: Option<Instant>| deadline.is_some_and(|d| d <= cx.now);
         let gone = if due(self.fin_wait2_deadline(cx.config, cx.orphan)) {
@@ -90,7 +93,8 @@ impl Tcb {
         } else {
             self.rtt.on_retransmit(cx.now);
             self.look_for_black_hole(cx);
-            self.cc.on_rto(self.snd.flight(), first);
+            let flight = self.snd.flight();
+            self.govern(cx).on_rto(flight, first);
             self.recovery.on_rto(self.snd.una, self.snd.nxt);
             cx.stats.rto += 1;
             cx.note(What::Rto { count: self.rto.tries(), rto: self.rto.interval(&self.rtt, cx.config) });
