@@ -101,7 +101,7 @@ mod tests {
     fn a_late_deadline_costs_nothing_and_a_pause_saves_nothing_up() {
         let mut pacer = Pacer::new(Instant::ZERO);
         let mut now = Instant::from_millis(100);
-        let mut burst = |pacer: &mut Pacer, now: Instant| {
+        let burst = |pacer: &mut Pacer, now: Instant| {
             let mut n = 0;
             while pacer.may_send(now) {
                 pacer.on_sent(now, 1000, 10_000_000); // 0.1 ms each
