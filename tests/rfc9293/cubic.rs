@@ -13,12 +13,12 @@ fn in_flight(n: usize) -> Tester {
     t.write(&pattern(0..250_000));
     let mut flying = t.drain();
     while flying.len() < n {
-        t.advance(millis(10));
+        t.advance(ms(10));
         for p in core::mem::take(&mut flying) {
             t.send(ack().ack(t.rel_seq(&p) + 1460).wnd(60_000));
             flying.extend(t.drain());
         }
-        t.advance(millis(10));
+        t.advance(ms(10));
         flying.extend(t.drain());
     }
     t

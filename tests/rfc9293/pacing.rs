@@ -9,13 +9,13 @@ fn measured(change: impl FnOnce(&mut tunstack::stack::TcpOptions)) -> Tester {
     let mut t = Tester::new();
     t.listen(80);
     t.send(syn().mss(1460).ws(7).wnd(65_535));
-    t.advance(millis(20));
+    t.advance(ms(20));
     t.expect(synack());
     t.send(ack().wnd(60_000));
     t.accept();
     t.set(change);
     t.write(&pattern(0..14_600));
-    t.advance(millis(20));
+    t.advance(ms(20));
     t.drain();
     let end = t.stack_end();
     t.send(ack().ack(end).wnd(60_000));
@@ -25,7 +25,7 @@ fn measured(change: impl FnOnce(&mut tunstack::stack::TcpOptions)) -> Tester {
 /// When each segment of what is written now leaves.
 fn departures(t: &mut Tester, bytes: usize) -> Vec<(Instant, usize)> {
     t.write(&pattern(0..bytes));
-    t.advance(millis(19));
+    t.advance(ms(19));
     t.drain().iter().map(|p| (p.at, p.text.len())).collect()
 }
 
@@ -67,7 +67,7 @@ fn the_users_limit() {
         t.write(&pattern(0..100_000));
         let (mut bytes, mut window) = (0, 0);
         while t.now().since(start) < secs(1) {
-            t.advance(millis(10));
+            t.advance(ms(10));
             let sent = t.drain();
             window = sent.iter().map(|p| p.text.len()).sum();
             bytes += window;
@@ -126,12 +126,12 @@ fn what_the_time_was_spent_on() {
     t.establish_with(syn().mss(1460).wnd(5840));
     t.write(&pattern(0..20_000));
     assert_eq!(t.drain().len(), 4);
-    t.advance(millis(100));
+    t.advance(ms(100));
     t.send(ack().ack(5841).wnd(65_535));
     t.drain();
-    t.advance(millis(30));
+    t.advance(ms(30));
     t.send(ack().ack(20_001).wnd(65_535));
     t.serve();
     let info = t.info();
-    assert_eq!((info.time_spent.peer_window, info.time_spent.busy), (millis(100), millis(130)));
+    assert_eq!((info.time_spent.peer_window, info.time_spent.busy), (ms(100), ms(130)));
 }

@@ -212,5 +212,5 @@ fn with_one_segment_the_rate_falls() {
     }
     assert_eq!(t.info().cwnd, 1460);
     let waited = t.now().since(last);
-    assert!(waited >= millis(200), "{waited:?}");
+    assert!(waited >= ms(200), "{waited:?}");
 }

@@ -47,10 +47,6 @@ pub fn ms(n: u64) -> Duration {
 }
 
 /// Seconds.
-pub fn millis(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
-
 pub fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
