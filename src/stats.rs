@@ -251,6 +251,10 @@ pub struct TcpStats {
     pub mtu_probes: u64,
     /// Paths that were taken to let large segments vanish.
     pub black_holes: u64,
+    /// Tail loss probes sent (RFC 8985).
+    pub tail_probes: u64,
+    /// Recoveries that turned out to have been for nothing, and were undone.
+    pub undone: u64,
 }
 
 impl TcpStats {
@@ -276,6 +280,8 @@ impl TcpStats {
             out_of_order,
             mtu_probes,
             black_holes,
+            tail_probes,
+            undone,
         } = other;
         self.active_opens += active_opens;
         self.passive_opens += passive_opens;
@@ -297,6 +303,8 @@ impl TcpStats {
         self.out_of_order += out_of_order;
         self.mtu_probes += mtu_probes;
         self.black_holes += black_holes;
+        self.tail_probes += tail_probes;
+        self.undone += undone;
     }
 }
 
