@@ -253,6 +253,10 @@ pub struct TcpStats {
     pub black_holes: u64,
     /// Reductions because the peer echoed a mark (RFC 3168).
     pub ecn_reductions: u64,
+    /// Tail loss probes sent (RFC 8985).
+    pub tail_probes: u64,
+    /// Recoveries that turned out to have been for nothing, and were undone.
+    pub undone: u64,
 }
 
 impl TcpStats {
@@ -279,6 +283,8 @@ impl TcpStats {
             mtu_probes,
             black_holes,
             ecn_reductions,
+            tail_probes,
+            undone,
         } = other;
         self.active_opens += active_opens;
         self.passive_opens += passive_opens;
@@ -301,6 +307,8 @@ impl TcpStats {
         self.mtu_probes += mtu_probes;
         self.black_holes += black_holes;
         self.ecn_reductions += ecn_reductions;
+        self.tail_probes += tail_probes;
+        self.undone += undone;
     }
 }
 

@@ -382,6 +382,8 @@ impl Host for OurHost {
         for (cover, n) in [
             (Cover::Rto, tcp.rto),
             (Cover::FastRetransmit, tcp.fast_retransmits),
+            (Cover::TailProbe, tcp.tail_probes),
+            (Cover::Undone, tcp.undone),
             (Cover::WindowProbe, tcp.window_probes),
             (Cover::Keepalive, tcp.keepalive_probes),
             (Cover::ChallengeAck, tcp.challenge_acks),

@@ -28,7 +28,9 @@ mod tcp_sockets;
 mod udp_sockets;
 mod wheel;
 
-pub use crate::tcp::{Congestion, Ecn, Keepalive, MtuDiscovery, MtuProbing, TcpConfig, TcpInfo, TcpOptions};
+pub use crate::tcp::{
+    Congestion, Ecn, Keepalive, LossDetection, LossRecovery, MtuDiscovery, MtuProbing, TcpConfig, TcpInfo, TcpOptions,
+};
 pub use config::{Cidr, Config, ReassemblyConfig, UdpConfig};
 pub use message::{INTERFACE, RecvMsg, SendMsg, UdpBind};
 pub use readiness::Readiness;

@@ -93,6 +93,14 @@ impl Assembler {
         true
     }
 
+    /// The first numbers from `start` to `end` that are held.
+    pub fn overlap(&self, start: Seq, end: Seq) -> Option<SeqRange> {
+        let held = self.held();
+        let run = held.get(held.partition_point(|run| run.end().at_or_before(start)))?;
+        let both = SeqRange { start: run.start.max(start), end: run.end().min(end) };
+        (!both.is_empty()).then_some(both)
+    }
+
     /// Takes the text that continues at `nxt`, if there is some now, and drops what lies before it.
     pub fn take(&mut self, nxt: Seq) -> SliceQueue {
         let mut ready = SliceQueue::new();

@@ -66,6 +66,8 @@ pub struct TcpConfig {
     pub synack_retries: u32,
     /// Retransmissions and probes once the application has closed.
     pub orphan_retries: u32,
+    /// The longest that peers are believed to hold an ACK back: a tail loss probe of a lone segment waits so much longer.
+    pub peer_ack_delay: Duration,
     /// The longest an ACK is held back.
     pub delayed_ack: Duration,
     /// ACKs at the start of a connection that are not held back at all, while the peer's window is small.
@@ -112,6 +114,7 @@ impl Default for TcpConfig {
             syn_retries: 7,
             synack_retries: 5,
             orphan_retries: 8,
+            peer_ack_delay: Duration::from_millis(40),
             delayed_ack: Duration::from_millis(40),
             quick_acks: 16,
             fin_wait2: Duration::from_secs(60),

@@ -209,6 +209,8 @@ pub struct Tcb {
 pub(super) struct Owed {
     /// A zero-window probe.
     pub(super) window_probe: bool,
+    /// A tail loss probe.
+    pub(super) loss_probe: bool,
     /// A keepalive probe.
     pub(super) keepalive_probe: bool,
     /// The next segment goes out however small (sender SWS avoidance's override, RFC 9293 3.8.6.2.1).
@@ -448,7 +450,7 @@ impl Connection {
 
     /// Memory that its buffers pin, in bytes.
     pub fn memory(&self) -> usize {
-        self.tcb().map_or(0, |tcb| tcb.snd.buffer.pinned() + tcb.rcv.pinned())
+        self.tcb().map_or(0, |tcb| tcb.snd.buffer.pinned() + tcb.rcv.pinned() + tcb.recovery.board.pinned())
     }
 
     fn debug_assert_invariants(&self) {
@@ -576,10 +578,6 @@ impl Tcb {
             rcv.assembler.ranges().all(|r| r.start.after(rcv.nxt) && r.end.at_or_before(rcv.edge)),
             "held text lies beyond RCV.NXT and inside the window"
         );
-        let lost = self.recovery.lost();
-        debug_assert!(
-            lost.is_empty() || (lost.start.at_or_after(snd.una) && lost.end.at_or_before(snd.nxt)),
-            "what is lost is outstanding"
-        );
+        self.recovery.board.debug_assert_covers(snd.una, snd.nxt);
     }
 }

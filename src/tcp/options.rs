@@ -37,6 +37,42 @@ pub struct TcpOptions {
     pub max_pacing_rate: Option<u64>,
     /// Acknowledge all text at once (TCP_QUICKACK, but it stays).
     pub quick_ack: bool,
+    /// How losses are found and repaired.
+    pub loss_recovery: LossRecovery,
+}
+
+/// How losses are found and repaired. Each part can be switched off, to see what it is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LossRecovery {
+    /// How a loss is found where SACK is in use; without SACK it is by duplicate ACKs (RFC 6582).
+    pub detection: LossDetection,
+    /// Tail loss probes (RFC 8985 7), where SACK is in use.
+    pub tail_probes: bool,
+    /// Proportional rate reduction (RFC 6937), where SACK is in use.
+    pub prr: bool,
+    /// F-RTO (RFC 5682).
+    pub frto: bool,
+    /// Undoing a recovery that was for nothing, as DSACKs and time stamps say (RFC 3708, 3522, 4015).
+    pub undo: bool,
+    /// Telling the peer what came twice (RFC 2883).
+    pub dsack: bool,
+}
+
+/// How a loss is found where SACK is in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LossDetection {
+    /// By time: something sent sufficiently later has arrived (RFC 8985).
+    #[default]
+    Rack,
+    /// By count: three segments beyond it have arrived (RFC 6675).
+    Rfc6675,
+}
+
+impl Default for LossRecovery {
+    fn default() -> Self {
+        let detection = LossDetection::Rack;
+        LossRecovery { detection, tail_probes: true, prr: true, frto: true, undo: true, dsack: true }
+    }
 }
 
 /// What a socket does about the MTU of its path (IP_MTU_DISCOVER of ip(7), IPV6_MTU_DISCOVER).
@@ -86,6 +122,7 @@ impl Default for TcpOptions {
             congestion: Congestion::default(),
             max_pacing_rate: None,
             quick_ack: false,
+            loss_recovery: LossRecovery::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ use super::recovery::Phase;
 use super::recv::AckDue;
 use super::segment::SegmentOut;
 use super::seq::{Seq, SeqRange};
+use super::tlp::Probe;
 use crate::trace::What;
 use crate::wire::tcp::Flags;
 use crate::wire::tcp_options::TcpOptions as WireOptions;
@@ -42,6 +43,11 @@ impl Tcb {
             self.review_path(cx);
         }
         let room = self.room(limit, cx);
+        if core::mem::take(&mut self.owed.loss_probe)
+            && let Some(segment) = self.loss_probe(&room, cx)
+        {
+            return Some(segment);
+        }
         if let Some(segment) = self.retransmission(&room, cx) {
             return Some(segment);
         }
@@ -68,7 +74,8 @@ impl Tcb {
     /// Whether it is worth asking the rules below: after most events there is nothing to send.
     pub(super) fn may_have_output(&self, cx: &Cx<'_>) -> bool {
         self.snd.has_unsent()
-            || !self.recovery.lost().is_empty()
+            || self.recovery.board.lost() > 0
+            || self.owed.loss_probe
             || self.owed.window_probe
             || self.owed.keepalive_probe
             || self.owes_ack(cx)
@@ -86,34 +93,61 @@ impl Tcb {
         Room { options, segment, most: segments.max(1) * segment }
     }
 
-    /// The front of what is believed lost, within the peer's window (SHLD-15, SHLD-16) and, after a time-out, within
-    /// the congestion window. It may run on into data that was never sent, so that full segments result.
+    /// The front of what is believed lost, within the peer's window (SHLD-15, SHLD-16) and the congestion window, or what
+    /// fast recovery makes of that; but the segment that begins a recovery goes out anyhow. It may run on into data that was
+    /// never sent, so that full segments result.
     fn retransmission(&mut self, room: &Room, cx: &mut Cx<'_>) -> Option<SegmentOut> {
-        let lost = self.recovery.lost();
+        let lost = self.recovery.to_resend()?;
         let window = self.snd.right_edge().since(lost.start);
-        if lost.is_empty() || window == 0 {
+        if window == 0 {
             return None;
         }
         let pipe = self.pipe(room);
-        let stretch = self.stretch(lost.start, window, room.segment);
-        let paced_by_window = self.recovery.phase() != Phase::FastRecovery;
-        if paced_by_window && pipe > 0 && pipe + stretch.text > self.cc.window() {
+        let reach = if lost.end == self.snd.nxt { window } else { window.min(lost.len()) };
+        let stretch = self.stretch(lost.start, reach, room.segment);
+        // Without SACK, the pipe in fast recovery is but a guess.
+        let paced = self.negotiated.sack || self.recovery.phase() != Phase::FastRecovery;
+        if paced && !self.recovery.must_send() && pipe > 0 && pipe + stretch.text > self.send_window() {
             return None;
         }
+        if !self.recovery.must_send() && !self.cc.may_send(cx.now) {
+            return None;
+        }
+        Some(self.send_again(&stretch, room, cx))
+    }
+
+    fn send_again(&mut self, stretch: &Stretch, room: &Room, cx: &mut Cx<'_>) -> SegmentOut {
         cx.stats.retransmits += 1;
         self.totals.retransmits += 1;
         cx.note(What::Retransmit);
         self.rtt.on_retransmit(cx.now);
-        let segment = self.emit(&stretch, room, cx);
-        self.recovery.on_resent(segment.seq + segment.len());
+        self.emit(stretch, room, cx)
+    }
+
+    /// A tail loss probe (RFC 8985 7.3): whatever the congestion window, new data, or else the last segment again.
+    fn loss_probe(&mut self, room: &Room, cx: &mut Cx<'_>) -> Option<SegmentOut> {
+        let numbers = self.probe_numbers().filter(|_| self.snd.flight() > 0)?;
+        let is_retrans = numbers.start != self.snd.nxt;
+        let stretch = self.stretch(numbers.start, numbers.len(), room.segment);
+        cx.stats.tail_probes += 1;
+        cx.note(What::TailProbe);
+        let segment = if is_retrans { self.send_again(&stretch, room, cx) } else { self.emit(&stretch, room, cx) };
+        let probe = Probe { end: self.snd.nxt, is_retrans };
+        let repair = self.recovery.repair();
+        (repair.probe, repair.unmeasured) = (Some(probe), true);
         Some(segment)
+    }
+
+    /// What may be in the network, in bytes.
+    fn send_window(&self) -> u32 {
+        self.recovery.window(self.cc.window())
     }
 
     /// Data that was never sent, and the FIN behind it, as far as the windows, Nagle's algorithm and silly window
     /// avoidance let it go.
     fn new_data(&mut self, room: &Room, cx: &mut Cx<'_>) -> Option<SegmentOut> {
         // What is lost goes first, even if it must wait for room that something shorter would find.
-        if !self.snd.has_unsent() || !self.recovery.lost().is_empty() {
+        if !self.snd.has_unsent() || self.recovery.has_lost() {
             return None;
         }
         if self.path.is_some() {
@@ -136,7 +170,7 @@ impl Tcb {
         self.restart_after_idle(cx);
         // One segment may always enter an empty pipe.
         let pipe = self.pipe(room);
-        let allowed = self.cc.window().saturating_sub(pipe);
+        let allowed = self.send_window().saturating_sub(pipe);
         if pipe > 0 && stretch.text.min(room.segment) > allowed {
             return None;
         }
@@ -153,7 +187,6 @@ impl Tcb {
         if self.negotiated.ecn {
             self.mark_capable(&mut segment);
         }
-        self.rtt.on_sent(segment.seq + segment.len(), cx.now);
         Some(segment)
     }
 
@@ -164,7 +197,6 @@ impl Tcb {
         self.start_timer_with(&stretch, cx);
         let segment = self.emit(&stretch, &room, cx);
         let numbers = SeqRange { start: segment.seq, end: segment.seq + segment.len() };
-        self.rtt.on_sent(numbers.end, cx.now);
         // Text in too many pieces for one segment has made a smaller one.
         if numbers.len() == text {
             self.on_probe_sent(numbers, mss, cx);
@@ -272,9 +304,13 @@ impl Tcb {
         }
         segment.text = text;
         segment.cut = u16::try_from(room.segment).ok().filter(|_| sent > room.segment);
+        if end != stretch.start {
+            let numbers = SeqRange { start: stretch.start, end };
+            let state = self.cc.on_sent(cx.now, self.in_flight(), sent);
+            self.recovery.on_sent(numbers, self.snd.nxt, room.segment, cx.now, state);
+        }
         self.snd.nxt = self.snd.nxt.max(end);
         if sent > 0 {
-            self.cc.on_sent(cx.now, self.pipe(room), sent);
             self.last_data_sent = cx.now;
             self.rcv.on_data_sent();
         }
@@ -307,8 +343,11 @@ impl Tcb {
         let timestamps = self.negotiated.timestamps.map(|ts| ts.option(cx.now));
         let mut options = WireOptions { timestamps, ..WireOptions::default() };
         if self.negotiated.sack {
-            // As many blocks as leave room for text: on the smallest links not even a bare ACK carries them all.
-            for &block in self.rcv.assembler.sack_blocks().as_slice() {
+            // As many blocks as leave room for text: on the smallest links not even a bare ACK carries them all. What came
+            // twice is told first (RFC 2883 4).
+            let twice = self.rcv.duplicate().filter(|_| cx.options.loss_recovery.dsack);
+            let twice = twice.map(|block| (block.start.0, block.end.0));
+            for &block in twice.iter().chain(self.rcv.assembler.sack_blocks().as_slice()) {
                 let mut longer = options;
                 longer.sack.push(block);
                 if longer.encoded_len() >= usize::from(self.negotiated.mss) {

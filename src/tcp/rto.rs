@@ -65,6 +65,16 @@ impl RtoTimer {
         self.start(now);
     }
 
+    /// The last time-out was for nothing: no doubling stays of it (RFC 4015 3.2).
+    pub fn on_spurious(&mut self) {
+        self.backoff = 0;
+    }
+
+    /// Since when it runs.
+    pub fn since(&self) -> Instant {
+        self.base
+    }
+
     /// The peer answered, to a zero-window probe (RFC 9293 MUST-37) or with a partial ACK: it lives, and the connection
     /// stays. The timer runs on.
     pub fn on_answer(&mut self, now: Instant) {
