@@ -472,7 +472,7 @@ impl Tcb {
         }
         let mut rtt = Rtt::default();
         if let Some(sample) = handshake_rtt {
-            rtt.sample(sample);
+            rtt.sample(sample, cx.now);
         }
         Tcb {
             state: State::Established,
