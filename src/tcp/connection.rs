@@ -478,7 +478,7 @@ impl Tcb {
         rcv.set_quick_acks(cx.options.quick_ack, cx.config.quick_acks);
         let mut rtt = Rtt::default();
         if let Some(sample) = handshake_rtt {
-            rtt.sample(sample);
+            rtt.sample(sample, cx.now);
         }
         Tcb {
             state: State::Established,

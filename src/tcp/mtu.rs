@@ -219,7 +219,7 @@ impl Tcb {
         let needed = text + FOLLOWERS * self.snd.mss;
         let window = self.snd.wnd.min(self.cc.window());
         let unsent = self.snd.buffer.end().since(self.snd.nxt);
-        let would_show = self.recovery.is_quiet() && self.recovery.notices_loss_of(self.snd.nxt);
+        let would_show = self.recovery.is_settled() && self.recovery.notices_loss_of(self.snd.nxt);
         if window.min(unsent) < needed || !would_show || self.snd.up.is_some() {
             return NextProbe::No;
         }

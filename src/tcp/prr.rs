@@ -56,10 +56,7 @@ mod tests {
                     let begins = prr.is_none();
                     let prr = prr.get_or_insert_with(|| {
                         pipe -= losses;
-                        let mut prr = Prr::new(20);
-                        // What the first two ACKs delivered and let out was before recovery.
-                        prr.out = 0;
-                        prr
+                        Prr::new(20)
                     });
                     let count = prr.on_ack(1, pipe, 10, 1);
                     let count = if begins { count.max(1) } else { count };

@@ -49,11 +49,6 @@ impl Rack {
         self.due
     }
 
-    /// Whether reordering was ever seen on the connection.
-    pub fn reordering_seen(&self) -> bool {
-        self.reordering_seen
-    }
-
     /// Steps 1 to 3: takes what an ACK delivered. `echo` is when the time stamp that it echoes was sent, where there is
     /// one, in milliseconds: of something sent twice, it tells which transmission is meant.
     pub fn update(&mut self, news: &News, path: &Path, echo: Option<u64>) {

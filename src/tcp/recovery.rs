@@ -159,13 +159,14 @@ impl Recovery {
         prr.map_or(cwnd, |(_, window)| window)
     }
 
-    /// Whether header prediction may take an ACK.
+    /// Whether nothing is missing, as far as is known.
+    pub fn is_settled(&self) -> bool {
+        self.phase == Phase::Open && self.dup_acks == 0 && self.board.lost() == 0 && self.board.sacked() == 0
+    }
+
+    /// Whether header prediction may take an ACK: nothing is missing, and no news of an earlier loss is waited for.
     pub fn is_quiet(&self) -> bool {
-        self.phase == Phase::Open
-            && self.dup_acks == 0
-            && self.board.lost() == 0
-            && self.board.sacked() == 0
-            && self.repair.as_ref().is_none_or(|repair| repair.is_quiet())
+        self.is_settled() && self.repair.as_ref().is_none_or(|repair| repair.is_quiet())
     }
 
     /// Whether duplicate ACKs of the segment `seq` would begin a recovery: not at the end of the last one (RFC 6582 3.2).
@@ -331,11 +332,6 @@ impl Recovery {
     pub fn on_probe_lost(&mut self, end: Seq) {
         self.board.mark_lost(|sent| if sent.numbers.start.before(end) { Verdict::Lost } else { Verdict::Stop });
         self.innocent = true;
-    }
-
-    /// Whether the recovery at hand began without congestion.
-    pub fn is_innocent(&self) -> bool {
-        self.innocent
     }
 
     /// The peer's window opened again: whatever was sent past it was dropped, so all of it goes out again, without

@@ -53,8 +53,7 @@ impl Tcb {
                 self.recovery.board.forget_sacks();
             }
         }
-        let spurious = self.turns_out_spurious(segment, &blocks, heard, news, cx);
-        if spurious {
+        if self.turns_out_spurious(segment, &blocks, heard, news, cx) {
             self.undo(cx);
         }
         let before = self.recovery.phase();
@@ -99,7 +98,9 @@ impl Tcb {
         let repair = self.recovery.repair();
         repair.unmeasured &= !heard.clear;
         let echo = heard.echo.map(|ago| now.as_millis().saturating_sub(ago.as_millis() as u64));
-        repair.rack.update(news, &path, echo);
+        // What is echoed is of what came in order (RFC 7323 4.3): it says nothing of what a SACK block tells.
+        let in_order = news.newest.is_some_and(|(_, end)| end.at_or_before(una));
+        repair.rack.update(news, &path, echo.filter(|_| in_order));
         let mut outcome = Outcome::Pending;
         if let Some(probe) = repair.probe {
             let plain = heard.duplicate && segment.options.sack.is_empty();
@@ -145,6 +146,8 @@ impl Tcb {
         }
         if let Some(rtt) = measured.filter(|_| phase != Phase::FastRecovery) {
             self.rtt.on_late(rtt);
+            // And no doubling stays of a time-out that was for nothing (RFC 4015 3.2).
+            self.rto.on_measured();
         }
         if outcome == Outcome::Repaired && phase == Phase::Open {
             // RFC 8985 7.4.2: as if by fast recovery.
@@ -159,7 +162,6 @@ impl Tcb {
     fn undo(&mut self, cx: &mut Cx<'_>) {
         self.recovery.on_spurious(self.snd.una);
         self.cc.on_spurious();
-        self.rto.on_spurious();
         cx.stats.undone += 1;
         cx.note(What::Undone);
         self.note_congestion(cx);

@@ -65,8 +65,8 @@ impl RtoTimer {
         self.start(now);
     }
 
-    /// The last time-out was for nothing: no doubling stays of it (RFC 4015 3.2).
-    pub fn on_spurious(&mut self) {
+    /// The path was measured although something had been sent again: no doubling stays.
+    pub fn on_measured(&mut self) {
         self.backoff = 0;
     }
 

@@ -71,10 +71,7 @@ impl Rtt {
             self.round = (nxt, flight);
         }
         let share = acked.leading_zeros().saturating_sub(self.round.1.leading_zeros());
-        self.weighted(nanos(sample), share);
-        if self.min == 0 || nanos(sample) <= self.min || now.since(self.min_at) > MIN_RTT_LIFE {
-            (self.min, self.min_at) = (nanos(sample), now);
-        }
+        self.weighted(nanos(sample), share, now);
         true
     }
 
@@ -86,12 +83,15 @@ impl Rtt {
     }
 
     /// One measurement R' (RFC 6298 2.2, 2.3: RTTVAR before SRTT).
-    pub fn sample(&mut self, r: Duration) {
-        self.weighted(nanos(r), 0);
+    pub fn sample(&mut self, r: Duration, now: Instant) {
+        self.weighted(nanos(r), 0, now);
     }
 
     /// One measurement of 2^`share` in a round trip.
-    fn weighted(&mut self, r: u64, share: u32) {
+    fn weighted(&mut self, r: u64, share: u32, now: Instant) {
+        if self.min == 0 || r <= self.min || now.since(self.min_at) > MIN_RTT_LIFE {
+            (self.min, self.min_at) = (r, now);
+        }
         match self.srtt {
             None => {
                 self.srtt = Some(r);
@@ -138,9 +138,9 @@ mod tests {
     fn rfc6298_formulas() {
         let mut rtt = Rtt::default();
         assert_eq!(rto(&rtt), 1000 * MS);
-        rtt.sample(100 * MS);
+        rtt.sample(100 * MS, Instant::ZERO);
         assert_eq!((rtt.srtt(), rtt.rttvar(), rto(&rtt)), (Some(100 * MS), 50 * MS, 300 * MS));
-        rtt.sample(200 * MS);
+        rtt.sample(200 * MS, Instant::ZERO);
         // RTTVAR = 3/4 * 50 + 1/4 * |100 - 200|; SRTT = 7/8 * 100 + 1/8 * 200
         assert_eq!((rtt.srtt(), rtt.rttvar()), (Some(Duration::from_micros(112_500)), Duration::from_micros(62_500)));
         assert_eq!(rto(&rtt), Duration::from_micros(112_500 + 250_000));
@@ -151,7 +151,7 @@ mod tests {
     fn the_granularity_is_a_floor_of_the_variation() {
         let mut rtt = Rtt::default();
         for _ in 0..200 {
-            rtt.sample(50 * MS);
+            rtt.sample(50 * MS, Instant::ZERO);
         }
         assert_eq!(rto(&rtt), 51 * MS);
     }
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn a_sample_weighs_as_much_as_its_share_of_the_flight() {
         let mut rtt = Rtt::default();
-        rtt.sample(100 * MS);
+        rtt.sample(100 * MS, Instant::ZERO);
         for i in 1..=10 {
             let left = 1000 - 100 * (i - 1);
             rtt.on_ack((Seq(100 * i), 100), (Seq(1000), left), Instant::from_millis(1), Some(200 * MS), None);
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn a_late_round_trip_is_learned_at_once() {
         let mut rtt = Rtt::default();
-        rtt.sample(MS);
+        rtt.sample(MS, Instant::ZERO);
         rtt.on_late(500 * MS);
         assert_eq!(rto(&rtt), 1500 * MS);
         rtt.on_late(MS);

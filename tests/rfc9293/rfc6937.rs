@@ -5,17 +5,23 @@ use crate::support::*;
 /// A connection with SACK and about `n` full segments in flight, none of which is acknowledged; and SND.UNA.
 fn flying(n: usize) -> (Tester, i64) {
     let mut t = Tester::new();
-    t.establish_with(syn().mss(1460).ws(7).wnd(65_535).sack_ok());
+    t.listen(80);
+    t.send(syn().mss(1460).ws(7).wnd(65_535).sack_ok());
+    t.expect(synack());
+    t.advance(ms(50));
     t.send(ack().wnd(60_000));
+    t.accept();
     t.write(&pattern(0..250_000));
     let mut flight = t.drain();
     while flight.len() < n {
+        t.advance(ms(50));
         for p in core::mem::take(&mut flight) {
             let end = t.rel_seq(&p) + 1460;
             t.send(ack().ack(end).wnd(60_000));
             flight.extend(t.drain());
         }
     }
+    t.advance(ms(50));
     let una = t.stack_end() - i64::from(t.info().in_flight);
     (t, una)
 }
