@@ -111,7 +111,7 @@ fn asking_for_it() {
     assert!(!first.has(ECE) && !first.has(CWR));
 }
 
-/// 3168-1: neither what is sent again nor bare ACKs nor probes are ECN-capable.
+/// 3168-1 3168-7: neither what is sent again nor bare ACKs nor probes are ECN-capable.
 #[test]
 fn only_new_data_is_capable() {
     let mut t = in_flight();
