@@ -220,6 +220,13 @@ impl Outflow {
         }
     }
 
+    /// `bytes` were found lost by a timer, not by an ACK.
+    pub fn on_lost(&mut self, bytes: u32) {
+        if let Outflow::Governed(g) = self {
+            g.rate.on_lost(bytes);
+        }
+    }
+
     /// The segment size changed.
     pub fn on_mss(&mut self, new: u32) {
         match self {

@@ -109,6 +109,11 @@ impl Rate {
         }
     }
 
+    /// `bytes` were found lost without an ACK.
+    pub fn on_lost(&mut self, bytes: u32) {
+        self.lost = self.lost.wrapping_add(bytes);
+    }
+
     /// There is nothing to be sent, though more than these `in_flight` bytes might fly (3.4).
     pub fn on_app_limited(&mut self, in_flight: u32) {
         self.app_limited = (self.delivered + u64::from(in_flight)).max(1);

@@ -227,6 +227,7 @@ impl Tcb {
     pub(super) fn on_reordering_timeout(&mut self, cx: &mut Cx<'_>) {
         let news = News { lost: self.detect_losses(cx), ..News::default() };
         if news.lost > 0 {
+            self.cc.on_lost(news.lost);
             if self.recovery.phase() == Phase::Open {
                 self.begin_recovery(self.snd.flight(), cx);
             }
