@@ -42,9 +42,6 @@ impl Tcb {
     /// The peer says that a packet of ours was marked. It says so with every segment until it hears CWR.
     fn on_echo(&mut self, cx: &mut Cx<'_>) {
         let (una, nxt) = (self.snd.una, self.snd.nxt);
-        if una == nxt {
-            return; // nothing that could have been marked is in flight
-        }
         let in_recovery = self.recovery.phase() != Phase::Open;
         let rto = self.rto.interval(&self.rtt, cx.config);
         if self.govern(cx).on_ecn(cx.now, una, nxt, in_recovery, rto) {

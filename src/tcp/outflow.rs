@@ -74,6 +74,8 @@ pub struct Governor {
     writer_waits: bool,
     /// What was sent when ECN's echo last counted: not again until that is acknowledged.
     ecn_until: Option<Seq>,
+    /// Bytes in flight before the last ACK.
+    flight: u32,
     /// The last event.
     seen: Instant,
     spent: Spent,
@@ -138,6 +140,7 @@ impl Outflow {
                 used_since: now,
                 writer_waits: false,
                 ecn_until: None,
+                flight: 0,
                 seen: now,
                 spent: Spent::Idle,
                 spent_since: now,
@@ -332,7 +335,8 @@ impl Governor {
     /// smaller is sent more slowly: by one segment each `rto`.
     pub fn on_ecn(&mut self, now: Instant, una: Seq, nxt: Seq, in_recovery: bool, rto: Duration) -> bool {
         self.ecn = true;
-        if self.ecn_until.is_some_and(|until| una.before(until)) {
+        // What was in flight then was sent before the peer could hear of CWR.
+        if self.ecn_until.is_some_and(|until| una.at_or_before(until)) {
             return false;
         }
         self.ecn_until = Some(nxt);
@@ -340,7 +344,7 @@ impl Governor {
             if self.cc.control().window() <= self.mss {
                 self.pacer.hold(now + rto);
             }
-            self.cc.control_mut().on_ecn(nxt.since(una));
+            self.cc.control_mut().on_ecn(self.flight.max(nxt.since(una)));
             self.update_pacing_rate();
         }
         true
@@ -381,7 +385,7 @@ impl Governor {
     }
 
     fn on_ack(&mut self, ack: &AckSample) {
-        self.seen = ack.now;
+        (self.seen, self.flight) = (ack.now, ack.prior_in_flight);
         if let Some(rtt) = ack.rtt {
             let rtt = u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX).min(u64::MAX >> 3);
             self.srtt = if self.srtt == 0 { rtt } else { (self.srtt * 7 + rtt) / 8 };

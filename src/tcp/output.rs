@@ -110,7 +110,7 @@ impl Tcb {
         if paced && !self.recovery.must_send() && pipe > 0 && pipe + stretch.text > self.send_window() {
             return None;
         }
-        if !self.recovery.must_send() && !self.cc.may_send(cx.now) {
+        if !self.recovery.must_send() && !self.may_leave(cx) {
             return None;
         }
         Some(self.send_again(&stretch, room, cx))
@@ -136,6 +136,12 @@ impl Tcb {
         let repair = self.recovery.repair();
         (repair.probe, repair.unmeasured) = (Some(probe), true);
         Some(segment)
+    }
+
+    /// Whether pacing lets something leave now. In fast recovery, proportional rate reduction spreads what is sent already,
+    /// ACK by ACK.
+    fn may_leave(&mut self, cx: &Cx<'_>) -> bool {
+        self.recovery.phase() == Phase::FastRecovery && self.cc.uses_prr() || self.cc.may_send(cx.now)
     }
 
     /// What may be in the network, in bytes.
@@ -178,7 +184,7 @@ impl Tcb {
         if !self.owed.override_sws && !self.worth_sending(&stretch, self.snd.flight() > 0, room, cx) {
             return None;
         }
-        if !self.cc.may_send(cx.now) {
+        if !self.may_leave(cx) {
             return None;
         }
         self.owed.override_sws = false;

@@ -29,7 +29,8 @@ fn in_flight(n: usize) -> Tester {
 fn the_default_control() {
     let t = in_flight(20);
     let info = t.info();
-    assert_eq!((info.congestion, info.congestion_phase), ("cubic", "slow-start"));
+    assert_eq!(info.congestion, "cubic");
+    assert!(info.congestion_phase.ends_with("slow-start"), "{}", info.congestion_phase);
     assert!(info.cwnd >= 20 * MSS && info.ssthresh == u32::MAX);
 }
 
