@@ -104,6 +104,10 @@ impl Rack {
                 // What was never sent again was sent in the order of its numbers.
                 return if sent.resent == 0 { Verdict::Stop } else { Verdict::Keep };
             }
+            // What is sent again at this very moment is not late yet, even where a round trip takes no time.
+            if sent.resent > 0 && sent.at == path.now {
+                return Verdict::Keep;
+            }
             let late = sent.at + patience;
             if late <= path.now {
                 return Verdict::Lost;
