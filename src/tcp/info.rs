@@ -36,6 +36,8 @@ pub struct TcpInfo {
     pub ssthresh: u32,
     /// Bytes sent and not acknowledged.
     pub in_flight: u32,
+    /// Of these, bytes that the peer says it holds behind a hole.
+    pub sacked: u32,
     /// The peer's window in bytes.
     pub snd_wnd: u32,
     /// Our window in bytes.
@@ -82,6 +84,7 @@ impl TcpInfo {
             cwnd: 0,
             ssthresh: 0,
             in_flight: 0,
+            sacked: 0,
             snd_wnd: 0,
             rcv_wnd: 0,
             srtt: None,
@@ -111,6 +114,7 @@ impl Tcb {
         info.cwnd = self.cc.window();
         info.ssthresh = self.cc.ssthresh();
         info.in_flight = self.snd.flight();
+        info.sacked = self.recovery.board.sacked();
         info.snd_wnd = self.snd.wnd;
         info.rcv_wnd = self.rcv.wnd();
         info.srtt = self.rtt.srtt();
