@@ -406,6 +406,7 @@ pub(super) fn sample(state: State) -> Row {
         cwnd: 14480,
         ssthresh: u32::MAX,
         in_flight: 2896,
+        sacked: 0,
         snd_wnd: 64_256,
         rcv_wnd: 65_535,
         srtt: Some(Duration::from_micros(3500)),

@@ -203,8 +203,10 @@ impl OurHost {
             let Ok(info) = self.stack.tcp_info(id) else { continue };
             // Duplicate ACKs let more fly than the window says, but never many times as much.
             *most_cwnd = info.cwnd.max(*most_cwnd);
-            if info.in_flight > 4 * *most_cwnd + 16 * info.mss as u32 {
-                return Err(format!("INV-4: {} bytes in flight, {most_cwnd} were the most allowed", info.in_flight));
+            // What waits at the peer behind a hole is in the network no more.
+            let flying = info.in_flight - info.sacked;
+            if flying > 4 * *most_cwnd + 16 * info.mss as u32 {
+                return Err(format!("INV-4: {flying} bytes in flight, {most_cwnd} were the most allowed"));
             }
             // At most twice the bytes, and some room to grow into. What was offered from a larger buffer may still come.
             *most_buffers = (info.recv_buffer + info.send_buffer).max(*most_buffers);

@@ -60,6 +60,8 @@ pub struct TcpInfo {
     pub ssthresh: u32,
     /// Bytes sent and not acknowledged.
     pub in_flight: u32,
+    /// Of these, bytes that the peer says it holds behind a hole.
+    pub sacked: u32,
     /// The peer's window in bytes.
     pub snd_wnd: u32,
     /// Our window in bytes.
@@ -118,6 +120,7 @@ impl TcpInfo {
             ecn: false,
             ssthresh: 0,
             in_flight: 0,
+            sacked: 0,
             snd_wnd: 0,
             rcv_wnd: 0,
             srtt: None,
@@ -148,6 +151,7 @@ impl Tcb {
         info.ssthresh = self.cc.ssthresh();
         self.fill_outflow(info, options);
         info.in_flight = self.snd.flight();
+        info.sacked = self.recovery.board.sacked();
         info.snd_wnd = self.snd.wnd;
         info.rcv_wnd = self.rcv.wnd();
         info.srtt = self.rtt.srtt();

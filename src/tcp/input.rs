@@ -155,7 +155,9 @@ impl Tcb {
         if heard.acked > 0 {
             heard.clear = self.advance(segment.ack, echo, &mut news, cx);
         }
-        if was_quiet && segment.options.sack.is_empty() && !duplicate {
+        // Where SACK is in use, a duplicate without a block says nothing.
+        let told = !segment.options.sack.is_empty() || (duplicate && !self.negotiated.sack);
+        if was_quiet && !told {
             if heard.acked > 0 {
                 self.rto.on_progress(cx.now, heard.clear);
             }

@@ -165,7 +165,6 @@ fn a_lost_tail_is_repaired_in_two_round_trips() {
         path.wait(Duration::from_secs(1), &mut plain);
         let burst = rng.between(1, 9) as usize;
         let lost = (rng.between(1, 3) as usize).min(burst);
-        let srtt = path.stacks[0].tcp_snapshot()[0].srtt.expect("measured");
         let (mut seen, mut silent_since, mut again_at) = (Vec::new(), None::<Instant>, None);
         let mut fate = |from: usize, now: Instant, p: &Packet| {
             if from == 1 {
@@ -187,6 +186,7 @@ fn a_lost_tail_is_repaired_in_two_round_trips() {
         let begun = path.now;
         path.carry(burst * 1448, &mut fate);
         let done = path.now;
+        let srtt = path.stacks[0].tcp_snapshot()[0].srtt.expect("measured");
         let silent_since = silent_since.expect("a loss").min(done);
         let waited = again_at.expect("a retransmission").since(silent_since);
         let took = done.since(silent_since);
