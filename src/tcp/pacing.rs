@@ -1,8 +1,8 @@
 //! When the next segment may leave: output spread over the round trip instead of in bursts.
 //!
 //! What was sent takes its time at the pacing rate, and what comes next waits until that is over. The connection's deadline
-//! wakes it then; a deadline that comes late costs nothing, because up to [`CREDIT`] is made good for. A segment is as large
-//! as what the rate sends in [`QUANTUM`], so that fast paths are not paced by the packet.
+//! wakes it then; a deadline that comes late costs nothing, because up to a millisecond is made good for. A segment is as
+//! large as what the rate sends in a millisecond, so that fast paths are not paced by the packet.
 
 use crate::time::Instant;
 use core::time::Duration;
