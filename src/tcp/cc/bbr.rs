@@ -431,7 +431,9 @@ mod tests {
                 for i in 0..20 {
                     self.now += RTT / 20;
                     self.delivered += u64::from(MSS);
-                    let in_flight = self.cc.window().min(20 * MSS);
+                    // Sent faster than that, it fills the window; else there is no queue.
+                    let queues = self.cc.pacing_rate().is_some_and(|rate| rate > RATE);
+                    let in_flight = if queues { self.cc.window() } else { self.cc.window().min(20 * MSS) };
                     let rate = RateSample {
                         rate: RATE,
                         delivered: 20 * u64::from(MSS),

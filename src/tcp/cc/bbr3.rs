@@ -717,7 +717,9 @@ mod tests {
                 for i in 0..20 {
                     self.now += RTT / 20;
                     self.delivered += u64::from(MSS);
-                    let in_flight = self.cc.window().min(20 * MSS);
+                    // Sent faster than that, it fills the window; else there is no queue.
+                    let queues = self.cc.pacing_rate().is_some_and(|rate| rate > RATE);
+                    let in_flight = if queues { self.cc.window() } else { self.cc.window().min(20 * MSS) };
                     let rate = RateSample {
                         rate: RATE,
                         delivered: 20 * u64::from(MSS),
@@ -751,11 +753,14 @@ mod tests {
     #[test]
     fn losses_bound_the_short_term() {
         let mut path = Run::new();
-        path.run(60, 0, "probe-bw");
-        let before = path.cc.window();
-        while path.cc.is_probing() {
-            path.run(1, 0, "probe-bw");
+        path.run(40, 0, "probe-bw");
+        // Right behind a probe, so that the next one is far.
+        for probing in [false, true] {
+            while path.cc.is_probing() == probing {
+                path.run(1, 0, "probe-bw");
+            }
         }
+        let before = path.cc.window();
         path.run(3, 5000, "probe-bw");
         assert!(path.cc.inflight_lo.is_some_and(|lo| lo < before), "{:?} of {before}", path.cc.inflight_lo);
         assert!(path.cc.window() < before);
