@@ -61,6 +61,8 @@ drop_reasons! {
     MartianSource = "martian-source",
     /// A destination that cannot arrive from a wire: loopback, 0/8, class E, unspecified, IPv4-mapped.
     MartianDestination = "martian-destination",
+    /// From a source that no route of ours leads to.
+    NoRoute = "no-route",
     /// Not addressed to us, nor to a group that one of our sockets has joined.
     NotForUs = "not-for-us",
     /// A fragment whose length cannot be: none at all, no multiple of eight although others follow, or beyond what a

@@ -34,6 +34,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "stack::Cidr",
             "stack::Config",
             "stack::ReassemblyConfig",
+            "stack::Route",
+            "stack::RouteKind",
             "buf",
             "wire",
             "time",

@@ -25,6 +25,10 @@ pub(crate) struct Options {
     /// The stack's address; repeatable [default: the next one after the kernel's]
     #[arg(long, value_name = "IP", env = "TUNSTACK_ADDR", value_delimiter = ',', help_heading = "Interface")]
     pub(crate) addr: Vec<Ipv4Addr>,
+    /// Where the stack's packets go, as DST/LEN or default, with any of ",metric N", ",mtu N", ",src ADDR", ",blackhole",
+    /// ",prohibit", ",unreachable"; repeatable [default: everything over the interface]
+    #[arg(long, value_name = "ROUTE", env = "TUNSTACK_ROUTE", value_delimiter = ';', help_heading = "Interface")]
+    pub(crate) route: Vec<String>,
     /// The largest packet in bytes [default: what the interface has if it is set up already, else 1500]
     #[arg(long, value_name = "BYTES", env = "TUNSTACK_MTU", help_heading = "Interface")]
     pub(crate) mtu: Option<u32>,
@@ -116,6 +120,7 @@ impl Options {
             tun_fd,
             host,
             addr,
+            route,
             mtu,
             offload,
             txqueuelen,
@@ -147,6 +152,7 @@ impl Options {
             tun_fd: if device_given { tun_fd } else { fallback.tun_fd },
             host: host.or(fallback.host),
             addr: if addr.is_empty() { fallback.addr } else { addr },
+            route: if route.is_empty() { fallback.route } else { route },
             mtu: mtu.or(fallback.mtu),
             offload: offload.or(fallback.offload),
             txqueuelen: txqueuelen.or(fallback.txqueuelen),

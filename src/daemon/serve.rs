@@ -70,6 +70,8 @@ pub(crate) fn bring_up(settings: &Settings) -> Result<(Up, Signals, [String; 5])
     for addr in addrs {
         builder = builder.address(addr);
     }
+    let routes = settings.routes.clone();
+    builder = builder.config(|config| config.routes = routes);
     if let Some(seed) = seed {
         builder = builder.seed(seed);
     }

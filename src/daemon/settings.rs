@@ -5,6 +5,7 @@ use super::options::Options;
 use crate::apps::http;
 use crate::device::impair::Impairment;
 use crate::net::{Drive, Spin};
+use crate::stack::Route;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -155,6 +156,8 @@ pub(crate) struct Settings {
     pub(crate) host: Option<Prefixed>,
     /// The stack's addresses, if any were asked for.
     pub(crate) addrs: Vec<Ipv4Addr>,
+    /// Where the stack's packets go.
+    pub(crate) routes: Vec<Route>,
     /// The largest packet in bytes, if it was asked for; else what the link has.
     pub(crate) mtu: Option<u32>,
     /// Whether the kernel is asked for offloads.
@@ -191,6 +194,10 @@ pub(crate) struct Settings {
     pub(crate) ready_fd: Option<i32>,
     /// How long connections get at the end.
     pub(crate) grace: Duration,
+}
+
+fn route(text: &str) -> Result<Route, String> {
+    text.parse().map_err(|error| format!("{text}: {error}"))
 }
 
 impl TryFrom<Options> for Settings {
@@ -248,6 +255,7 @@ impl TryFrom<Options> for Settings {
         Ok(Settings {
             link: options.tun_fd.map_or_else(|| Link::Tun(options.tun.unwrap_or("tun0".into())), Link::Descriptor),
             host,
+            routes: options.route.iter().map(|text| route(text)).collect::<Result<_, _>>().map_err(usage("route"))?,
             addrs: options.addr,
             mtu: options.mtu,
             offload,
@@ -402,6 +410,7 @@ mod tests {
                 Options { host: Some("192.0.2.1/24".into()), addr: vec![addr("198.51.100.2")], ..Options::default() },
                 "no host of the network",
             ),
+            (Options { route: vec!["10.0.0.0".into()], ..Options::default() }, "--route: 10.0.0.0: "),
             (Options { tun_fd: Some(3), ..Options::default() }, "--tun-fd needs --addr"),
             (Options { echo: Some(7), hello: Some(7), ..Options::default() }, "--echo and --hello both want port 7"),
             (Options { http: Some(0), ..Options::default() }, "--http 0"),

@@ -122,7 +122,8 @@ impl Ip {
         if !self.is_valid_peer(src) || self.is_local(src) && !looped {
             return Err(DropReason::MartianSource);
         }
-        Ok(())
+        // Whom we must not answer we do not hear.
+        self.check_route(src).map_err(|_| DropReason::NoRoute)
     }
 
     /// A part of a packet: it waits until all of them have come.

@@ -9,6 +9,7 @@
 //! | `reply` | echo replies and ICMP errors, with RFC 1122's silences and the rate limit |
 //! | `reassembly` | fragments on their way to being a packet again |
 //! | `fragment` | a packet of ours, cut into fragments |
+//! | `route` | which destinations can be reached, and how |
 //! | `pmtu` | what is known of the MTU of paths |
 //! | `ident` | identification |
 //!
@@ -26,6 +27,7 @@ mod multicast;
 pub mod pmtu;
 mod reassembly;
 mod reply;
+mod route;
 
 pub use crate::wire::ip::header_len;
 pub use crate::wire::protocol::{ICMP, ICMPV6, IGMP, TCP, UDP};
@@ -48,12 +50,14 @@ use ident::Ident;
 use multicast::Multicast;
 use pmtu::{PathMtu, Paths};
 use reassembly::Reassembly;
+use route::Routes;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// The internet layer of one stack.
 #[derive(Debug)]
 pub struct Ip {
     addresses: Addresses,
+    routes: Routes,
     mtu: usize,
     ttl: u8,
     echo_reply: bool,
@@ -102,6 +106,7 @@ impl Ip {
         }
         Ok(Ip {
             addresses: Addresses::new(&config.addresses)?,
+            routes: Routes::new(&config.routes, &config.addresses)?,
             mtu: config.mtu,
             ttl: config.ttl,
             echo_reply: config.echo_reply,
@@ -132,8 +137,25 @@ impl Ip {
 
     /// The most bytes of transport header and data that go to `dst` in one packet (MMS_S of RFC 1122 3.3.3).
     pub fn payload_mtu(&self, dst: IpAddr) -> usize {
-        let mtu = if dst.is_ipv4() { self.mtu } else { self.mtu.max(ipv6::MIN_MTU) };
+        let mtu = if self.routes.is_empty() { self.mtu } else { self.mtu_of_route(dst) };
+        let mtu = if dst.is_ipv4() { mtu } else { mtu.max(ipv6::MIN_MTU) };
         mtu - ip::header_len(dst)
+    }
+
+    fn mtu_of_route(&self, dst: IpAddr) -> usize {
+        let route = self.routes.find(dst).ok().flatten();
+        route.and_then(|route| route.mtu).map_or(self.mtu, |mtu| mtu.min(self.mtu))
+    }
+
+    /// Whether packets may go to `dst`. To ourselves and to many they always may.
+    ///
+    /// # Errors
+    /// What a call to send there fails with: `NetworkUnreachable` without a route, else as the route's kind says.
+    pub fn check_route(&self, dst: IpAddr) -> Result<()> {
+        if self.routes.is_empty() || self.is_local(dst) || dst.is_multicast() || self.is_broadcast(dst) {
+            return Ok(());
+        }
+        self.routes.find(dst).map(|_| ())
     }
 
     /// What is known of the path to `dst`, if it carries less than its link.
@@ -150,7 +172,8 @@ impl Ip {
     /// A router says that a packet of ours, of `packet_len` bytes, was too big for a link of `mtu` bytes on the way to
     /// `dst`. The packet was really ours, as far as its sender can tell (RFC 5927 7). Gives what is known now.
     pub fn on_packet_too_big(&mut self, now: Instant, dst: IpAddr, mtu: u32, packet_len: usize) -> Option<PathMtu> {
-        self.paths.learn(now, dst, mtu, packet_len, self.mtu)
+        let link = self.payload_mtu(dst) + ip::header_len(dst);
+        self.paths.learn(now, dst, mtu, packet_len, link)
     }
 
     /// The TTL of packets whose socket sets none.
@@ -175,8 +198,16 @@ impl Ip {
     }
 
     /// Our address from which packets to `dst` go, if we have one of that family: `dst` itself where it is ours,
-    /// 127.0.0.1 to 127/8, else that with the longest prefix that holds `dst`, else the first.
+    /// 127.0.0.1 to 127/8, else what the route there says, else that with the longest prefix that holds `dst`, else the
+    /// first.
     pub fn source_for(&self, dst: IpAddr) -> Option<IpAddr> {
+        if !self.routes.is_empty()
+            && !self.is_local(dst)
+            && let Ok(Some(route)) = self.routes.find(dst)
+            && route.source.is_some()
+        {
+            return route.source;
+        }
         self.addresses.source_for(dst).filter(|addr| addr.is_ipv4() || self.mtu >= ipv6::MIN_MTU)
     }
 

@@ -21,6 +21,7 @@ mod listeners;
 mod message;
 mod ports;
 mod readiness;
+mod route;
 mod segmented;
 mod share;
 mod table;
@@ -32,6 +33,7 @@ pub use crate::tcp::{Keepalive, MtuDiscovery, MtuProbing, TcpConfig, TcpInfo, Tc
 pub use config::{Cidr, Config, ReassemblyConfig, UdpConfig};
 pub use message::{INTERFACE, RecvMsg, SendMsg, SocketError, UdpBind};
 pub use readiness::Readiness;
+pub use route::{Route, RouteKind};
 pub use share::{FourTuple, Names, Share};
 
 use crate::buf::Pool;

@@ -20,7 +20,8 @@ impl Stack {
     ///
     /// # Errors
     /// `AddrNotAvailable`, `AddrInUse` (the 4-tuple exists), `InvalidInput` (port 0, broadcast, multicast, unspecified,
-    /// or from the options), `NetworkUnreachable` (no address of that family), `NoBufferSpace`.
+    /// or from the options), `NetworkUnreachable` (no address of that family, no route), `HostUnreachable`,
+    /// `PermissionDenied` and `InvalidInput` as the route says, `NoBufferSpace`.
     pub fn tcp_connect(
         &mut self,
         now: Instant,
@@ -67,6 +68,7 @@ impl Stack {
         if chosen.is_some_and(|ip| !self.ip.is_local(ip)) {
             return Err(Error::AddrNotAvailable);
         }
+        self.ip.check_route(remote.ip())?;
         let addr = match chosen {
             Some(ip) => ip,
             None => self.ip.source_for(remote.ip()).ok_or(Error::NetworkUnreachable)?,

@@ -770,6 +770,7 @@ impl Socket {
         } else if !addr.is_multicast() && !ip.is_valid_peer(addr) {
             return Err(Error::InvalidInput("no host has the destination address"));
         }
+        ip.check_route(addr)?;
         let fixed = fixed.or(self.options.multicast_source.filter(|_| addr.is_multicast()));
         let src = fixed.or_else(|| ip.source_for(addr)).ok_or(Error::NetworkUnreachable)?;
         if src.is_loopback() && !ip.is_local(addr) {
