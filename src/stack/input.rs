@@ -22,8 +22,11 @@ impl Stack {
     pub fn on_frame(&mut self, now: Instant, frame: RxFrame) -> Disposition {
         let disposition = self.receive(now, &frame, false);
         self.stats.count(frame.data.len(), disposition);
-        if disposition == Disposition::Misdirected {
-            self.misdirected = self.owner.take().map(|owner| (owner, frame));
+        // What was made of fragments is passed on as such, and noted already.
+        if disposition == Disposition::Misdirected
+            && let Some(owner) = self.owner.take()
+        {
+            self.misdirected = Some((owner, frame));
         }
         disposition
     }
@@ -84,7 +87,13 @@ impl Stack {
         if frame.meta.checksum == RxChecksum::Contradicted {
             return Disposition::Dropped(DropReason::DeviceMetadata);
         }
-        match self.ip.input(now, frame, looped, &mut self.stats) {
+        let input = self.ip.input(now, frame, looped, &mut self.stats);
+        self.dispatch(now, frame, looped, input)
+    }
+
+    /// Gives what was received in `frame` to whom it is for.
+    fn dispatch(&mut self, now: Instant, frame: &RxFrame, looped: bool, input: Input) -> Disposition {
+        match input {
             Input::Tcp(packet) => self.on_tcp(now, frame, &packet),
             Input::Udp(packet) => {
                 let outcome = self.udp.input(&mut self.ip, now, frame, &packet, &mut self.stats);
@@ -97,6 +106,16 @@ impl Stack {
                 outcome.disposition
             }
             Input::IcmpError(report) => self.on_icmp(now, &report),
+            Input::Reassembled(whole) => {
+                let input = self.ip.input_whole(now, &whole, looped, &mut self.stats);
+                let disposition = self.dispatch(now, &whole, looped, input);
+                if disposition == Disposition::Misdirected
+                    && let Some(owner) = self.owner.take()
+                {
+                    self.misdirected = Some((owner, whole));
+                }
+                disposition
+            }
             Input::Done { disposition, reply } => {
                 if let Some(reply) = reply {
                     self.reply(*reply);
