@@ -13,6 +13,7 @@ mod harness;
 mod http;
 mod offload;
 mod perf;
+mod pmtu;
 mod queues;
 mod scripts;
 mod sockets;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         device::TESTS,
         offload::TESTS,
         perf::TESTS,
+        pmtu::TESTS,
         queues::TESTS,
         scripts::TESTS,
     ]
