@@ -2,7 +2,7 @@
 //! in memory, in virtual time, so that each run makes the same packets.
 //!
 //! ```text
-//! cargo run --example headers -- docs/headers.pcapng
+//! cargo run --example headers -- headers.pcapng
 //! ```
 //!
 //! The capture is taken at one of the stacks, `us`. What honest hosts send is sent by the other one; what they do not,
