@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `addresses` | our addresses; broadcast, martian and host addresses; the choice of a source |
+//! | `bound` | what a socket takes by the address it is bound to, in both families |
 //! | `input` | a received packet, from its first byte to the transport that gets it |
 //! | `reply` | echo replies and ICMP errors, with RFC 1122's silences and the rate limit |
 //! | `pmtu` | what is known of the MTU of paths |
@@ -12,6 +13,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod addresses;
+pub mod bound;
 mod ident;
 mod input;
 pub mod pmtu;

@@ -594,7 +594,7 @@ impl Stack {
 
     /// A connection's numbers.
     fn info(&self, slot: &Slot) -> TcpInfo {
-        let (local, remote) = (slot.tuple.local(), slot.tuple.remote());
+        let (local, remote) = (slot.local(), slot.remote());
         let mut info = TcpInfo::new(slot.connection.as_ref().map_or(State::Closed, Connection::state), local, remote);
         let options = slot.options(&self.default_options);
         if let Some(tcb) = slot.connection.as_ref().and_then(Connection::tcb) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod common;
 mod datagrams;
+mod families;
 pub(crate) mod fabric;
 mod hosts;
 mod poller;
