@@ -7,6 +7,7 @@
 //! | `input` | a received packet, from its first byte to the transport that gets it |
 //! | `reply` | echo replies and ICMP errors, with RFC 1122's silences and the rate limit |
 //! | `pmtu` | what is known of the MTU of paths |
+//! | `select` | the choice between addresses of IPv6 (RFC 6724) |
 //! | `ident` | identification |
 //!
 //! Both versions take the same way; where their rules differ there is a match on the family of an address.
@@ -18,6 +19,7 @@ mod ident;
 mod input;
 pub mod pmtu;
 mod reply;
+mod select;
 
 pub use crate::wire::protocol::{ICMP, ICMPV6, TCP, UDP};
 pub use input::{Input, Packet};
@@ -151,9 +153,18 @@ impl Ip {
     }
 
     /// Our address from which packets to `dst` go, if we have one of that family: `dst` itself where it is ours,
-    /// 127.0.0.1 to 127/8, else that with the longest prefix that holds `dst`, else the first.
+    /// 127.0.0.1 to 127/8, ::1 to itself; else over IPv4 that with the longest prefix that holds `dst`, or the first, and
+    /// over IPv6 as RFC 6724 5 has it.
     pub fn source_for(&self, dst: IpAddr) -> Option<IpAddr> {
         self.addresses.source_for(dst).filter(|addr| addr.is_ipv4() || self.mtu >= ipv6::MIN_MTU)
+    }
+
+    /// Sorts destinations, the one to try first to the front (RFC 6724 6); `addr` gives the address of each.
+    pub fn order_destinations<T>(&self, destinations: &mut [T], addr: impl Fn(&T) -> IpAddr) {
+        select::order(destinations, addr, |dst| {
+            let source = self.source_for(dst)?;
+            Some(self.addresses.cidr_of(source))
+        });
     }
 
     /// Writes the IP header for `transport_len` bytes behind it into `header`, sets the length, and gives it. The

@@ -318,6 +318,11 @@ impl Stack {
         Ok(())
     }
 
+    /// Sorts the addresses that a name has, the one to try first to the front (RFC 6724 6).
+    pub fn order_destinations(&self, destinations: &mut [SocketAddr]) {
+        self.ip.order_destinations(destinations, |to| crate::ip::bound::unmapped(to.ip()));
+    }
+
     /// The counters.
     pub fn stats(&self) -> &Stats {
         &self.stats

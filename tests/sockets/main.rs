@@ -2,8 +2,8 @@
 
 pub(crate) mod common;
 mod datagrams;
-mod families;
 pub(crate) mod fabric;
+mod families;
 mod hosts;
 mod poller;
 mod streams;
