@@ -59,7 +59,7 @@ drop_reasons! {
     MartianSource = "martian-source",
     /// A destination that cannot arrive from a wire: loopback, 0/8, class E, unspecified, IPv4-mapped.
     MartianDestination = "martian-destination",
-    /// Not addressed to us.
+    /// Not addressed to us, nor to a group that one of our sockets has joined.
     NotForUs = "not-for-us",
     /// A fragment (reassembly is not built yet).
     Fragment = "fragment",
@@ -79,6 +79,10 @@ drop_reasons! {
     IcmpUnmatched = "icmp-unmatched",
     /// An echo request to a broadcast or multicast address, or beyond the rate limit.
     IcmpEchoRefused = "icmp-echo-refused",
+    /// An IGMP or MLD message that is too short or contradicts itself, or whose checksum is wrong.
+    IgmpMalformed = "igmp-malformed",
+    /// An IGMP or MLD message that is not for hosts, or from another link.
+    IgmpIgnored = "igmp-ignored",
     /// A UDP datagram whose length is wrong.
     UdpLength = "udp-length",
     /// The UDP checksum is wrong.

@@ -33,6 +33,14 @@ impl Addresses {
         self.is_own(addr) || addr.is_loopback()
     }
 
+    /// Our first link-local address of IPv6.
+    pub(super) fn link_local(&self) -> Option<Ipv6Addr> {
+        self.0.iter().find_map(|own| match own.addr {
+            IpAddr::V6(addr) if addr.is_unicast_link_local() => Some(addr),
+            _ => None,
+        })
+    }
+
     fn is_own(&self, addr: IpAddr) -> bool {
         self.0.iter().any(|own| own.addr == addr)
     }

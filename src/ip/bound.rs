@@ -2,7 +2,7 @@
 //! it is told not to (RFC 3493 5.3), and knows IPv4 addresses as IPv6 ones: `::ffff:192.0.2.1` (RFC 4291 2.5.5.2). Such an
 //! address is never on a wire.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The addresses that a socket takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,20 +33,27 @@ impl Bound {
         [Bound::One(addr), if addr.is_ipv4() { Bound::AllV4 } else { Bound::AllV6 }, Bound::All]
     }
 
+    /// Whether packets to `addr` are for it.
+    pub fn takes(self, addr: IpAddr) -> bool {
+        Bound::taking(addr).contains(&self)
+    }
+
+    /// Whether it has to do with addresses of the family of `addr`.
+    pub fn is_of_family(self, addr: IpAddr) -> bool {
+        match self {
+            Bound::One(own) => own.is_ipv4() == addr.is_ipv4(),
+            Bound::AllV4 => addr.is_ipv4(),
+            Bound::AllV6 => addr.is_ipv6(),
+            Bound::All => true,
+        }
+    }
+
     /// Whether a packet could be for both.
     pub fn overlaps(self, other: Bound) -> bool {
-        let families = |bound| match bound {
-            Bound::One(addr) => (addr.is_ipv4(), addr.is_ipv6()),
-            Bound::AllV4 => (true, false),
-            Bound::AllV6 => (false, true),
-            Bound::All => (true, true),
-        };
+        let families = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
         match (self, other) {
             (Bound::One(a), Bound::One(b)) => a == b,
-            _ => {
-                let (a, b) = (families(self), families(other));
-                a.0 && b.0 || a.1 && b.1
-            }
+            _ => families.into_iter().any(|family| self.is_of_family(family) && other.is_of_family(family)),
         }
     }
 }

@@ -1,14 +1,14 @@
 //! A received packet, from its first byte to the transport that gets it.
 
 use super::addresses::is_unicast;
-use super::{ICMP, ICMPV6, Ip, TCP, UDP};
+use super::{ICMP, ICMPV6, IGMP, Ip, TCP, UDP};
 use crate::icmp::{self, Complaint, ErrorKind, Message, Problem, Report};
 use crate::stats::{Disposition, DropReason, Stats};
 use crate::time::Instant;
 use crate::wire::extension::{self, Fault};
 use crate::wire::ip::{self, IpHeader};
 use crate::wire::ipv4::{self, OptionError};
-use crate::wire::{RxFrame, TxFrame, ipv6};
+use crate::wire::{RxFrame, TxFrame, ipv6, mld};
 use core::ops::Range;
 use std::net::IpAddr;
 
@@ -35,12 +35,14 @@ pub enum Input {
 pub struct Packet {
     /// Its source, which is that of one host.
     pub src: IpAddr,
-    /// Its destination: one of our addresses, broadcast or multicast.
+    /// Its destination: one of our addresses, broadcast, or a group that we are a member of.
     pub dst: IpAddr,
     /// Whether the destination is one of our addresses.
     pub unicast: bool,
     /// Its DSCP and ECN byte.
     pub tos: u8,
+    /// Its TTL.
+    pub ttl: u8,
     /// Where the transport's header and data stand in the frame.
     pub bytes: Range<usize>,
 }
@@ -70,11 +72,13 @@ impl Ip {
         if header.fragment.is_some() {
             return dropped(DropReason::Fragment);
         }
-        let packet = Packet { src: header.src, dst: header.dst, unicast, tos: header.tos, bytes: payload };
+        let packet =
+            Packet { src: header.src, dst: header.dst, unicast, tos: header.tos, ttl: header.ttl, bytes: payload };
         match (header.protocol, header.dst) {
             (TCP, _) => Input::Tcp(packet),
             (UDP, _) => Input::Udp(packet),
-            (ICMP, IpAddr::V4(_)) | (ICMPV6, IpAddr::V6(_)) => self.icmp(frame, packet),
+            (ICMP, IpAddr::V4(_)) | (ICMPV6, IpAddr::V6(_)) => self.icmp(now, frame, packet),
+            (IGMP, IpAddr::V4(_)) => self.igmp(now, frame, &packet),
             (_, IpAddr::V4(_)) => {
                 let kind = Some(ErrorKind::ProtocolUnreachable);
                 self.refused(now, frame, DropReason::ProtocolUnknown, kind, stats)
@@ -91,8 +95,10 @@ impl Ip {
     /// RFC 1122 3.2.1.3 and RFC 4291 2, the destination first: what is not for us tells nothing about its sender.
     fn check_addresses(&self, header: &IpHeader, looped: bool) -> Result<(), DropReason> {
         let (src, dst) = (header.src, header.dst);
-        if !self.is_local(dst) && !self.is_broadcast(dst) && !dst.is_multicast() {
-            return Err(if is_unicast(dst) { DropReason::NotForUs } else { DropReason::MartianDestination });
+        let ours = self.is_local(dst) || self.is_broadcast(dst) || dst.is_multicast() && self.is_member(dst);
+        if !ours {
+            let somebodys = is_unicast(dst) || dst.is_multicast();
+            return Err(if somebodys { DropReason::NotForUs } else { DropReason::MartianDestination });
         }
         if dst.is_loopback() && !looped {
             return Err(DropReason::MartianDestination);
@@ -103,8 +109,11 @@ impl Ip {
         Ok(())
     }
 
-    fn icmp(&mut self, frame: &RxFrame, packet: Packet) -> Input {
+    fn icmp(&mut self, now: Instant, frame: &RxFrame, packet: Packet) -> Input {
         let message = &frame.data[packet.bytes.clone()];
+        if packet.dst.is_ipv6() && message.first().is_some_and(|&kind| mld::is_mld(kind)) {
+            return self.mld(now, frame, &packet);
+        }
         let error = match Message::read(packet.src, packet.dst, message) {
             Ok(Message::EchoRequest(rest)) => return self.echo(frame, &packet, rest),
             Ok(Message::Error(kind)) if packet.unicast => kind,
@@ -144,7 +153,7 @@ impl Ip {
     }
 }
 
-fn dropped(reason: DropReason) -> Input {
+pub(super) fn dropped(reason: DropReason) -> Input {
     Input::Done { disposition: Disposition::Dropped(reason), reply: None }
 }
 

@@ -5,6 +5,8 @@
 //! | `addresses` | our addresses; broadcast, martian and host addresses; the choice of a source |
 //! | `bound` | what a socket takes by the address it is bound to, in both families |
 //! | `input` | a received packet, from its first byte to the transport that gets it |
+//! | `multicast` | groups: who joins, who is a member |
+//! | `groups` `igmp` `mld` | what routers are told of that, and how |
 //! | `reply` | echo replies and ICMP errors, with RFC 1122's silences and the rate limit |
 //! | `pmtu` | what is known of the MTU of paths |
 //! | `select` | the choice between addresses of IPv6 (RFC 6724) |
@@ -15,13 +17,17 @@
 
 mod addresses;
 pub mod bound;
+mod groups;
 mod ident;
+mod igmp;
 mod input;
+mod mld;
+mod multicast;
 pub mod pmtu;
 mod reply;
 mod select;
 
-pub use crate::wire::protocol::{ICMP, ICMPV6, TCP, UDP};
+pub use crate::wire::protocol::{ICMP, ICMPV6, IGMP, TCP, UDP};
 pub use input::{Input, Packet};
 
 use crate::error::{Error, Result};
@@ -35,6 +41,7 @@ use crate::wire::{TxHeader, ip};
 use addresses::Addresses;
 use core::hash::Hasher;
 use ident::Ident;
+use multicast::Multicast;
 use pmtu::{PathMtu, Paths};
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -47,6 +54,7 @@ pub struct Ip {
     echo_reply: bool,
     errors: TokenBucket,
     ident: Ident,
+    multicast: Multicast,
     /// What flow labels are made with.
     labels: Key,
     paths: Paths,
@@ -93,6 +101,7 @@ impl Ip {
             echo_reply: config.echo_reply,
             errors: TokenBucket::new(config.icmp_errors_per_second, now),
             ident: Ident::new(&mut rng),
+            multicast: Multicast::new(),
             labels: rng.key(),
             paths: Paths::new(rng.key()),
             rng,

@@ -296,6 +296,7 @@ fn a_small_echo_does_not_hold_a_large_chunk() {
 #[test]
 fn no_echo_to_many() {
     let mut ip = layer(|_| {}).unwrap();
+    ip.join([239, 1, 2, 3].into(), None).unwrap();
     for many in [[255, 255, 255, 255], [10, 0, 0, 255], [10, 0, 0, 0], [224, 0, 0, 1], [239, 1, 2, 3]] {
         let wire = Wire::icmp(PEER, many.into(), PING, b"smurf");
         assert_eq!(dropped(&mut ip, &wire), DropReason::IcmpEchoRefused, "{many:?}");
@@ -415,7 +416,7 @@ fn errors_about_which_a_host_is_silent() {
     // And by the whole way in: an unknown protocol for many, and a bad option on an error.
     let mut to_many = Wire::new(PEER, BROADCAST, 200, b"x");
     assert_eq!(dropped(&mut ip, &to_many), DropReason::ProtocolUnknown);
-    to_many.header.protocol = 2;
+    to_many.header.protocol = 201;
     to_many.header.dst = Ipv4Addr::new(224, 0, 0, 1);
     assert_eq!(dropped(&mut ip, &to_many), DropReason::ProtocolUnknown);
     let mut error = Wire::icmp(PEER, US, IcmpHeader::TimeExceeded { code: 0 }, &[0; 28]);

@@ -8,7 +8,7 @@ use crate::device::Device;
 use crate::error;
 use crate::rng::Rng;
 use crate::runtime::{self, Batch, Book, Drive, Ending, Shard, Spin, Tap, clock};
-use crate::stack::{Cidr, Config, Share, Stack, TcpInfo};
+use crate::stack::{Cidr, Config, Share, Stack, TcpInfo, UdpBind};
 use crate::stats::Stats;
 use core::fmt;
 use std::io;
@@ -176,7 +176,16 @@ impl Host {
     /// # Errors
     /// `AddrInUse`, `AddrNotAvailable`, and those of [`ToSocketAddrs`].
     pub fn bind_udp(&self, addr: impl ToSocketAddrs) -> io::Result<UdpSocket> {
-        each(addr, |addr| UdpSocket::new(self, UdpSocket::parts(self.shards(), addr)?, self.next()))
+        self.bind_udp_with(addr, UdpBind::default())
+    }
+
+    /// As [`bind_udp`](Host::bind_udp), shared with other sockets or for every port, as `how` says. The address may also be
+    /// a group or a broadcast address; then the socket hears only what is sent there.
+    ///
+    /// # Errors
+    /// As [`bind_udp`](Host::bind_udp); `InvalidInput` if a socket of every port names one.
+    pub fn bind_udp_with(&self, addr: impl ToSocketAddrs, how: UdpBind) -> io::Result<UdpSocket> {
+        each(addr, |addr| UdpSocket::new(self, UdpSocket::parts(self.shards(), addr, how)?, self.next()))
     }
 
     /// As [`bind_udp`](Host::bind_udp), a socket for each queue, in their order: each receives what comes to its queue
@@ -185,7 +194,7 @@ impl Host {
     /// # Errors
     /// As [`bind_udp`](Host::bind_udp).
     pub fn bind_udp_on_each(&self, addr: impl ToSocketAddrs) -> io::Result<Vec<UdpSocket>> {
-        let parts = each(addr, |addr| UdpSocket::parts(self.shards(), addr))?;
+        let parts = each(addr, |addr| UdpSocket::parts(self.shards(), addr, UdpBind::default()))?;
         Ok(parts.split().into_iter().map(|part| UdpSocket::new(self, part, 0)).collect::<error::Result<_>>()?)
     }
 

@@ -7,7 +7,7 @@ use super::parts::{self, Favourite, Parts, Place, Places};
 use super::patience::{Blocking, Timeout};
 use crate::error::{self, Error};
 use crate::runtime::Shard;
-use crate::stack::{Readiness, SocketId, Stack, UdpId};
+use crate::stack::{Readiness, SocketId, Stack, UdpBind, UdpId};
 use crate::time::Instant;
 use core::fmt;
 use rustix::io::Errno;
@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A UDP socket, as `std::net::UdpSocket` (multicast is not built yet). It is closed when it and its clones are dropped.
+/// A UDP socket, as `std::net::UdpSocket`. It is closed when it and its clones are dropped.
 pub struct UdpSocket(Arc<Inner>);
 
 struct Inner {
@@ -38,8 +38,8 @@ impl UdpSocket {
         Host::get_default()?.bind_udp(addr)
     }
 
-    pub(super) fn parts(shards: &[Arc<Shard>], addr: SocketAddr) -> error::Result<Parts<UdpId>> {
-        Parts::open(shards, addr, Stack::udp_bind)
+    pub(super) fn parts(shards: &[Arc<Shard>], addr: SocketAddr, how: UdpBind) -> error::Result<Parts<UdpId>> {
+        Parts::open(shards, addr, |stack, addr| stack.udp_bind_with(addr, how))
     }
 
     /// The socket of `parts`, the one with the number `home` of which sends.
@@ -103,14 +103,17 @@ impl UdpSocket {
         self.sending(|stack, now, id| stack.udp_send(now, id, buf, to))
     }
 
-    fn sending<T>(&self, mut act: impl FnMut(&mut Stack, Instant, UdpId) -> error::Result<T>) -> error::Result<T> {
+    pub(super) fn sending<T>(
+        &self,
+        mut act: impl FnMut(&mut Stack, Instant, UdpId) -> error::Result<T>,
+    ) -> error::Result<T> {
         let Inner { parts, home, blocking, .. } = &*self.0;
         let (shard, id) = parts.get(*home);
         let patience = blocking.patience(&blocking.write);
         shard.wait(SocketId::Udp(id), Readiness::WRITABLE, patience, |core, now| act(&mut core.stack, now, id))
     }
 
-    fn receiving<T>(&self, mut act: impl FnMut(&mut Stack, UdpId) -> error::Result<T>) -> error::Result<T> {
+    pub(super) fn receiving<T>(&self, mut act: impl FnMut(&mut Stack, UdpId) -> error::Result<T>) -> error::Result<T> {
         let Inner { parts, favourite, blocking, .. } = &*self.0;
         let patience = blocking.patience(&blocking.read);
         let (number, received) =
@@ -175,6 +178,15 @@ impl UdpSocket {
     /// `NetworkUnreachable`, `InvalidInput`, and those of [`ToSocketAddrs`].
     pub fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
         each(addr, |addr| self.0.parts.act(|stack, id| stack.udp_connect(id, addr)))
+    }
+
+    /// Forgets the peer, as connect(2) with AF_UNSPEC: everybody is heard again, at the address that the socket was bound
+    /// to.
+    ///
+    /// # Errors
+    /// `AddrInUse` if another socket has that address meanwhile; or if the host has ended.
+    pub fn disconnect(&self) -> io::Result<()> {
+        Ok(self.0.parts.act(|stack, id| stack.udp_disconnect(id))?)
     }
 
     /// The connected peer.
@@ -247,10 +259,7 @@ impl UdpSocket {
     /// # Errors
     /// If the host has ended.
     pub fn set_broadcast(&self, broadcast: bool) -> io::Result<()> {
-        Ok(self.0.parts.act(|stack, id| {
-            stack.udp_options(id)?.broadcast = broadcast;
-            Ok(())
-        })?)
+        self.set(|options| options.broadcast = broadcast)
     }
 
     /// Whether sending to broadcast addresses is allowed.
@@ -258,7 +267,7 @@ impl UdpSocket {
     /// # Errors
     /// If the stack has panicked.
     pub fn broadcast(&self) -> io::Result<bool> {
-        Ok(self.0.parts.look(|stack, id| Ok(stack.udp_options(id)?.broadcast))?)
+        self.option(|options| options.broadcast)
     }
 
     /// Sets the TTL of the datagrams, 1 to 255.
@@ -267,10 +276,7 @@ impl UdpSocket {
     /// `InvalidInput`, or if the host has ended.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         let ttl = super::check_ttl(ttl)?;
-        Ok(self.0.parts.act(|stack, id| {
-            stack.udp_options(id)?.ttl = ttl;
-            Ok(())
-        })?)
+        self.set(|options| options.ttl = ttl)
     }
 
     /// The TTL of the datagrams.
@@ -278,7 +284,7 @@ impl UdpSocket {
     /// # Errors
     /// If the stack has panicked.
     pub fn ttl(&self) -> io::Result<u32> {
-        Ok(self.0.parts.look(|stack, id| Ok(stack.udp_options(id)?.ttl.into()))?)
+        self.option(|options| options.ttl.into())
     }
 
     /// Takes the pending error (SO_ERROR).
@@ -293,6 +299,16 @@ impl UdpSocket {
     /// What it is ready for, as poll(2) would tell.
     pub fn readiness(&self) -> Readiness {
         parts::readiness(&self.places())
+    }
+
+    /// Does the same with all its parts.
+    pub(super) fn parts_act(&self, act: impl FnMut(&mut Stack, UdpId) -> error::Result<()>) -> error::Result<()> {
+        self.0.parts.act(act)
+    }
+
+    /// Looks at what its parts have in common.
+    pub(super) fn parts_look<T>(&self, look: impl FnOnce(&mut Stack, UdpId) -> error::Result<T>) -> error::Result<T> {
+        self.0.parts.look(look)
     }
 
     pub(super) fn places(&self) -> Places<'_> {
@@ -312,7 +328,7 @@ impl UdpSocket {
 }
 
 /// What sending to the connected peer fails with.
-fn to_connected(error: Error) -> io::Error {
+pub(super) fn to_connected(error: Error) -> io::Error {
     match error {
         Error::NotConnected => Errno::DESTADDRREQ.into(),
         error => error.into(),

@@ -7,6 +7,7 @@ use crate::stats::{Disposition, DropReason};
 use crate::tcp::segment::SegmentOut;
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
+use crate::udp::Departure;
 use crate::wire::tcp::{self, Flags, TcpHeader};
 use crate::wire::{Gso, GsoKind, Offloads, RxChecksum, RxFrame, RxMeta, TxFrame, checksum, ip as wire_ip, ipv4};
 
@@ -17,8 +18,8 @@ impl Stack {
     /// The next frame to send, if any: replies first, then connections and datagrams in turn. What goes to an address
     /// of ours never leaves: it is received at once.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<TxFrame> {
-        while let Some((frame, looped)) = self.next_frame(now) {
-            if looped {
+        while let Some(frame) = self.next_frame(now) {
+            if self.ip.is_local(wire_ip::destination(&frame.header)) {
                 self.loop_back(now, &frame);
             } else {
                 self.stats.frames_out += 1;
@@ -29,27 +30,31 @@ impl Stack {
         None
     }
 
-    /// The next frame, and whether it goes to ourselves.
-    fn next_frame(&mut self, now: Instant) -> Option<(TxFrame, bool)> {
-        let frame = match self.replies.pop_front() {
-            Some(reply) => reply,
-            None => {
-                self.udp_turn = !self.udp_turn;
-                if self.udp_turn {
-                    self.next_datagram().or_else(|| self.next_segment(now))?
-                } else {
-                    self.next_segment(now).or_else(|| self.next_datagram())?
-                }
-            }
-        };
-        let looped = self.ip.is_local(wire_ip::destination(&frame.header));
-        Some((frame, looped))
+    /// The next frame, be it for ourselves.
+    fn next_frame(&mut self, now: Instant) -> Option<TxFrame> {
+        if let Some(reply) = self.replies.pop_front() {
+            return Some(reply);
+        }
+        self.udp_turn = !self.udp_turn;
+        if self.udp_turn {
+            self.next_datagram(now).or_else(|| self.next_segment(now))
+        } else {
+            self.next_segment(now).or_else(|| self.next_datagram(now))
+        }
     }
 
-    fn next_datagram(&mut self) -> Option<TxFrame> {
-        let (id, frame) = self.udp.poll_transmit(&mut self.ip)?;
-        self.mark_ready(super::SocketId::Udp(id));
-        Some(frame)
+    /// The next datagram. What is for many may be for ourselves too, or for nobody else.
+    fn next_datagram(&mut self, now: Instant) -> Option<TxFrame> {
+        while let Some(Departure { id, frame, leaves, heard }) = self.udp.poll_transmit(&mut self.ip) {
+            self.mark_ready(super::SocketId::Udp(id));
+            if heard {
+                self.loop_back(now, &frame);
+            }
+            if leaves {
+                return Some(frame);
+            }
+        }
+        None
     }
 
     /// The next segment of the connections that may have one, in turn.

@@ -89,7 +89,7 @@ impl Stack {
                 if let Some(reply) = outcome.reply {
                     self.reply(*reply);
                 }
-                if let Some(id) = outcome.changed {
+                for id in outcome.changed.into_iter().chain(outcome.others) {
                     self.mark_ready(SocketId::Udp(id));
                 }
                 outcome.disposition
@@ -337,7 +337,7 @@ impl Stack {
         match report.transport {
             Transport::Udp => {
                 // A socket's errors are where it sends from, though it receives everywhere.
-                let home = self.udp.home(report.local);
+                let home = self.udp.home(report.local, report.remote);
                 if let (Some(share), Some(home)) = (&self.share, home)
                     && home != share.shard
                 {

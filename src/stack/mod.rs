@@ -18,6 +18,7 @@ mod config;
 mod egress;
 mod input;
 mod listeners;
+mod message;
 mod ports;
 mod readiness;
 mod segmented;
@@ -29,6 +30,7 @@ mod wheel;
 
 pub use crate::tcp::{Keepalive, TcpConfig, TcpInfo, TcpOptions};
 pub use config::{Cidr, Config, UdpConfig};
+pub use message::{INTERFACE, RecvMsg, SendMsg, UdpBind};
 pub use readiness::Readiness;
 pub use share::{FourTuple, Names, Share};
 
@@ -222,7 +224,7 @@ impl Stack {
 
     /// When [`on_deadline`](Stack::on_deadline) wants to be called next. It may be earlier than the first timer.
     pub fn deadline(&self) -> Option<Instant> {
-        Instant::earlier(self.wheel.next(), self.look_again)
+        Instant::earlier(Instant::earlier(self.wheel.next(), self.look_again), self.ip.deadline())
     }
 
     /// Does what is due at `now`. Calling it early is harmless.
@@ -236,6 +238,11 @@ impl Stack {
         if self.look_again.take_if(|at| *at <= now).is_some() {
             self.update_pressure(now);
             self.release(now);
+        }
+        if self.ip.deadline().is_some_and(|at| at <= now) {
+            for frame in self.ip.on_deadline(now) {
+                self.reply(frame);
+            }
         }
         for _ in 0..max {
             let Some(index) = self.wheel.expire(now) else { return };
@@ -630,8 +637,20 @@ fn mss_of_link(ip: &Ip, remote: IpAddr) -> u16 {
 /// Settings of one UDP socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UdpOptions {
-    /// TTL of its datagrams.
+    /// TTL of its datagrams to one host or a network.
     pub ttl: u8,
+    /// The DSCP and ECN byte of its datagrams.
+    pub tos: u8,
     /// Whether it may send to broadcast addresses.
     pub broadcast: bool,
+    /// TTL of its datagrams to groups; zero keeps them on this host.
+    pub multicast_ttl: u8,
+    /// Whether sockets of this host that are members hear what it sends to their group, itself among them.
+    pub multicast_loop: bool,
+    /// The address that its datagrams to groups come from, if it is not bound to one (IP_MULTICAST_IF).
+    pub multicast_source: Option<IpAddr>,
+    /// Received bytes, with 96 for each datagram, that it holds.
+    pub recv_buffer: usize,
+    /// Whether datagrams that continue one another are received together (UDP_GRO).
+    pub gro: bool,
 }

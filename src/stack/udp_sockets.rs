@@ -1,9 +1,10 @@
 //! `udp_*`: the calls of UDP sockets.
 
-use super::{Stack, UdpId, UdpOptions};
+use super::{RecvMsg, SendMsg, Stack, UdpBind, UdpId, UdpOptions};
 use crate::error::{Error, Result};
 use crate::time::Instant;
-use std::net::SocketAddr;
+use core::ops::DerefMut;
+use std::net::{IpAddr, SocketAddr};
 
 impl Stack {
     /// Binds a UDP socket; port 0 picks a free one.
@@ -11,7 +12,16 @@ impl Stack {
     /// # Errors
     /// `AddrInUse`, `AddrNotAvailable`, `Unsupported` for a family without an address, `NoBufferSpace`.
     pub fn udp_bind(&mut self, local: SocketAddr) -> Result<UdpId> {
-        self.udp.bind(&self.ip, local)
+        self.udp_bind_with(local, UdpBind::default())
+    }
+
+    /// As [`udp_bind`](Stack::udp_bind), shared with others or for every port. It may also be bound to a group or a
+    /// broadcast address, and then hears only what is sent there.
+    ///
+    /// # Errors
+    /// As [`udp_bind`](Stack::udp_bind); `InvalidInput` if a socket of every port names one.
+    pub fn udp_bind_with(&mut self, local: SocketAddr, how: UdpBind) -> Result<UdpId> {
+        self.udp.bind(&self.ip, local, how)
     }
 
     /// Queues one datagram, to `to` or, if `None`, to the connected peer.
@@ -21,6 +31,47 @@ impl Stack {
     /// a pending error such as `ConnectionRefused`.
     pub fn udp_send(&mut self, _now: Instant, id: UdpId, data: &[u8], to: Option<SocketAddr>) -> Result<usize> {
         self.udp.send(&self.ip, id, data, to)
+    }
+
+    /// Queues a datagram, or several, with all that `message` says.
+    ///
+    /// # Errors
+    /// As [`udp_send`](Stack::udp_send) and [`udp_send_segmented`](Stack::udp_send_segmented); `AddrNotAvailable` if the
+    /// source is not ours, `InvalidInput` if it is not the socket's.
+    pub fn udp_send_msg(&mut self, _now: Instant, id: UdpId, message: &SendMsg<'_>) -> Result<usize> {
+        self.udp.send_msg(&self.ip, id, message)
+    }
+
+    /// Queues as many of `messages` as there is room for, but at most 64, and gives their number.
+    ///
+    /// # Errors
+    /// As [`udp_send_msg`](Stack::udp_send_msg), of the first. What is wrong with a later one is told when that is the
+    /// first.
+    pub fn udp_send_many(&mut self, _now: Instant, id: UdpId, messages: &[SendMsg<'_>]) -> Result<usize> {
+        self.udp.send_many(&self.ip, id, messages)
+    }
+
+    /// As [`udp_recv`](Stack::udp_recv), with all that came with the datagram; with several that continue one another, if
+    /// `gro` of the socket's options is set.
+    ///
+    /// # Errors
+    /// As [`udp_recv`](Stack::udp_recv).
+    pub fn udp_recv_msg(&mut self, id: UdpId, buf: &mut [u8], peek: bool) -> Result<RecvMsg> {
+        self.udp.recv_msg(id, buf, peek)
+    }
+
+    /// Takes as many datagrams as there are, one for each buffer, but at most 64; tells of each in `messages`, and gives
+    /// their number.
+    ///
+    /// # Errors
+    /// As [`udp_recv`](Stack::udp_recv), if there is none.
+    pub fn udp_recv_many(
+        &mut self,
+        id: UdpId,
+        bufs: &mut [impl DerefMut<Target = [u8]>],
+        messages: &mut [RecvMsg],
+    ) -> Result<usize> {
+        self.udp.recv_many(id, bufs, messages)
     }
 
     /// Takes the next datagram: copies what fits into `buf`, drops the rest of it, and gives the copied length and the
@@ -64,6 +115,31 @@ impl Stack {
     /// `InvalidInput`, `PermissionDenied`, `NetworkUnreachable`, `AddrInUse`.
     pub fn udp_connect(&mut self, id: UdpId, peer: SocketAddr) -> Result<()> {
         self.udp.connect(&self.ip, id, peer)
+    }
+
+    /// Forgets the peer, and the local address that was chosen for its sake.
+    ///
+    /// # Errors
+    /// `AddrInUse` if another socket has the address that it would have again.
+    pub fn udp_disconnect(&mut self, id: UdpId) -> Result<()> {
+        self.udp.disconnect(id)
+    }
+
+    /// Joins a group: for what anybody sends there, or only for what `source` sends.
+    ///
+    /// # Errors
+    /// `InvalidInput` if `group` is none, `Unsupported` for a family without an address, `AddrInUse` if the socket is a
+    /// member, `AddrNotAvailable` if it hears the source already, `NoBufferSpace`.
+    pub fn udp_join(&mut self, id: UdpId, group: IpAddr, source: Option<IpAddr>) -> Result<()> {
+        self.udp.join(&mut self.ip, id, group, source)
+    }
+
+    /// Leaves a group, or hears `source` of it no longer.
+    ///
+    /// # Errors
+    /// `AddrNotAvailable` if the socket was no such member.
+    pub fn udp_leave(&mut self, id: UdpId, group: IpAddr, source: Option<IpAddr>) -> Result<()> {
+        self.udp.leave(&mut self.ip, id, group, source)
     }
 
     /// Our end.
@@ -111,6 +187,6 @@ impl Stack {
     /// # Errors
     /// `BadHandle`.
     pub fn udp_close(&mut self, id: UdpId) -> Result<()> {
-        self.udp.close(id)
+        self.udp.close(&mut self.ip, id)
     }
 }

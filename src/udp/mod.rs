@@ -3,30 +3,38 @@
 //! | file | holds |
 //! |---|---|
 //! | here | the socket table, datagrams in and out, ICMP errors |
-//! | `socket` | one socket: its ends, its receive queue, its pending error |
-//! | `ports` | bound addresses, conflicts, ephemeral ports |
+//! | `socket` | one socket: its ends, its groups, its pending error |
+//! | `inbox` | what it received |
+//! | `ports` | bound addresses, conflicts, ephemeral ports, and who hears what is for one host |
 //!
-//! Binding has std's semantics: no address is shared, and a wildcard has its port alone. So the most specific socket
-//! for a datagram is found by at most two lookups, and a connected one then hears its peer only.
+//! Binding has std's semantics: no address is shared, and a wildcard has its port alone, unless all who are concerned
+//! want it otherwise. What is for one host goes to one socket, the one that is bound most closely. What is for a group
+//! goes to each of its members, and to nobody else (on Linux, IP_MULTICAST_ALL would have to be off for that); what is for
+//! all hosts of a network, to each socket that is not bound to another address.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod inbox;
 mod ports;
 mod socket;
 
 use crate::buf::Slice;
 use crate::error::{Error, Result};
 use crate::icmp::{ErrorKind, Report};
+use crate::ip::bound::{Bound, unmapped, unmapped_addr};
 use crate::ip::{self, Ip, Outgoing, Packet};
 use crate::rng::Rng;
-use crate::stack::{Config, Readiness, UdpId, UdpOptions};
+use crate::stack::{Config, Readiness, RecvMsg, SendMsg, UdpBind, UdpId, UdpOptions};
 use crate::stats::{Disposition, DropReason, Stats};
 use crate::time::Instant;
 use crate::wire::udp::{self as wire, UdpHeader};
 use crate::wire::{Gso, GsoKind, Offloads, RxFrame, TxFrame, checksum};
-use ports::Ports;
-use socket::{Socket, cost};
+use core::ops::DerefMut;
+use inbox::{Envelope, cost};
+use ports::{Ports, Sharing};
+use smallvec::SmallVec;
+use socket::Socket;
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The part of the stack's memory that UDP may fill: a quarter, so that no flood of datagrams starves TCP.
 const MEMORY_SHARE: usize = 4;
@@ -46,6 +54,12 @@ const MAX_DATA: usize = 65_535 - 20 - wire::HEADER_LEN;
 
 /// TTL of multicast datagrams: they stay on the link (RFC 1112 6.1).
 const MULTICAST_TTL: u8 = 1;
+
+/// Datagrams that one call receives or sends at most, since it holds the stack's lock meanwhile.
+pub const MAX_BATCH: usize = 64;
+
+/// Bytes after which such a call takes no further datagram.
+const BATCH_BYTES: usize = 256 * 1024;
 
 /// All UDP sockets of a stack.
 #[derive(Debug)]
@@ -82,9 +96,33 @@ struct Datagram {
     src: SocketAddr,
     dst: SocketAddr,
     ttl: u8,
+    tos: u8,
+    /// Whether we hear it too, if it is not for one host.
+    heard: bool,
     data: Slice,
     /// If set, there are several datagrams in `data`, each but the last of this many bytes.
     segment: Option<usize>,
+}
+
+/// A datagram on its way out, or a super-segment of several.
+#[derive(Debug)]
+pub struct Departure {
+    /// Whose it is: that socket may have room for another now.
+    pub id: UdpId,
+    /// The packet.
+    pub frame: TxFrame,
+    /// Whether it goes to the link. Else it is only for sockets of ours.
+    pub leaves: bool,
+    /// Whether sockets of ours hear it beside others, because it is for a group or a whole network.
+    pub heard: bool,
+}
+
+/// A datagram that has come, or several in a super-segment.
+struct Arrival {
+    envelope: Envelope,
+    data: Slice,
+    /// Bytes of each but the last; more than there are, if it is one.
+    segment: u16,
 }
 
 /// What became of a received datagram.
@@ -94,6 +132,8 @@ pub struct Outcome {
     pub disposition: Disposition,
     /// The socket whose readiness changed.
     pub changed: Option<UdpId>,
+    /// More of them, where it was for several.
+    pub others: Vec<UdpId>,
     /// What to answer.
     pub reply: Option<Box<TxFrame>>,
 }
@@ -136,29 +176,54 @@ impl Sockets {
 
     // ---- calls ----
 
-    /// Binds a new socket; port 0 picks a free one, an unspecified address takes every address of ours.
+    /// Binds a new socket; port 0 picks a free one, an unspecified address takes every address of ours, and `::` those of
+    /// IPv4 too, unless it is told not to. A group or a broadcast address takes only what is sent there.
     ///
     /// # Errors
     /// `AddrInUse`, `AddrNotAvailable`, `Unsupported` for a family without an address, `NoBufferSpace` at the bound on
-    /// sockets.
-    pub fn bind(&mut self, ip: &Ip, local: SocketAddr) -> Result<UdpId> {
-        if local.ip().is_unspecified() {
-            ip.source_for(local.ip()).ok_or(Error::Unsupported)?;
-        } else if !ip.is_local(local.ip()) {
-            return Err(Error::AddrNotAvailable);
+    /// sockets, `InvalidInput` if a socket of every port names one.
+    pub fn bind(&mut self, ip: &Ip, local: SocketAddr, how: UdpBind) -> Result<UdpId> {
+        let bound = Bound::new(local.ip(), how.only_v6);
+        match bound {
+            Bound::All => {}
+            Bound::AllV4 | Bound::AllV6 => _ = ip.source_for(unmapped(local.ip())).ok_or(Error::Unsupported)?,
+            Bound::One(addr) => {
+                if !ip.is_local(addr) && !addr.is_multicast() && !ip.is_broadcast(addr) {
+                    return Err(Error::AddrNotAvailable);
+                }
+            }
+        }
+        if how.every_port && local.port() != 0 {
+            return Err(Error::InvalidInput("a socket of every port is bound to none"));
         }
         let index = match self.free.last() {
             Some(&index) => index,
             None if self.slots.len() < self.limits.sockets => self.slots.len() as u32,
             None => return Err(Error::NoBufferSpace),
         };
-        let local = self.ports.bind(local, index)?;
+        let sharing = Sharing { address: how.reuse_address, port: how.reuse_port };
+        let port = if how.every_port {
+            self.ports.bind_every(bound, sharing, index)?;
+            0
+        } else {
+            self.ports.bind(bound, local.port(), sharing, index)?
+        };
         if self.free.pop().is_none() {
             self.slots.push(Slot::default());
         }
         let slot = &mut self.slots[index as usize];
-        let options = UdpOptions { ttl: self.ttl, broadcast: false };
-        slot.socket = Some(Box::new(Socket::new(local, options)));
+        let options = UdpOptions {
+            ttl: self.ttl,
+            tos: 0,
+            broadcast: false,
+            multicast_ttl: MULTICAST_TTL,
+            multicast_loop: true,
+            multicast_source: None,
+            recv_buffer: self.limits.recv_buffer,
+            gro: false,
+        };
+        let local = SocketAddr::new(local.ip(), port);
+        slot.socket = Some(Box::new(Socket::new(local, how.only_v6, options)));
         Ok(UdpId { index, generation: slot.generation })
     }
 
@@ -170,13 +235,51 @@ impl Sockets {
     /// not, `NetworkUnreachable` without an address of the family, `AddrInUse`.
     pub fn connect(&mut self, ip: &Ip, id: UdpId, peer: SocketAddr) -> Result<()> {
         let socket = named(&mut self.slots, id)?;
-        let local = socket.source(ip, peer, socket.any)?;
-        if local != socket.local {
-            self.ports.rebind(socket.local, local, id.index)?;
-            socket.local = local;
+        let peer = socket.on_wire(peer)?;
+        let local = match socket.bound {
+            Bound::One(addr) => {
+                socket.source(ip, peer, fixed(ip, addr))?;
+                addr
+            }
+            _ => socket.source(ip, peer, None)?.ip(),
+        };
+        socket.rename(&mut self.ports, local, Some(peer), id.index)
+    }
+
+    /// Forgets the peer, and the local address that was chosen for its sake.
+    ///
+    /// # Errors
+    /// `BadHandle`; `AddrInUse` if another socket has the address that it would have again.
+    pub fn disconnect(&mut self, id: UdpId) -> Result<()> {
+        let socket = named(&mut self.slots, id)?;
+        let local = match socket.bound {
+            Bound::One(addr) => addr,
+            Bound::AllV4 => Ipv4Addr::UNSPECIFIED.into(),
+            Bound::AllV6 | Bound::All => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        socket.rename(&mut self.ports, local, None, id.index)
+    }
+
+    /// Joins a group: for what anybody sends there, or only for what `source` sends. Joining is for each socket.
+    ///
+    /// # Errors
+    /// `InvalidInput` if `group` is none or `source` cannot be one's, `Unsupported` for a family without an address,
+    /// `AddrInUse` if the socket is a member, `AddrNotAvailable` if it hears the source already, `NoBufferSpace` at the
+    /// bound on groups or sources, `BadHandle`.
+    pub fn join(&mut self, ip: &mut Ip, id: UdpId, group: IpAddr, source: Option<IpAddr>) -> Result<()> {
+        let socket = self.get_mut(id)?;
+        if group.is_ipv6() != socket.is_v6() {
+            return Err(Error::InvalidInput("a group of the other family"));
         }
-        socket.peer = Some(peer);
-        Ok(())
+        socket.join(ip, group, source)
+    }
+
+    /// Leaves a group, or hears `source` of it no longer.
+    ///
+    /// # Errors
+    /// `AddrNotAvailable` if the socket was no such member, `BadHandle`.
+    pub fn leave(&mut self, ip: &mut Ip, id: UdpId, group: IpAddr, source: Option<IpAddr>) -> Result<()> {
+        self.get_mut(id)?.leave(ip, group, source)
     }
 
     /// Queues one datagram, to `to` or, if `None`, to the connected peer.
@@ -186,7 +289,7 @@ impl Sockets {
     /// one packet holds, `NotConnected`, `InvalidInput`, `PermissionDenied`, `NetworkUnreachable` as in
     /// [`connect`](Sockets::connect), `BadHandle`, and once a pending error such as `ConnectionRefused`.
     pub fn send(&mut self, ip: &Ip, id: UdpId, data: &[u8], to: Option<SocketAddr>) -> Result<usize> {
-        self.queue(ip, id, data, data.len(), to)
+        self.send_msg(ip, id, &SendMsg { data, destination: to, ..SendMsg::default() })
     }
 
     /// Queues the datagrams that `data` makes up, each of `segment` bytes but for the last, which may be shorter
@@ -204,23 +307,25 @@ impl Sockets {
         segment: usize,
         to: Option<SocketAddr>,
     ) -> Result<usize> {
-        if segment == 0 {
-            return Err(Error::InvalidInput("segments of no bytes"));
-        }
-        if data.len() > MAX_DATA {
-            return Err(Error::MessageTooLong);
-        }
-        if data.len().div_ceil(segment) > MAX_SEGMENTS {
-            return Err(Error::InvalidInput("more than 64 segments"));
-        }
-        self.queue(ip, id, data, segment, to)
+        self.send_msg(ip, id, &SendMsg { data, destination: to, segment: Some(segment), ..SendMsg::default() })
     }
 
-    fn queue(&mut self, ip: &Ip, id: UdpId, data: &[u8], segment: usize, to: Option<SocketAddr>) -> Result<usize> {
+    /// Queues what `message` says, with all that it says.
+    ///
+    /// # Errors
+    /// As [`send`](Sockets::send) and [`send_segmented`](Sockets::send_segmented); `InvalidInput` also for a TTL of zero
+    /// and a source that is not the socket's, `AddrNotAvailable` for one that is not ours.
+    pub fn send_msg(&mut self, ip: &Ip, id: UdpId, message: &SendMsg<'_>) -> Result<usize> {
+        let &SendMsg { data, destination, source, segment, tos, ttl } = message;
+        check_segments(data, segment)?;
+        let segment = segment.unwrap_or(data.len());
         let socket = named(&mut self.slots, id)?;
         socket.check()?;
-        let dst = to.or(socket.peer).ok_or(Error::NotConnected)?;
-        let src = socket.source(ip, dst, socket.local.ip().is_unspecified())?;
+        let dst = match destination {
+            Some(destination) => socket.on_wire(destination)?,
+            None => socket.peer.ok_or(Error::NotConnected)?,
+        };
+        let src = socket.source_of(ip, dst, source.map(unmapped_addr))?;
         if segment.min(data.len()) > ip.payload_mtu(dst.ip()) - wire::HEADER_LEN {
             return Err(Error::MessageTooLong);
         }
@@ -231,13 +336,82 @@ impl Sockets {
         if self.memory + cost > self.limits.memory {
             return Err(Error::NoBufferSpace);
         }
-        let ttl = if dst.ip().is_multicast() { MULTICAST_TTL } else { socket.options.ttl };
-        let segment = (data.len() > segment).then_some(segment);
-        let datagram = Datagram { id, src, dst, ttl, data: Slice::copy_of(data), segment };
+        let options = &socket.options;
+        let own_ttl = if dst.ip().is_multicast() { options.multicast_ttl } else { options.ttl };
+        if ttl == Some(0) {
+            return Err(Error::InvalidInput("a TTL of zero"));
+        }
+        let datagram = Datagram {
+            id,
+            src,
+            dst,
+            ttl: ttl.unwrap_or(own_ttl),
+            tos: tos.unwrap_or(options.tos),
+            heard: options.multicast_loop || !dst.ip().is_multicast(),
+            data: Slice::copy_of(data),
+            segment: (data.len() > segment).then_some(segment),
+        };
         socket.unsent += 1;
         self.memory += cost;
         self.outbox.push_back(datagram);
         Ok(data.len())
+    }
+
+    /// Queues several messages, as many as there is room for, but at most [`MAX_BATCH`], and gives their number.
+    ///
+    /// # Errors
+    /// Those of the first. What is wrong with a later one is told when that is the first.
+    pub fn send_many(&mut self, ip: &Ip, id: UdpId, messages: &[SendMsg<'_>]) -> Result<usize> {
+        let mut bytes = 0;
+        for (sent, message) in messages.iter().take(MAX_BATCH).enumerate() {
+            if sent > 0 && (bytes >= BATCH_BYTES || self.get(id)?.has_failed()) {
+                return Ok(sent);
+            }
+            match self.send_msg(ip, id, message) {
+                Ok(len) => bytes += len,
+                Err(error) if sent == 0 => return Err(error),
+                Err(_) => return Ok(sent),
+            }
+        }
+        Ok(messages.len().min(MAX_BATCH))
+    }
+
+    /// Takes the next datagram: copies what fits into `buf`, drops the rest of it, and tells of it. With `peek` the
+    /// datagram stays. Where the socket takes several together (`gro` of its options) and does not only peek, those that
+    /// continue it are taken with it, as in [`recv_segmented`](Sockets::recv_segmented).
+    ///
+    /// # Errors
+    /// `WouldBlock`, `BadHandle`, and once a pending error.
+    pub fn recv_msg(&mut self, id: UdpId, buf: &mut [u8], peek: bool) -> Result<RecvMsg> {
+        let gro = self.get(id)?.options.gro;
+        self.pop(id, |socket| if gro && !peek { socket.pop_run(buf) } else { socket.pop(buf, peek) })
+    }
+
+    /// Takes several datagrams, as many as there are, one for each buffer, but at most [`MAX_BATCH`]; tells of each in
+    /// `messages`, and gives their number.
+    ///
+    /// # Errors
+    /// As [`recv_msg`](Sockets::recv_msg), if there is none.
+    pub fn recv_many(
+        &mut self,
+        id: UdpId,
+        bufs: &mut [impl DerefMut<Target = [u8]>],
+        messages: &mut [RecvMsg],
+    ) -> Result<usize> {
+        let (mut received, mut bytes) = (0, 0);
+        for (buf, message) in bufs.iter_mut().zip(messages).take(MAX_BATCH) {
+            if received > 0 && (bytes >= BATCH_BYTES || self.get(id)?.has_failed()) {
+                break;
+            }
+            match self.recv_msg(id, buf, false) {
+                Ok(got) => *message = got,
+                Err(error) if received == 0 => return Err(error),
+                Err(_) => break,
+            }
+            received += 1;
+            bytes += message.len;
+        }
+        Ok(received)
     }
 
     /// Takes the next datagram: copies what fits into `buf`, drops the rest of it, and gives the copied length and the
@@ -246,12 +420,17 @@ impl Sockets {
     /// # Errors
     /// `WouldBlock`, `BadHandle`, and once a pending error.
     pub fn recv(&mut self, id: UdpId, buf: &mut [u8], peek: bool) -> Result<(usize, SocketAddr)> {
-        let socket = self.get_mut(id)?;
-        let before = socket.charged();
-        let got = socket.pop(buf, peek);
-        let freed = before - socket.charged();
-        self.memory -= freed;
-        got
+        self.pop(id, |socket| socket.pop(buf, peek)).map(|got| (got.len, got.source))
+    }
+
+    /// Lets `act` take from a socket's queue, and counts what is freed.
+    fn pop(&mut self, id: UdpId, act: impl FnOnce(&mut Socket) -> Result<RecvMsg>) -> Result<RecvMsg> {
+        let socket = named(&mut self.slots, id)?;
+        let before = socket.inbox.charged();
+        let got = act(socket);
+        self.memory -= before - socket.inbox.charged();
+        let got = got?;
+        Ok(RecvMsg { source: socket.shown(got.source), destination: socket.shown(got.destination), ..got })
     }
 
     /// Takes the next datagram and those behind it that continue it: from the same source, of the same length but for
@@ -261,12 +440,7 @@ impl Sockets {
     /// # Errors
     /// As [`recv`](Sockets::recv).
     pub fn recv_segmented(&mut self, id: UdpId, buf: &mut [u8]) -> Result<(usize, usize, SocketAddr)> {
-        let socket = self.get_mut(id)?;
-        let before = socket.charged();
-        let got = socket.pop_segmented(buf);
-        let freed = before - socket.charged();
-        self.memory -= freed;
-        got
+        self.pop(id, |socket| socket.pop_run(buf)).map(|got| (got.len, got.segment, got.source))
     }
 
     /// Our end: the bound address, or once connected the one that leads to the peer.
@@ -274,7 +448,8 @@ impl Sockets {
     /// # Errors
     /// `BadHandle`.
     pub fn local_addr(&self, id: UdpId) -> Result<SocketAddr> {
-        Ok(self.get(id)?.local)
+        let socket = self.get(id)?;
+        Ok(socket.shown(socket.local))
     }
 
     /// The connected peer.
@@ -282,7 +457,8 @@ impl Sockets {
     /// # Errors
     /// `NotConnected`, `BadHandle`.
     pub fn peer_addr(&self, id: UdpId) -> Result<SocketAddr> {
-        self.get(id)?.peer.ok_or(Error::NotConnected)
+        let socket = self.get(id)?;
+        Ok(socket.shown(socket.peer.ok_or(Error::NotConnected)?))
     }
 
     /// Takes the pending error, if there is one. An ICMP error that need not last, such as an unreachable network, is
@@ -311,22 +487,23 @@ impl Sockets {
         Ok(())
     }
 
-    /// The shard from which the socket bound to `local` sends, if there are several.
-    pub fn home(&mut self, local: SocketAddr) -> Option<u16> {
-        bound(&self.ports, &mut self.slots, local)?.1.home
+    /// The shard that the socket sends from which hears `from` at `local`, if there are several.
+    pub fn home(&mut self, local: SocketAddr, from: SocketAddr) -> Option<u16> {
+        bound(&self.ports, &mut self.slots, local, from)?.1.home
     }
 
     /// Gives the handle and its port up. What was received is lost, what was sent still goes.
     ///
     /// # Errors
     /// `BadHandle`.
-    pub fn close(&mut self, id: UdpId) -> Result<()> {
+    pub fn close(&mut self, ip: &mut Ip, id: UdpId) -> Result<()> {
         self.get(id)?;
         let slot = &mut self.slots[id.index as usize];
         slot.generation = slot.generation.wrapping_add(1);
-        if let Some(socket) = slot.socket.take() {
-            self.memory -= socket.charged();
-            self.ports.release(socket.local);
+        if let Some(mut socket) = slot.socket.take() {
+            socket.leave_all(ip);
+            self.memory -= socket.inbox.charged();
+            self.ports.release(socket.ends(), id.index);
         }
         self.free.push(id.index);
         Ok(())
@@ -340,33 +517,71 @@ impl Sockets {
             Ok(parsed) => parsed,
             Err(reason) => return Outcome::dropped(reason),
         };
-        // No group can be joined, so none is for us.
-        if packet.dst.is_multicast() {
-            return Outcome::dropped(DropReason::NotForUs);
-        }
         let from = SocketAddr::new(packet.src, header.src_port);
         let to = SocketAddr::new(packet.dst, header.dst_port);
-        let found = bound(&self.ports, &mut self.slots, to);
-        let Some((id, socket)) = found.filter(|(_, socket)| socket.hears(from)) else {
+        let arrival = Arrival {
+            envelope: Envelope { from, to: packet.dst, to_port: header.dst_port, ttl: packet.ttl, tos: packet.tos },
+            data: data.compact(),
+            // A super-segment waits in one piece and is cut when it is read.
+            segment: frame.meta.gso.map_or(u16::MAX, |gso| gso.size.max(1)),
+        };
+        if !packet.unicast {
+            return self.deliver_to_all(to, &arrival);
+        }
+        let Some((id, _)) = bound(&self.ports, &mut self.slots, to, from) else {
             let reply = ip.error_about(now, frame, ErrorKind::PortUnreachable, stats).map(Box::new);
             return Outcome { reply, ..Outcome::dropped(DropReason::UdpNoSocket) };
         };
-        let data = data.compact();
-        // A super-segment waits in one piece and is cut when it is read.
-        let segment = frame.meta.gso.map_or(data.len(), |gso| usize::from(gso.size).max(1));
-        let before = socket.charged();
-        let room = self.memory + cost(&data) <= self.limits.memory;
-        if !room || !socket.push(from, data, segment, self.limits.recv_buffer) {
+        if !self.deliver(id.index, &arrival) {
             return Outcome::dropped(DropReason::UdpQueueFull);
         }
-        self.memory += socket.charged() - before;
-        Outcome { disposition: Disposition::Delivered, changed: Some(id), reply: None }
+        Outcome { disposition: Disposition::Delivered, changed: Some(id), others: Vec::new(), reply: None }
+    }
+
+    /// A copy for each socket that hears what is sent to the group or network `to`.
+    fn deliver_to_all(&mut self, to: SocketAddr, arrival: &Arrival) -> Outcome {
+        let (group, source) = (to.ip().is_multicast(), arrival.envelope.from);
+        let hears = |&(index, bound): &(u32, Bound)| {
+            let socket = self.slots[index as usize].socket.as_deref();
+            bound.takes(to.ip())
+                && socket.is_some_and(|s| s.hears(source) && (!group || s.is_member(to.ip(), source.ip())))
+        };
+        let hearers: SmallVec<[u32; 8]> = self.ports.on(to.port()).filter(hears).map(|(index, _)| index).collect();
+        let mut outcome = Outcome::dropped(DropReason::UdpNoSocket);
+        for index in hearers {
+            if !self.deliver(index, arrival) {
+                if outcome.changed.is_none() {
+                    outcome.disposition = Disposition::Dropped(DropReason::UdpQueueFull);
+                }
+                continue;
+            }
+            outcome.disposition = Disposition::Delivered;
+            let id = UdpId { index, generation: self.slots[index as usize].generation };
+            match outcome.changed {
+                None => outcome.changed = Some(id),
+                Some(_) => outcome.others.push(id),
+            }
+        }
+        outcome
+    }
+
+    /// Queues it for the socket at `index`, if there is room.
+    fn deliver(&mut self, index: u32, arrival: &Arrival) -> bool {
+        let Some(socket) = self.slots.get_mut(index as usize).and_then(|slot| slot.socket.as_deref_mut()) else {
+            return false;
+        };
+        let room = self.memory + cost(&arrival.data) <= self.limits.memory;
+        let before = socket.inbox.charged();
+        let Arrival { envelope, data, segment } = arrival;
+        let taken = room && socket.inbox.push(*envelope, data.clone(), *segment, socket.options.recv_buffer);
+        self.memory += socket.inbox.charged() - before;
+        taken
     }
 
     /// Takes an ICMP error about a UDP datagram. It concerns a socket only if that is connected to where the datagram
     /// went: other errors are easily forged, and nobody could tell which call they belong to.
     pub fn on_icmp(&mut self, report: &Report) -> (Disposition, Option<UdpId>) {
-        match bound(&self.ports, &mut self.slots, report.local) {
+        match bound(&self.ports, &mut self.slots, report.local, report.remote) {
             // Without path MTU discovery the next datagram would be no smaller.
             Some(_) if matches!(report.kind, ErrorKind::PacketTooBig { .. }) => {
                 (Disposition::Dropped(DropReason::IcmpIgnored), None)
@@ -379,11 +594,11 @@ impl Sockets {
         }
     }
 
-    /// The next datagram to send, or a super-segment of several, and the socket that may have room for another now.
-    pub fn poll_transmit(&mut self, ip: &mut Ip) -> Option<(UdpId, TxFrame)> {
+    /// The next datagram to send, or a super-segment of several.
+    pub fn poll_transmit(&mut self, ip: &mut Ip) -> Option<Departure> {
         let offloads = self.offloads;
         let front = self.outbox.front_mut()?;
-        let &mut Datagram { id, src, dst, ttl, segment, .. } = front;
+        let &mut Datagram { id, src, dst, ttl, tos, heard, segment, .. } = front;
         let in_one = segment.is_none() || (offloads.uso && offloads.checksum);
         let len = segment.filter(|_| !in_one).map_or(front.data.len(), |segment| segment.min(front.data.len()));
         let data = front.data.slice(0..len);
@@ -404,7 +619,7 @@ impl Sockets {
         // Whoever cuts a super-segment counts the identifications up, so that they would not differ from those of others
         // (RFC 6864 4.3); what is never fragmented needs none.
         let (ports, dont_fragment) = ((src.port(), dst.port()), segment.is_some());
-        let out = Outgoing { src: from, dst: to, protocol: ip::UDP, ttl, tos: 0, dont_fragment, ports };
+        let out = Outgoing { src: from, dst: to, protocol: ip::UDP, ttl, tos, dont_fragment, ports };
         let start = ip.output(&out, wire::HEADER_LEN + data.len(), &mut frame.header);
         let header = UdpHeader { src_port: src.port(), dst_port: dst.port() };
         let header_len = wire::emit(&header, data.len(), &mut frame.header.space()[start..]);
@@ -413,7 +628,9 @@ impl Sockets {
         frame.payload.push(data);
         let fill = if offloads.checksum { checksum::fill_partial } else { checksum::fill };
         fill(&mut frame, from, to, ip::UDP, start, wire::CHECKSUM_OFFSET);
-        Some((id, frame))
+        let group = to.is_multicast();
+        let heard = heard && if group { ip.is_member(to) } else { ip.is_broadcast(to) };
+        Some(Departure { id, frame, leaves: !group || ttl > 0, heard })
     }
 
     fn get(&self, id: UdpId) -> Result<&Socket> {
@@ -432,21 +649,71 @@ fn named(slots: &mut [Slot], id: UdpId) -> Result<&mut Socket> {
     slot.and_then(|slot| slot.socket.as_deref_mut()).ok_or(Error::BadHandle)
 }
 
-/// The most specific socket that is bound to `local`, with its handle.
-fn bound<'a>(ports: &Ports, slots: &'a mut [Slot], local: SocketAddr) -> Option<(UdpId, &'a mut Socket)> {
-    let index = ports.find(local)?;
+/// The most specific socket that hears `from` at `local`, with its handle.
+fn bound<'a>(
+    ports: &Ports,
+    slots: &'a mut [Slot],
+    local: SocketAddr,
+    from: SocketAddr,
+) -> Option<(UdpId, &'a mut Socket)> {
+    let index = ports.find(local, from)?;
     let slot = slots.get_mut(index as usize)?;
     let id = UdpId { index, generation: slot.generation };
     slot.socket.as_deref_mut().map(|socket| (id, socket))
 }
 
-impl Socket {
-    /// The address from which a datagram to `dst` goes: that which leads there if it is ours to `choose`, else the bound
-    /// one.
-    fn source(&self, ip: &Ip, dst: SocketAddr, choose: bool) -> Result<SocketAddr> {
-        if dst.is_ipv4() != self.local.is_ipv4() {
-            return Err(Error::Unsupported);
+/// The address that a socket bound to `addr` sends from, if it is that of one host.
+fn fixed(ip: &Ip, addr: IpAddr) -> Option<IpAddr> {
+    Some(addr).filter(|&addr| !addr.is_unspecified() && !addr.is_multicast() && !ip.is_broadcast(addr))
+}
+
+fn same_family(a: IpAddr, b: IpAddr) -> bool {
+    a.is_ipv4() == b.is_ipv4()
+}
+
+/// UDP_SEGMENT's limits in udp(7).
+fn check_segments(data: &[u8], segment: Option<usize>) -> Result<()> {
+    match segment {
+        Some(0) => Err(Error::InvalidInput("segments of no bytes")),
+        _ if data.len() > MAX_DATA => Err(Error::MessageTooLong),
+        Some(segment) if data.len().div_ceil(segment) > MAX_SEGMENTS => {
+            Err(Error::InvalidInput("more than 64 segments"))
         }
+        _ => Ok(()),
+    }
+}
+
+impl Socket {
+    /// Changes what it is found by.
+    fn rename(&mut self, ports: &mut Ports, addr: IpAddr, peer: Option<SocketAddr>, index: u32) -> Result<()> {
+        let (before, old) = ((self.local, self.peer), self.ends());
+        (self.local, self.peer) = (SocketAddr::new(addr, self.local.port()), peer);
+        let renamed = ports.rename(old, self.ends(), index);
+        if renamed.is_err() {
+            (self.local, self.peer) = before;
+        }
+        renamed
+    }
+
+    /// The address from which a datagram to `dst` goes, if the application wants it to be `wanted`.
+    fn source_of(&self, ip: &Ip, dst: SocketAddr, wanted: Option<SocketAddr>) -> Result<SocketAddr> {
+        let own = self.local.port();
+        let port = match wanted.map_or(0, |wanted| wanted.port()) {
+            0 if own == 0 => return Err(Error::InvalidInput("a socket of every port has none to send from")),
+            0 => own,
+            port if own == 0 || port == own => port,
+            _ => return Err(Error::InvalidInput("the source port is not the socket's")),
+        };
+        let wanted = wanted.map(|wanted| wanted.ip()).filter(|addr| !addr.is_unspecified());
+        if wanted.is_some_and(|addr| !ip.is_local(addr)) {
+            return Err(Error::AddrNotAvailable);
+        }
+        let addr = self.source(ip, dst, wanted.or_else(|| fixed(ip, self.local.ip())))?;
+        Ok(SocketAddr::new(addr.ip(), port))
+    }
+
+    /// The address from which a datagram to `dst` goes: `fixed`, or that which leads there.
+    fn source(&self, ip: &Ip, dst: SocketAddr, fixed: Option<IpAddr>) -> Result<SocketAddr> {
         if dst.port() == 0 {
             return Err(Error::InvalidInput("port 0 is no destination"));
         }
@@ -458,7 +725,11 @@ impl Socket {
         } else if !addr.is_multicast() && !ip.is_valid_peer(addr) {
             return Err(Error::InvalidInput("no host has the destination address"));
         }
-        let src: IpAddr = if choose { ip.source_for(addr).ok_or(Error::NetworkUnreachable)? } else { self.local.ip() };
+        let multicast = self.options.multicast_source.filter(|src| addr.is_multicast() && same_family(*src, addr));
+        let src = fixed.or(multicast).or_else(|| ip.source_for(addr)).ok_or(Error::NetworkUnreachable)?;
+        if !same_family(src, addr) {
+            return Err(Error::InvalidInput("the two ends must be of one address family"));
+        }
         if src.is_loopback() && !ip.is_local(addr) {
             return Err(Error::InvalidInput("a loopback address reaches no other host"));
         }
@@ -468,7 +739,7 @@ impl Socket {
 
 impl Outcome {
     fn dropped(reason: DropReason) -> Outcome {
-        Outcome { disposition: Disposition::Dropped(reason), changed: None, reply: None }
+        Outcome { disposition: Disposition::Dropped(reason), changed: None, others: Vec::new(), reply: None }
     }
 }
 

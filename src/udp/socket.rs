@@ -1,24 +1,28 @@
-//! One UDP socket: its ends, what was received for it, what went wrong.
+//! One UDP socket: its ends, its groups, what was received for it, what went wrong.
 
-use crate::buf::Slice;
+use super::inbox::Inbox;
+use super::ports::Ends;
 use crate::error::{Error, Result};
 use crate::icmp::ErrorKind;
-use crate::stack::{Readiness, UdpOptions};
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+use crate::ip::Ip;
+use crate::ip::bound::{Bound, shown, unmapped_addr};
+use crate::stack::{Readiness, RecvMsg, UdpOptions};
+use std::net::{IpAddr, SocketAddr};
 
-/// What a received datagram costs beside the memory that it pins.
-const OVERHEAD: usize = 64;
+/// Groups that a socket may be a member of, as on Linux (igmp_max_memberships).
+const MAX_GROUPS: usize = 20;
 
-/// Room that an empty receive queue keeps, in datagrams.
-const IDLE: usize = 4;
+/// Sources of one group that a socket may ask for, as on Linux (igmp_max_msf).
+const MAX_SOURCES: usize = 10;
 
 #[derive(Debug)]
 pub(super) struct Socket {
+    /// Whether it is one of IPv6: it knows IPv4 addresses as mapped ones. All that follow are as on the wire.
+    v6: bool,
+    /// What it takes, as bound. Disconnected, it has it again.
+    pub(super) bound: Bound,
     /// Our end, as bound; as connected once there is a peer.
     pub(super) local: SocketAddr,
-    /// Bound to every address: connecting chooses one.
-    pub(super) any: bool,
     /// The connected peer.
     pub(super) peer: Option<SocketAddr>,
     pub(super) options: UdpOptions,
@@ -26,43 +30,62 @@ pub(super) struct Socket {
     pub(super) home: Option<u16>,
     /// Datagrams in the outbox.
     pub(super) unsent: usize,
-    received: VecDeque<Received>,
-    charged: usize,
+    pub(super) inbox: Inbox,
+    groups: Vec<Membership>,
     hard: Option<Error>,
     soft: Option<Error>,
 }
 
-/// One datagram, or several of one super-segment.
+/// A group that a socket is a member of.
 #[derive(Debug)]
-struct Received {
-    from: SocketAddr,
-    /// What has not been read.
-    data: Slice,
-    /// Bytes of each datagram but the last.
-    segment: usize,
-}
-
-impl Received {
-    /// The length of the next datagram.
-    fn next_len(&self) -> usize {
-        self.segment.min(self.data.len())
-    }
+struct Membership {
+    group: IpAddr,
+    /// The only sources that it hears; none is any.
+    sources: Vec<IpAddr>,
 }
 
 impl Socket {
-    pub(super) fn new(local: SocketAddr, options: UdpOptions) -> Self {
+    /// A socket bound to `local`, mapped or not; `only_v6` keeps one on `::` from taking IPv4.
+    pub(super) fn new(local: SocketAddr, only_v6: bool, options: UdpOptions) -> Self {
         Socket {
-            local,
-            any: local.ip().is_unspecified(),
+            v6: local.is_ipv6(),
+            bound: Bound::new(local.ip(), only_v6),
+            local: unmapped_addr(local),
             peer: None,
             options,
             home: None,
             unsent: 0,
-            received: VecDeque::new(),
-            charged: 0,
+            inbox: Inbox::default(),
+            groups: Vec::new(),
             hard: None,
             soft: None,
         }
+    }
+
+    /// What it is found by.
+    pub(super) fn ends(&self) -> Ends {
+        let bound = if self.local.ip().is_unspecified() { self.bound } else { Bound::One(self.local.ip()) };
+        Ends { bound, port: self.local.port(), peer: self.peer }
+    }
+
+    /// Whether it is one of IPv6.
+    pub(super) fn is_v6(&self) -> bool {
+        self.v6
+    }
+
+    /// An address as the application knows it.
+    pub(super) fn shown(&self, addr: SocketAddr) -> SocketAddr {
+        shown(addr, self.v6)
+    }
+
+    /// An address that the application names, as it is on the wire.
+    ///
+    /// # Errors
+    /// `Unsupported` if it is of a family that the socket cannot reach, or not in the form that the socket's has.
+    pub(super) fn on_wire(&self, addr: SocketAddr) -> Result<SocketAddr> {
+        let on_wire = unmapped_addr(addr);
+        let reached = addr.is_ipv6() == self.v6 && self.bound.is_of_family(on_wire.ip());
+        reached.then_some(on_wire).ok_or(Error::Unsupported)
     }
 
     /// Whether datagrams from `from` are for it.
@@ -70,71 +93,88 @@ impl Socket {
         self.peer.is_none_or(|peer| peer == from)
     }
 
-    /// What the receive queue costs.
-    pub(super) fn charged(&self) -> usize {
-        self.charged
-    }
-
-    /// Queues a datagram, or several of `segment` bytes each but the last, if there is room within `limit`, and says
-    /// whether there was. An empty queue takes anything, so that no setting makes a socket deaf.
-    pub(super) fn push(&mut self, from: SocketAddr, data: Slice, segment: usize, limit: usize) -> bool {
-        let cost = cost(&data);
-        if !self.received.is_empty() && self.charged + cost > limit {
-            return false;
-        }
-        self.charged += cost;
-        self.received.push_back(Received { from, data, segment });
-        true
-    }
-
     /// Copies what fits of the next datagram into `buf`; the rest of it is lost, unless it is only peeked at.
-    pub(super) fn pop(&mut self, buf: &mut [u8], peek: bool) -> Result<(usize, SocketAddr)> {
+    pub(super) fn pop(&mut self, buf: &mut [u8], peek: bool) -> Result<RecvMsg> {
         self.check()?;
-        let next = self.received.front().ok_or(Error::WouldBlock)?;
-        let (from, n) = (next.from, next.next_len().min(buf.len()));
-        buf[..n].copy_from_slice(&next.data[..n]);
-        if !peek {
-            self.skip();
-        }
-        Ok((n, from))
+        self.inbox.pop(buf, peek)
     }
 
-    /// Copies the next datagram and those that continue it, as many as fit whole; gives the copied length, that of each
-    /// but the last, and the source.
-    pub(super) fn pop_segmented(&mut self, buf: &mut [u8]) -> Result<(usize, usize, SocketAddr)> {
-        let first = self.received.front().map_or(0, Received::next_len);
-        let (mut filled, from) = self.pop(buf, false)?;
-        let mut last = filled;
-        // One that is shorter than the first ends the run, and so does one that was cut short.
-        while last == first
-            && let Some(next) = self.received.front().filter(|next| next.from == from)
-            && (1..=first.min(buf.len() - filled)).contains(&next.next_len())
-        {
-            last = next.next_len();
-            buf[filled..filled + last].copy_from_slice(&next.data[..last]);
-            filled += last;
-            self.skip();
-        }
-        Ok((filled, first.min(filled), from))
+    /// Copies the next datagram and those that continue it, as many as fit whole.
+    pub(super) fn pop_run(&mut self, buf: &mut [u8]) -> Result<RecvMsg> {
+        self.check()?;
+        self.inbox.pop_run(buf)
     }
 
-    /// Drops the next datagram.
-    fn skip(&mut self) {
-        let Some(next) = self.received.front_mut() else { return };
-        next.data.advance(next.next_len());
-        if next.data.is_empty() {
-            let freed = cost(&next.data);
-            self.received.pop_front();
-            self.charged -= freed;
-            if self.received.is_empty() {
-                self.received.shrink_to(IDLE);
+    // ---- groups ----
+
+    /// Whether it is a member of `group` and hears `source` in it.
+    pub(super) fn is_member(&self, group: IpAddr, source: IpAddr) -> bool {
+        let membership = self.groups.iter().find(|membership| membership.group == group);
+        membership.is_some_and(|m| m.sources.is_empty() || m.sources.contains(&source))
+    }
+
+    /// Joins `group`, for all that is sent there or for what one `source` sends.
+    pub(super) fn join(&mut self, ip: &mut Ip, group: IpAddr, source: Option<IpAddr>) -> Result<()> {
+        let found = self.groups.iter_mut().find(|membership| membership.group == group);
+        match (found, source) {
+            (Some(membership), Some(source)) if !membership.sources.is_empty() => {
+                if membership.sources.contains(&source) {
+                    return Err(Error::AddrNotAvailable);
+                }
+                if membership.sources.len() >= MAX_SOURCES {
+                    return Err(Error::NoBufferSpace);
+                }
+                ip.join(group, Some(source))?;
+                membership.sources.push(source);
+            }
+            (Some(_), None) => return Err(Error::AddrInUse),
+            (Some(_), Some(_)) => return Err(Error::InvalidInput("the socket hears every source of the group")),
+            (None, _) => {
+                if self.groups.len() >= MAX_GROUPS {
+                    return Err(Error::NoBufferSpace);
+                }
+                ip.join(group, source)?;
+                self.groups.push(Membership { group, sources: source.into_iter().collect() });
             }
         }
+        Ok(())
     }
 
+    /// Leaves `group`, or hears one `source` of it no longer.
+    pub(super) fn leave(&mut self, ip: &mut Ip, group: IpAddr, source: Option<IpAddr>) -> Result<()> {
+        let index = self.groups.iter().position(|m| m.group == group).ok_or(Error::AddrNotAvailable)?;
+        let sources = &mut self.groups[index].sources;
+        match source {
+            None => {
+                self.groups.swap_remove(index).leave(ip);
+                return Ok(());
+            }
+            Some(source) => {
+                let at = sources.iter().position(|&s| s == source).ok_or(Error::AddrNotAvailable)?;
+                sources.swap_remove(at);
+                ip.leave(group, Some(source));
+            }
+        }
+        if self.groups[index].sources.is_empty() {
+            self.groups.swap_remove(index);
+        }
+        Ok(())
+    }
+
+    /// Leaves all groups.
+    pub(super) fn leave_all(&mut self, ip: &mut Ip) {
+        self.groups.drain(..).for_each(|membership| membership.leave(ip));
+    }
+
+    // ---- errors ----
     /// Fails once with a pending error.
     pub(super) fn check(&mut self) -> Result<()> {
         self.hard.take().map_or(Ok(()), Err)
+    }
+
+    /// Whether the next call fails.
+    pub(super) fn has_failed(&self) -> bool {
+        self.hard.is_some()
     }
 
     /// Takes the pending error; a soft one has no other way out (SO_ERROR).
@@ -155,7 +195,7 @@ impl Socket {
         if self.hard.is_some() {
             ready |= Readiness::ERROR | Readiness::READABLE | Readiness::WRITABLE;
         }
-        if !self.received.is_empty() {
+        if !self.inbox.is_empty() {
             ready |= Readiness::READABLE;
         }
         if self.unsent < send_queue {
@@ -165,7 +205,11 @@ impl Socket {
     }
 }
 
-/// What a received datagram is charged: the memory that it pins, and its entry.
-pub(super) fn cost(data: &Slice) -> usize {
-    data.pinned() + OVERHEAD
+impl Membership {
+    fn leave(self, ip: &mut Ip) {
+        if self.sources.is_empty() {
+            ip.leave(self.group, None);
+        }
+        self.sources.into_iter().for_each(|source| ip.leave(self.group, Some(source)));
+    }
 }

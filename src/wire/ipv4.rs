@@ -14,6 +14,9 @@ pub const MAX_HEADER_LEN: usize = 60;
 /// Length of the longest packet, in bytes.
 pub const MAX_PACKET_LEN: usize = 65_535;
 
+/// Length of the Router Alert option, in bytes.
+pub const ROUTER_ALERT_LEN: usize = 4;
+
 /// Where the checksum field stands in the header.
 const CHECKSUM: Range<usize> = 10..12;
 
@@ -174,6 +177,24 @@ pub fn emit(header: &Ipv4Header, payload: usize, buf: &mut [u8]) -> usize {
     let checksum = checksum::checksum(buf);
     buf[CHECKSUM].copy_from_slice(&checksum.to_be_bytes());
     MIN_HEADER_LEN
+}
+
+/// Gives the header without options at the start of `buf` the Router Alert option (RFC 2113), and gives its length, 24.
+///
+/// # Panics
+/// If `buf` is shorter than that.
+pub fn add_router_alert(buf: &mut [u8]) -> usize {
+    const ROUTER_ALERT: [u8; ROUTER_ALERT_LEN] = [148, 4, 0, 0];
+    let len = MIN_HEADER_LEN + ROUTER_ALERT_LEN;
+    let buf = &mut buf[..len];
+    let total = u16::from_be_bytes([buf[2], buf[3]]).saturating_add(ROUTER_ALERT_LEN as u16);
+    buf[0] = 0x46;
+    buf[2..4].copy_from_slice(&total.to_be_bytes());
+    buf[MIN_HEADER_LEN..].copy_from_slice(&ROUTER_ALERT);
+    buf[CHECKSUM].fill(0);
+    let checksum = checksum::checksum(buf);
+    buf[CHECKSUM].copy_from_slice(&checksum.to_be_bytes());
+    len
 }
 
 #[cfg(test)]

@@ -11,9 +11,11 @@ pub mod frame;
 pub mod gso;
 pub mod icmp;
 pub mod icmpv6;
+pub mod igmp;
 pub mod ip;
 pub mod ipv4;
 pub mod ipv6;
+pub mod mld;
 #[cfg(feature = "cli")]
 pub mod pretty;
 pub mod tcp;
@@ -25,6 +27,8 @@ pub mod vnet;
 pub mod protocol {
     /// ICMP for IPv4.
     pub const ICMP: u8 = 1;
+    /// IGMP.
+    pub const IGMP: u8 = 2;
     /// TCP.
     pub const TCP: u8 = 6;
     /// UDP.

@@ -121,3 +121,25 @@ fn a_host_of_one_family() {
         assert_eq!(client.connect("[2001:db8::2]:80").unwrap_err().kind(), ErrorKind::NetworkUnreachable);
     });
 }
+
+/// The same with datagrams.
+#[test]
+fn one_udp_socket_for_both_families() {
+    within(60, || {
+        let (client, server) = dual();
+        let far = server.bind_udp("[::]:53").unwrap();
+        for (own, to, seen) in [
+            ("192.0.2.1:0", "192.0.2.2:53", "::ffff:192.0.2.1"),
+            ("[2001:db8::1]:0", "[2001:db8::2]:53", "2001:db8::1"),
+            ("[::]:0", "[::ffff:192.0.2.2]:53", "::ffff:192.0.2.1"),
+        ] {
+            let near = client.bind_udp(own).unwrap();
+            near.send_to(b"ping", to).unwrap();
+            let mut buf = [0; 100];
+            let (n, from) = far.recv_from(&mut buf).unwrap();
+            assert_eq!((&buf[..n], from.ip().to_string()), (&b"ping"[..], seen.to_owned()));
+            far.send_to(b"pong", from).unwrap();
+            assert_eq!(near.recv_from(&mut buf).unwrap(), (4, addr(to)));
+        }
+    });
+}

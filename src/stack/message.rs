@@ -1,0 +1,90 @@
+//! Datagrams with all that goes with them: what sendmsg(2) and recvmsg(2) have in their headers and control messages.
+
+use core::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// The number of the stack's one link where sockets name interfaces by number, as `if_nametoindex` would give it.
+pub const INTERFACE: u32 = 1;
+
+/// How a UDP socket is bound. The default is std's: alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UdpBind {
+    /// SO_REUSEADDR: the address may be shared with sockets that want the same. What is for one of them goes to the last
+    /// one bound, what is for a group or a network to each.
+    pub reuse_address: bool,
+    /// SO_REUSEPORT: as `reuse_address`, but each of the sockets hears a part of the peers, chosen by a keyed hash of the
+    /// addresses and ports.
+    pub reuse_port: bool,
+    /// IPV6_V6ONLY: a socket on `::` takes no IPv4.
+    pub only_v6: bool,
+    /// Takes the datagrams to every port that no other socket has. The address's port must be zero. What is sent must
+    /// say its source port.
+    pub every_port: bool,
+}
+
+/// A datagram to send.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct SendMsg<'a> {
+    /// Its data.
+    pub data: &'a [u8],
+    /// Where it goes; `None` is to the connected peer.
+    pub destination: Option<SocketAddr>,
+    /// Where it comes from: an address of ours (IP_PKTINFO), and the socket's port, for which zero may stand. A socket of
+    /// every port may name any. `None` is as always.
+    pub source: Option<SocketAddr>,
+    /// If set, `data` is several datagrams of this many bytes each, the last of which may be shorter (UDP_SEGMENT).
+    pub segment: Option<usize>,
+    /// Its DSCP and ECN byte, if not the socket's.
+    pub tos: Option<u8>,
+    /// Its TTL, 1 to 255, if not the socket's.
+    pub ttl: Option<u8>,
+}
+
+impl<'a> SendMsg<'a> {
+    /// `data` for `destination`.
+    pub fn to(destination: SocketAddr, data: &'a [u8]) -> Self {
+        SendMsg { data, destination: Some(destination), ..SendMsg::default() }
+    }
+}
+
+impl fmt::Debug for SendMsg<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SendMsg { data, destination, source, segment, tos, ttl } = self;
+        write!(f, "SendMsg({} bytes to {destination:?} from {source:?}, ", data.len())?;
+        write!(f, "segment {segment:?}, tos {tos:?}, ttl {ttl:?})")
+    }
+}
+
+/// What came with a received datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecvMsg {
+    /// Bytes in the buffer.
+    pub len: usize,
+    /// Bytes of each datagram in the buffer but the last, if there are several.
+    pub segment: usize,
+    /// Whether the buffer was too small for the first one; the rest of it is lost.
+    pub truncated: bool,
+    /// Who sent it.
+    pub source: SocketAddr,
+    /// Where it was sent to: one of our addresses, a group or a broadcast address, and the port.
+    pub destination: SocketAddr,
+    /// The TTL or hop limit that it came with.
+    pub ttl: u8,
+    /// The DSCP and ECN byte that it came with.
+    pub tos: u8,
+}
+
+impl RecvMsg {
+    /// The number of the interface that it came in by: the stack has one.
+    pub fn interface(&self) -> u32 {
+        INTERFACE
+    }
+}
+
+impl Default for RecvMsg {
+    /// Nothing from nowhere: what a list to be filled is made of.
+    fn default() -> Self {
+        let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        RecvMsg { len: 0, segment: 0, truncated: false, source: nowhere, destination: nowhere, ttl: 0, tos: 0 }
+    }
+}
