@@ -27,7 +27,22 @@ const ROOMS: &[(&str, &[&str])] = &[
     // knows none of the others; UDP sits on IP, and ICMP is a part of IP (RFC 792).
     ("tcp", &["buf", "wire", "time", "rng", "error", "stats", "trace"]),
     ("icmp", &["buf", "wire", "time", "rng", "error", "stats", "trace"]),
-    ("ip", &["icmp", "stack::Cidr", "stack::Config", "buf", "wire", "time", "rng", "error", "stats", "trace"]),
+    (
+        "ip",
+        &[
+            "icmp",
+            "stack::Cidr",
+            "stack::Config",
+            "stack::ReassemblyConfig",
+            "buf",
+            "wire",
+            "time",
+            "rng",
+            "error",
+            "stats",
+            "trace",
+        ],
+    ),
     (
         "udp",
         &[

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tunstack::stack::{Config, TcpConfig, UdpConfig};
+use tunstack::stack::{Config, ReassemblyConfig, TcpConfig, UdpConfig};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -120,13 +120,18 @@ fn the_tour_names_what_exists() {
 }
 
 /// A default as a number: bytes, seconds, or a plain count. Understands `256 KiB`, `30 s`, `200ms`, `1,024`, `true`,
-/// and `none` or `[]`.
+/// and `none` or `[]`; any other word is a number of its own, whether written `BlackHole` or `black-hole`.
 fn value(text: &str) -> Option<f64> {
-    let text = text.trim().trim_matches('`').replace([',', '_', ' '], "");
+    let text = text.trim().trim_matches('`');
+    let word = text.replace('-', "").to_ascii_lowercase();
+    let text = text.replace([',', '_', ' '], "");
     match text.as_str() {
         "true" => return Some(1.0),
         "false" | "none" | "None" | "[]" => return Some(0.0),
         _ => {}
+    }
+    if !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()) {
+        return Some(word.bytes().fold(1.0, |sum, letter| sum * 32.0 + f64::from(letter - b'a')));
     }
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let unit = match &text[digits..] {
@@ -170,6 +175,7 @@ fn every_limit_stands_with_its_real_default() {
     let structs = [
         ("Config", format!("{:#?}", Config::default())),
         ("TcpConfig", format!("{:#?}", TcpConfig::default())),
+        ("ReassemblyConfig", format!("{:#?}", ReassemblyConfig::default())),
         ("UdpConfig", format!("{:#?}", UdpConfig::default())),
     ];
     for (name, debug) in structs {

@@ -4,12 +4,18 @@ use super::{Stack, mss_of_link};
 use crate::buf::Slice;
 use crate::ip::{self, Outgoing};
 use crate::stats::{Disposition, DropReason};
+use crate::tcp::connection::Tcb;
 use crate::tcp::segment::SegmentOut;
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
 use crate::udp::Departure;
 use crate::wire::tcp::{self, Flags, TcpHeader};
-use crate::wire::{Gso, GsoKind, Offloads, RxChecksum, RxFrame, RxMeta, TxFrame, checksum, ip as wire_ip, ipv4};
+use crate::wire::{
+    Gso, GsoKind, Offloads, RxChecksum, RxFrame, RxMeta, TxFrame, checksum, fragment, ip as wire_ip, ipv4,
+};
+
+/// Replies that may be waiting to be pulled when one more is to be cut into fragments: each may hold 64 KiB.
+const LONG_REPLIES: usize = 64;
 
 /// Where the checksum field stands in a TCP header.
 const TCP_CHECKSUM: usize = 16;
@@ -32,8 +38,13 @@ impl Stack {
 
     /// The next frame, be it for ourselves.
     fn next_frame(&mut self, now: Instant) -> Option<TxFrame> {
+        if self.fragments.is_some()
+            && let Some(fragment) = self.next_fragment()
+        {
+            return Some(fragment);
+        }
         if let Some(reply) = self.replies.pop_front() {
-            return Some(reply);
+            return self.fit(now, reply);
         }
         self.udp_turn = !self.udp_turn;
         if self.udp_turn {
@@ -43,7 +54,7 @@ impl Stack {
         }
     }
 
-    /// The next datagram. What is for many may be for ourselves too, or for nobody else.
+    /// The next datagram, or its first fragment. What is for many may be for ourselves too, or for nobody else.
     fn next_datagram(&mut self, now: Instant) -> Option<TxFrame> {
         while let Some(Departure { id, frame, leaves, heard }) = self.udp.poll_transmit(&mut self.ip) {
             self.mark_ready(super::SocketId::Udp(id));
@@ -51,10 +62,35 @@ impl Stack {
                 self.loop_back(now, &frame);
             }
             if leaves {
-                return Some(frame);
+                return self.fit(now, frame);
             }
         }
         None
+    }
+
+    /// The next fragment of what is being cut. They go one after the other, for the time that a super-segment of the same
+    /// length takes, because the receiver holds the first ones until the last has come.
+    fn next_fragment(&mut self) -> Option<TxFrame> {
+        let fragment = self.fragments.as_mut()?.next();
+        match fragment {
+            Some(_) => self.stats.ip.fragments_out += 1,
+            None => self.fragments = None,
+        }
+        fragment
+    }
+
+    /// `frame`, or its first fragment if it is too long for its way and may be cut.
+    fn fit(&mut self, now: Instant, frame: TxFrame) -> Option<TxFrame> {
+        let dst = wire_ip::destination(&frame.header);
+        let link = self.ip.payload_mtu(dst) + wire_ip::header_len(dst);
+        let mtu = self.ip.path(dst, now).map_or(link, |path| link.min(path.mtu.into()));
+        if frame.len() <= mtu || frame.meta.gso.is_some() || !fragment::may_cut(&frame.header) || self.ip.is_local(dst)
+        {
+            return Some(frame);
+        }
+        self.stats.ip.fragmented += 1;
+        self.fragments = Some(self.ip.fragments(frame, mtu));
+        self.next_fragment()
     }
 
     /// The next segment of the connections that may have one, in turn.
@@ -86,19 +122,30 @@ impl Stack {
             stats: &mut self.stats.tcp,
             trace: &mut self.trace,
         };
-        let limit = text_limit(&self.config.offloads, &tuple);
         let connection = slot.connection.as_mut()?;
+        let may_be_fragmented =
+            !cx.options.mtu_discovery.dont_fragment() || connection.tcb().is_some_and(Tcb::may_be_fragmented);
+        // Whoever cuts a super-segment counts its identifications up, which fragments must not share with others'.
+        let limit = if may_be_fragmented { 0 } else { text_limit(&self.config.offloads, &tuple) };
         let segment = connection.next_segment(limit, &mut cx)?;
         let may_have_more = connection.may_have_output(&cx);
         self.arm(index);
         if may_have_more {
             self.mark_egress(index);
         }
-        Some(self.segment_frame(&tuple, segment, ttl, tos))
+        Some(self.segment_frame(&tuple, segment, ttl, tos, !may_be_fragmented))
     }
 
-    /// An outgoing packet for `segment`. TCP's packets are never fragmented (RFC 9293 3.7.2, RFC 8900).
-    fn segment_frame(&mut self, tuple: &FourTuple, segment: SegmentOut, ttl: u8, tos: u8) -> TxFrame {
+    /// An outgoing packet for `segment`. We never fragment TCP's packets (RFC 9293 3.7.2, RFC 8900), nor may others but
+    /// where the user wants it so, or the path is too narrow.
+    fn segment_frame(
+        &mut self,
+        tuple: &FourTuple,
+        segment: SegmentOut,
+        ttl: u8,
+        tos: u8,
+        dont_fragment: bool,
+    ) -> TxFrame {
         let header = TcpHeader {
             src_port: tuple.local_port,
             dst_port: tuple.remote_port,
@@ -118,7 +165,7 @@ impl Stack {
             protocol: ip::TCP,
             ttl,
             tos,
-            dont_fragment: true,
+            dont_fragment,
             ports: (tuple.local_port, tuple.remote_port),
         };
         let at = self.ip.output(&out, header_len + text, &mut frame.header);
@@ -137,7 +184,8 @@ impl Stack {
     /// Queues an answer that belongs to no connection. Beyond the bound it is counted and forgotten: whoever asked
     /// will ask again.
     pub(super) fn reply(&mut self, frame: TxFrame) {
-        if self.replies.len() < self.config.max_replies {
+        let most = if frame.len() <= self.ip.mtu() { self.config.max_replies } else { LONG_REPLIES };
+        if self.replies.len() < most.min(self.config.max_replies) {
             self.replies.push_back(frame);
         } else {
             self.stats.unsent += 1;
@@ -146,7 +194,7 @@ impl Stack {
 
     /// Queues a segment that belongs to no connection, or to one that is gone.
     pub(super) fn reply_segment(&mut self, tuple: &FourTuple, segment: SegmentOut, ttl: u8, tos: u8) {
-        let frame = self.segment_frame(tuple, segment, ttl, tos);
+        let frame = self.segment_frame(tuple, segment, ttl, tos, true);
         self.reply(frame);
     }
 

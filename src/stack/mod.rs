@@ -28,8 +28,8 @@ mod tcp_sockets;
 mod udp_sockets;
 mod wheel;
 
-pub use crate::tcp::{Keepalive, TcpConfig, TcpInfo, TcpOptions};
-pub use config::{Cidr, Config, UdpConfig};
+pub use crate::tcp::{Keepalive, MtuDiscovery, MtuProbing, TcpConfig, TcpInfo, TcpOptions};
+pub use config::{Cidr, Config, ReassemblyConfig, UdpConfig};
 pub use message::{INTERFACE, RecvMsg, SendMsg, UdpBind};
 pub use readiness::Readiness;
 pub use share::{FourTuple, Names, Share};
@@ -37,12 +37,12 @@ pub use share::{FourTuple, Names, Share};
 use crate::buf::Pool;
 use crate::error::Result;
 use crate::icmp::limit::TokenBucket;
-use crate::ip::Ip;
+use crate::ip::{Fragments, Ip};
 use crate::rng::{Key, Rng};
 use crate::stats::Stats;
 use crate::tcp::autotune::Range;
 use crate::tcp::config::Memory;
-use crate::tcp::connection::{CloseReason, Connection, Cx};
+use crate::tcp::connection::{CloseReason, Connection, Cx, Tcb};
 use crate::tcp::isn::IsnGenerator;
 use crate::tcp::listener::Listener;
 use crate::tcp::state::State;
@@ -130,6 +130,8 @@ pub struct Stack {
     announced: HashSet<SocketId, Key>,
     /// Answers of no connection: RST, SYN cookies, ICMP.
     replies: VecDeque<TxFrame>,
+    /// A packet of ours that is too long for its way, as far as its fragments have not been pulled.
+    fragments: Option<Fragments>,
     resets: TokenBucket,
     /// TIME-WAIT records in the order in which they began.
     time_waits: VecDeque<TcpId>,
@@ -204,6 +206,7 @@ impl Stack {
             ready: VecDeque::new(),
             announced: HashSet::with_hasher(others),
             replies: VecDeque::new(),
+            fragments: None,
             resets: TokenBucket::new(config.resets_per_second, now),
             time_waits: VecDeque::new(),
             time_wait_count: 0,
@@ -224,7 +227,8 @@ impl Stack {
 
     /// When [`on_deadline`](Stack::on_deadline) wants to be called next. It may be earlier than the first timer.
     pub fn deadline(&self) -> Option<Instant> {
-        Instant::earlier(Instant::earlier(self.wheel.next(), self.look_again), self.ip.deadline())
+        let ip = Instant::earlier(self.ip.deadline(), self.ip.reassembly_deadline());
+        Instant::earlier(Instant::earlier(self.wheel.next(), self.look_again), ip)
     }
 
     /// Does what is due at `now`. Calling it early is harmless.
@@ -232,8 +236,8 @@ impl Stack {
         self.on_deadline_for(now, usize::MAX);
     }
 
-    /// As [`on_deadline`](Stack::on_deadline), for at most `max` connections. If more are due,
-    /// [`deadline`](Stack::deadline) is still not later than `now`.
+    /// As [`on_deadline`](Stack::on_deadline), for at most `max` connections and as many packets whose fragments did not
+    /// all come. If more are due, [`deadline`](Stack::deadline) is still not later than `now`.
     pub fn on_deadline_for(&mut self, now: Instant, max: usize) {
         if self.look_again.take_if(|at| *at <= now).is_some() {
             self.update_pressure(now);
@@ -242,6 +246,12 @@ impl Stack {
         if self.ip.deadline().is_some_and(|at| at <= now) {
             for frame in self.ip.on_deadline(now) {
                 self.reply(frame);
+            }
+        }
+        for _ in 0..max {
+            let Some(told) = self.ip.give_up(now, &mut self.stats) else { break };
+            if let Some(error) = told {
+                self.reply(error);
             }
         }
         for _ in 0..max {
@@ -421,8 +431,25 @@ impl Stack {
         Some(result)
     }
 
+    /// A connection that is established now learns what is known of its path.
+    fn begin_on_path(&mut self, index: u32, now: Instant) {
+        let Some(slot) = self.table.get(index) else { return };
+        let dst = slot.tuple.remote_addr;
+        let believes = slot.options(&self.default_options).mtu_discovery.believes_routers();
+        let known = self.ip.path(dst, now).filter(|_| believes).map(|path| input::path_limit(&self.ip, dst, path));
+        if known.is_some() || self.config.tcp.mtu_probing == MtuProbing::Always {
+            self.with_connection(index, now, |connection, cx| {
+                if let Some(tcb) = connection.tcb_mut() {
+                    tcb.begin_on_path(known, cx);
+                }
+                ((), None)
+            });
+        }
+    }
+
     /// The handshake is over: a listener gets it, or its user.
     fn established(&mut self, index: u32, now: Instant, was_embryonic: bool) {
+        self.begin_on_path(index, now);
         let Some(slot) = self.table.get_mut(index) else { return };
         let Some(socket) = &mut slot.socket else { return };
         socket.established = true;
@@ -618,6 +645,9 @@ impl Stack {
             info.send_buffer = Range::send(&self.config.tcp, options).initial;
         }
         info.memory = slot.charged;
+        let headers = self.ip.mtu() - usize::from(mss_of_link(&self.ip, slot.tuple.remote_addr));
+        let path = slot.connection.as_ref().and_then(Connection::tcb).and_then(Tcb::path_mss);
+        info.pmtu = path.map_or(self.ip.mtu(), |mss| (usize::from(mss) + headers).min(self.ip.mtu()));
         info.orphan = slot.holder == Holder::Nobody;
         info
     }
