@@ -22,7 +22,8 @@ impl Prefixed {
 
     /// Ones where the number of the host stands in the network.
     fn host_mask(self) -> u128 {
-        (1 << (width(self.addr) - u32::from(self.prefix))) - 1
+        // An interface that was set up by somebody else may have any prefix.
+        1u128.checked_shl(width(self.addr) - u32::from(self.prefix)).map_or(u128::MAX, |bit| bit - 1)
     }
 
     /// The network's address.

@@ -194,7 +194,7 @@ fn plain(device: TunTap) -> (Arc<dyn Device>, String) {
 
 /// The stack's addresses, each with the prefix of the kernel's in whose network it is.
 fn with_prefixes(addrs: &[IpAddr], hosts: &[Prefixed]) -> Vec<Cidr> {
-    let prefix = |addr: IpAddr| hosts.iter().find(|host| host.holds(addr)).map(|host| host.prefix);
+    let prefix = |addr| hosts.iter().find(|host| Cidr::from(**host).contains(addr)).map(|host| host.prefix);
     let prefixed = |addr: &IpAddr| Cidr::new(*addr, prefix(*addr).unwrap_or(Prefixed::usual(*addr).prefix));
     addrs.iter().map(prefixed).collect()
 }
@@ -334,6 +334,9 @@ pub(crate) fn netif_failure(name: &str, error: &NetifError) -> Failure {
             "\n  this needs CAP_NET_ADMIN; or let root set the interface up beforehand (address, MTU, up): it is then left as it is"
         }
         Some(libc::EEXIST) => "\n  another interface has the address already; choose --host",
+        Some(libc::EACCES | libc::EOPNOTSUPP | libc::EAFNOSUPPORT) => {
+            "\n  IPv6 is switched off here (sysctl net.ipv6.conf.all.disable_ipv6); do without IPv6 addresses, or switch it on"
+        }
         Some(libc::ENODEV) => "\n  the interface has vanished; did somebody delete it?",
         _ => "",
     };

@@ -162,6 +162,7 @@ impl Oracle {
     fn check_packet(&self, from: usize, bytes: &[u8], packet: &Packet<'_>) -> Check {
         let (me, peer) = (self.hosts[from], self.hosts[1 - from]);
         ensure!(bytes.len() <= me.mtu, "INV-8: a packet of {} bytes on a link of MTU {}", bytes.len(), me.mtu);
+        ensure!(packet.ttl > 0, "INV-8: a packet with a TTL of zero");
         ensure!(me.addrs.contains(&packet.src), "a packet from {}, which is not ours", packet.src);
         // No checksum is over IPv6's header, so that an ICMP error may answer an address that was damaged on its way.
         let nobody = packet.tcp.is_some() && !peer.addrs.contains(&packet.dst);

@@ -9,6 +9,8 @@ pub struct Packet<'a> {
     pub src: IpAddr,
     /// Destination address.
     pub dst: IpAddr,
+    /// TTL or hop limit. A packet that has reached its end is good whatever it is, and over IPv6 no checksum guards it.
+    pub ttl: u8,
     /// The protocol number.
     pub protocol: u8,
     /// The segment, if the protocol is TCP.
@@ -88,15 +90,13 @@ fn parse_v6(bytes: &[u8]) -> Result<Packet<'_>, &'static str> {
     if 40 + usize::from(be16(header, 4)) != bytes.len() {
         return Err("IPv6 lengths contradict each other");
     }
-    if header[7] == 0 {
-        return Err("the hop limit is zero");
-    }
     let addr = |at: usize| {
         let mut octets = [0; 16];
         octets.copy_from_slice(&header[at..at + 16]);
         IpAddr::V6(Ipv6Addr::from(octets))
     };
-    transport([addr(8), addr(24)], &header[8..40], header[6], &bytes[40..])
+    let packet = transport([addr(8), addr(24)], &header[8..40], header[6], &bytes[40..])?;
+    Ok(Packet { ttl: header[7], ..packet })
 }
 
 fn parse_v4(bytes: &[u8]) -> Result<Packet<'_>, &'static str> {
@@ -112,11 +112,9 @@ fn parse_v4(bytes: &[u8]) -> Result<Packet<'_>, &'static str> {
     if be16(header, 6) & 0x3fff != 0 {
         return Err("a fragment");
     }
-    if header[8] == 0 {
-        return Err("TTL is zero");
-    }
     let addr = |at: usize| IpAddr::V4(Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]));
-    transport([addr(12), addr(16)], &header[12..20], header[9], &bytes[header_len..])
+    let packet = transport([addr(12), addr(16)], &header[12..20], header[9], &bytes[header_len..])?;
+    Ok(Packet { ttl: header[8], ..packet })
 }
 
 /// What IP carries, between `ends`, which stand as `addresses` in the header.
@@ -145,7 +143,7 @@ fn transport<'a>(
         58 if sum(payload, pseudo()) != 0xffff => return Err("wrong ICMPv6 checksum"),
         _ => None,
     };
-    Ok(Packet { src, dst, protocol, tcp })
+    Ok(Packet { src, dst, ttl: 0, protocol, tcp })
 }
 
 fn parse_tcp(bytes: &[u8]) -> Result<Tcp<'_>, &'static str> {
