@@ -23,6 +23,7 @@ mod options;
 mod output;
 mod packets;
 mod perf;
+mod prefixed;
 mod serve;
 mod services;
 mod settings;

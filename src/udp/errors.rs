@@ -1,9 +1,13 @@
 //! What went wrong with what a socket has sent: the error that its next call fails with, and, for those who ask for it, a
 //! queue of all that routers and hosts have said (IP_RECVERR of ip(7)).
 
+use super::{Sockets, bound};
 use crate::error::{Error, Result};
 use crate::icmp::{ErrorKind, Report};
-use crate::stack::SocketError;
+use crate::ip::{self, Ip};
+use crate::stack::{MtuDiscovery, SendMsg, SocketError, UdpId};
+use crate::stats::{Disposition, DropReason};
+use crate::time::Instant;
 use crate::wire::udp::HEADER_LEN;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -14,6 +18,68 @@ const MAX_ERRORS: usize = 32;
 /// Destinations that a socket without a peer remembers. An error about a datagram to another one is not believed: anybody
 /// can make one up.
 const SENT_TO: usize = 16;
+
+impl Sockets {
+    /// Takes an ICMP error about a UDP datagram. It concerns a socket only if that is connected to where the datagram
+    /// went, or has sent there lately: other errors are easily forged. Says whose calls fail now.
+    pub fn on_icmp(&mut self, ip: &mut Ip, now: Instant, report: &Report) -> (Disposition, Option<UdpId>) {
+        let unmatched = (Disposition::Dropped(DropReason::IcmpUnmatched), None);
+        let Some((id, socket)) = bound(&self.ports, &mut self.slots, report.local, report.remote) else {
+            return unmatched;
+        };
+        let connected = socket.peer == Some(report.remote);
+        if !connected && (socket.peer.is_some() || !socket.errors.has_sent_to(report.remote)) {
+            return unmatched;
+        }
+        if let ErrorKind::PacketTooBig { mtu } = report.kind {
+            if !socket.options.mtu_discovery.believes_routers() {
+                return (Disposition::Dropped(DropReason::IcmpIgnored), None);
+            }
+            if ip.on_packet_too_big(now, report.remote.ip(), mtu, report.packet_len).is_none() {
+                return unmatched;
+            }
+        }
+        let fails = socket.errors.note(report, connected, socket.options.recv_errors);
+        (Disposition::Delivered, fails.then_some(id))
+    }
+
+    /// Takes the oldest error of the queue, where [`UdpOptions::recv_errors`] is set.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none, `BadHandle`.
+    pub fn recv_error(&mut self, id: UdpId) -> Result<SocketError> {
+        let socket = self.get_mut(id)?;
+        let error = socket.errors.pop()?;
+        Ok(SocketError { destination: socket.shown(error.destination), ..error })
+    }
+
+    /// Refuses a message of `id` that must not be fragmented and is larger than its path, as the socket's
+    /// `mtu_discovery` says.
+    ///
+    /// # Errors
+    /// `MessageTooLong`, `BadHandle`.
+    pub fn check_path(&self, ip: &Ip, now: Instant, id: UdpId, message: &SendMsg<'_>) -> Result<()> {
+        let socket = self.get(id)?;
+        let Some(dst) = message.destination.or(socket.peer) else { return Ok(()) };
+        let link = ip.payload_mtu(dst.ip());
+        let most = match socket.options.mtu_discovery {
+            MtuDiscovery::Want | MtuDiscovery::Dont => return Ok(()),
+            MtuDiscovery::Probe => link,
+            MtuDiscovery::Do => ip.payload_mtu_of_path(dst.ip(), now),
+        };
+        let segment = message.segment.unwrap_or(message.data.len()).min(message.data.len());
+        if segment + HEADER_LEN > most { Err(Error::MessageTooLong) } else { Ok(()) }
+    }
+
+    /// The largest packet on the path to the connected peer, in bytes, as far as is known (IP_MTU).
+    ///
+    /// # Errors
+    /// `NotConnected`, `BadHandle`.
+    pub fn path_mtu(&self, ip: &Ip, now: Instant, id: UdpId) -> Result<usize> {
+        let peer = self.peer_addr(id)?.ip();
+        Ok(ip.payload_mtu_of_path(peer, now) + ip::header_len(peer))
+    }
+}
 
 /// The errors of one socket.
 #[derive(Debug, Default)]

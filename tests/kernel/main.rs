@@ -11,6 +11,7 @@ mod device;
 mod faults;
 mod harness;
 mod http;
+mod ipv6;
 mod offload;
 mod perf;
 mod pmtu;
@@ -25,6 +26,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let tests: Vec<&'static Test> = [
         http::TESTS,
+        ipv6::TESTS,
         sockets::TESTS,
         faults::TESTS,
         apps::TESTS,
