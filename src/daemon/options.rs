@@ -97,6 +97,15 @@ pub(crate) struct Options {
     /// Look for packets a little longer before sleeping, where they come quickly: auto, off, or microseconds [default: auto]
     #[arg(long, value_name = "auto|off|N", env = "TUNSTACK_SPIN", help_heading = "Running")]
     pub(crate) spin: Option<String>,
+    /// Memory for all buffered data of all sockets together, such as 64MiB [default: 256MiB]
+    #[arg(long, value_name = "SIZE", env = "TUNSTACK_MEMORY", help_heading = "Running")]
+    pub(crate) memory: Option<String>,
+    /// What a connection's send buffer may grow to [default: 4MiB]
+    #[arg(long, value_name = "SIZE", env = "TUNSTACK_SEND_BUFFER_MAX", help_heading = "Running")]
+    pub(crate) send_buffer_max: Option<String>,
+    /// What a connection's receive buffer, and with it the window, may grow to [default: 6MiB]
+    #[arg(long, value_name = "SIZE", env = "TUNSTACK_RECV_BUFFER_MAX", help_heading = "Running")]
+    pub(crate) recv_buffer_max: Option<String>,
     /// Write the process id to this file once everything is up
     #[arg(long, value_name = "FILE", env = "TUNSTACK_PID", help_heading = "Running")]
     pub(crate) pid: Option<PathBuf>,
@@ -137,6 +146,9 @@ impl Options {
             seed,
             drive,
             spin,
+            memory,
+            send_buffer_max,
+            recv_buffer_max,
             pid,
             ready_fd,
             grace,
@@ -168,6 +180,9 @@ impl Options {
             seed: seed.or(fallback.seed),
             drive: drive.or(fallback.drive),
             spin: spin.or(fallback.spin),
+            memory: memory.or(fallback.memory),
+            send_buffer_max: send_buffer_max.or(fallback.send_buffer_max),
+            recv_buffer_max: recv_buffer_max.or(fallback.recv_buffer_max),
             pid: pid.or(fallback.pid),
             ready_fd: ready_fd.or(fallback.ready_fd),
             grace: grace.or(fallback.grace),

@@ -75,6 +75,12 @@ pub(crate) fn bring_up(settings: &Settings) -> Result<(Up, Signals, [String; 5])
     if let Some(seed) = seed {
         builder = builder.seed(seed);
     }
+    let (memory, send, recv) = (settings.memory, settings.send_buffer_max, settings.recv_buffer_max);
+    builder = builder.config(move |config| {
+        config.memory = memory.unwrap_or(config.memory);
+        config.tcp.send_buffer_max = send.unwrap_or(config.tcp.send_buffer_max);
+        config.tcp.recv_buffer_max = recv.unwrap_or(config.tcp.recv_buffer_max);
+    });
     if let Some(capture) = capture {
         builder = builder.tap(capture);
     }

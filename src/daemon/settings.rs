@@ -128,6 +128,12 @@ pub(crate) struct Settings {
     pub(crate) drive: Drive,
     /// Whether the one who drives looks for packets before it sleeps.
     pub(crate) spin: Spin,
+    /// Memory for all sockets, in bytes, if not the default.
+    pub(crate) memory: Option<usize>,
+    /// What send buffers may grow to.
+    pub(crate) send_buffer_max: Option<usize>,
+    /// What receive buffers may grow to.
+    pub(crate) recv_buffer_max: Option<usize>,
     /// Where the process id is written.
     pub(crate) pid: Option<PathBuf>,
     /// Who is told that everything is up.
@@ -216,6 +222,19 @@ impl TryFrom<Options> for Settings {
             seed: options.seed,
             drive: options.drive.as_deref().map_or(Ok(Drive::default()), drive).map_err(usage("drive"))?,
             spin: options.spin.as_deref().map_or(Ok(Spin::default()), spin).map_err(usage("spin"))?,
+            memory: options.memory.as_deref().map(size).transpose().map_err(usage("memory"))?,
+            send_buffer_max: options
+                .send_buffer_max
+                .as_deref()
+                .map(size)
+                .transpose()
+                .map_err(usage("send-buffer-max"))?,
+            recv_buffer_max: options
+                .recv_buffer_max
+                .as_deref()
+                .map(size)
+                .transpose()
+                .map_err(usage("recv-buffer-max"))?,
             pid: options.pid,
             ready_fd: options.ready_fd,
             grace: options.grace.as_deref().map_or(Ok(Duration::from_secs(2)), duration).map_err(usage("grace"))?,
@@ -295,6 +314,21 @@ fn spin(text: &str) -> Result<Spin, String> {
             _ => Err(format!("\"{text}\" is neither auto nor off nor a number of microseconds, 1 to 1000000")),
         },
     }
+}
+
+/// A number of bytes from a text such as `64MiB`, `256 KiB` or `4096`.
+fn size(text: &str) -> Result<usize, String> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let shift = match unit.trim() {
+        "" | "B" => Some(0),
+        "KiB" => Some(10),
+        "MiB" => Some(20),
+        "GiB" => Some(30),
+        _ => None,
+    };
+    let bytes = shift.and_then(|shift| number.parse::<usize>().ok()?.checked_mul(1 << shift));
+    bytes.filter(|&bytes| bytes > 0).ok_or_else(|| format!("\"{text}\" is not a size such as 64MiB, 256KiB or 4096"))
 }
 
 /// A time from a text such as `2s`, `20ms` or `1.5s`.
@@ -383,6 +417,8 @@ mod tests {
             (Options { grace: Some("soon".into()), ..Options::default() }, "--grace: "),
             (Options { drive: Some("nobody".into()), ..Options::default() }, "--drive: "),
             (Options { spin: Some("0".into()), ..Options::default() }, "--spin: "),
+            (Options { memory: Some("0".into()), ..Options::default() }, "--memory: "),
+            (Options { recv_buffer_max: Some("much".into()), ..Options::default() }, "--recv-buffer-max: "),
         ] {
             let error = settings(options).unwrap_err();
             assert!(error.contains(text), "{error}");
@@ -399,6 +435,16 @@ mod tests {
         assert_eq!(parsed(None, None), (Drive::Caller, Spin::Auto));
         assert_eq!(parsed(Some("caretaker"), Some("off")), (Drive::Caretaker, Spin::Off));
         assert_eq!(parsed(Some("caller"), Some("25")), (Drive::Caller, Spin::For(Duration::from_micros(25))));
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("4096"), Ok(4096));
+        assert_eq!(size("64 KiB"), Ok(65_536));
+        assert_eq!(size("6MiB"), Ok(6 << 20));
+        for wrong in ["", "0", "MiB", "-1", "6MB", "1.5GiB", "99999999999999999999", "17179869184GiB"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

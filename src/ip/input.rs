@@ -108,8 +108,8 @@ impl Ip {
         }
     }
 
-    /// RFC 1122 3.2.1.3 and RFC 4291 2, the destination first: what is not for us tells nothing about its sender.
-    /// Gives whether it is for us alone.
+    /// RFC 1122 3.2.1.3 and RFC 4291 2, the destination first: what is not for us tells nothing about its sender. Says
+    /// whether the destination is an address of ours, and not that of many.
     fn check_addresses(&self, header: &IpHeader, looped: bool) -> Result<bool, DropReason> {
         let (src, dst) = (header.src, header.dst);
         let unicast = self.is_local(dst);
@@ -118,10 +118,10 @@ impl Ip {
             let somebodys = is_unicast(dst) || dst.is_multicast();
             return Err(if somebodys { DropReason::NotForUs } else { DropReason::MartianDestination });
         }
-        if !looped && dst.is_loopback() {
+        if dst.is_loopback() && !looped {
             return Err(DropReason::MartianDestination);
         }
-        if !self.is_valid_peer(src) || !looped && self.is_local(src) {
+        if !self.is_valid_peer(src) || self.is_local(src) && !looped {
             return Err(DropReason::MartianSource);
         }
         Ok(unicast)
