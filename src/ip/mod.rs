@@ -8,6 +8,7 @@
 //! | `groups` `igmp` `mld` | what routers are told of that, and how |
 //! | `reply` | echo replies and ICMP errors, with RFC 1122's silences and the rate limit |
 //! | `pmtu` | what is known of the MTU of paths |
+//! | `inbox` | what was received for a socket and not read yet |
 //! | `ident` | identification |
 //!
 //! Both versions take the same way; where their rules differ there is a match on the family of an address.
@@ -17,6 +18,7 @@ mod addresses;
 mod groups;
 mod ident;
 mod igmp;
+pub mod inbox;
 mod input;
 mod mld;
 mod multicast;

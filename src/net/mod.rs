@@ -51,6 +51,7 @@ mod host;
 mod parts;
 mod patience;
 mod poller;
+mod raw;
 mod tcp_listener;
 mod tcp_stream;
 mod udp;
@@ -59,14 +60,20 @@ mod udp_options;
 
 pub use crate::buf::{Chunk, Slice};
 pub use crate::runtime::{Batch, Drive, Spin, Trigger};
-pub use crate::stack::{Readiness, RecvMsg, SendMsg, UdpBind};
+pub use crate::stack::{Echo, EchoError, IcmpError, Readiness, RecvMsg, SendMsg, UdpBind};
 pub use addr::{ToCidr, ToSocketAddrs};
 pub use host::{Builder, Host};
 pub use poller::{Event, Events, Interest, Poller, Source};
+pub use raw::{IcmpSocket, RawSocket};
 pub use std::net::Shutdown;
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;
 pub use udp::UdpSocket;
+
+/// A byte of DSCP and ECN.
+fn check_tos(tos: u32) -> std::io::Result<u8> {
+    u8::try_from(tos).map_err(|_| error::invalid(format!("a TOS of {tos} is above 255")))
+}
 
 /// A TTL that can stand in a header.
 fn check_ttl(ttl: u32) -> std::io::Result<u8> {

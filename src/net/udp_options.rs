@@ -180,7 +180,7 @@ impl UdpSocket {
     /// # Errors
     /// `InvalidInput`, or if the host has ended.
     pub fn set_tos(&self, tos: u32) -> io::Result<()> {
-        let tos = u8::try_from(tos).map_err(|_| super::error::invalid(format!("a TOS of {tos} is above 255")))?;
+        let tos = super::check_tos(tos)?;
         self.set(|options| options.tos = tos)
     }
 

@@ -36,7 +36,8 @@ impl Stack {
     /// is for yet another shard by now, it is late, and dropped.
     pub fn on_misdirected(&mut self, now: Instant, frame: RxFrame) -> Disposition {
         self.stats.misdirected += 1;
-        let disposition = match self.receive(now, &frame, false) {
+        // Copies were made where it came.
+        let disposition = match self.process(now, &frame, false) {
             Disposition::Misdirected => Disposition::Dropped(DropReason::Misdirected),
             disposition => disposition,
         };
@@ -82,6 +83,14 @@ impl Stack {
         if frame.meta.checksum == RxChecksum::Contradicted {
             return Disposition::Dropped(DropReason::DeviceMetadata);
         }
+        if self.raw.is_open() {
+            return self.process_with_copies(now, frame, looped);
+        }
+        self.process(now, frame, looped)
+    }
+
+    /// As [`receive`](Stack::receive), without copies for those who look at every packet.
+    pub(super) fn process(&mut self, now: Instant, frame: &RxFrame, looped: bool) -> Disposition {
         match self.ip.input(now, frame, looped, &mut self.stats) {
             Input::Tcp(packet) => self.on_tcp(now, frame, &packet),
             Input::Udp(packet) => {

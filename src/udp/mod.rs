@@ -4,7 +4,6 @@
 //! |---|---|
 //! | here | the socket table, datagrams in and out, ICMP errors |
 //! | `socket` | one socket: its ends, its groups, its pending error |
-//! | `inbox` | what it received |
 //! | `ports` | bound addresses, conflicts, ephemeral ports, and who hears what is for one host |
 //!
 //! Binding has std's semantics: no address is shared, and a wildcard has its port alone, unless all who are concerned
@@ -13,13 +12,13 @@
 //! all hosts of a network, to each socket that is not bound to another address.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-mod inbox;
 mod ports;
 mod socket;
 
 use crate::buf::Slice;
 use crate::error::{Error, Result};
 use crate::icmp::{ErrorKind, Report};
+use crate::ip::inbox::{Envelope, cost};
 use crate::ip::{self, Ip, Outgoing, Packet};
 use crate::rng::Rng;
 use crate::stack::{Config, Readiness, RecvMsg, SendMsg, UdpBind, UdpId, UdpOptions};
@@ -28,7 +27,6 @@ use crate::time::Instant;
 use crate::wire::udp::{self as wire, UdpHeader};
 use crate::wire::{Gso, GsoKind, Offloads, RxFrame, TxFrame, checksum};
 use core::ops::DerefMut;
-use inbox::{Envelope, cost};
 use ports::{Ends, Ports, Sharing};
 use smallvec::SmallVec;
 use socket::Socket;

@@ -1,10 +1,10 @@
 //! One UDP socket: its ends, its groups, what was received for it, what went wrong.
 
-use super::inbox::Inbox;
 use super::ports::Ends;
 use crate::error::{Error, Result};
 use crate::icmp::ErrorKind;
 use crate::ip::Ip;
+use crate::ip::inbox::Inbox;
 use crate::stack::{Readiness, RecvMsg, UdpOptions};
 use std::net::{IpAddr, SocketAddr};
 

@@ -6,4 +6,5 @@ pub(crate) mod fabric;
 mod groups;
 mod hosts;
 mod poller;
+mod raw;
 mod streams;
