@@ -202,6 +202,10 @@ pub struct TcpStats {
     pub predicted: u64,
     /// Out-of-order segments held.
     pub out_of_order: u64,
+    /// Probes of the path's MTU sent (RFC 4821).
+    pub mtu_probes: u64,
+    /// Paths that were taken to let large segments vanish.
+    pub black_holes: u64,
 }
 
 impl TcpStats {
@@ -225,6 +229,8 @@ impl TcpStats {
             cookies_accepted,
             predicted,
             out_of_order,
+            mtu_probes,
+            black_holes,
         } = other;
         self.active_opens += active_opens;
         self.passive_opens += passive_opens;
@@ -244,6 +250,8 @@ impl TcpStats {
         self.cookies_accepted += cookies_accepted;
         self.predicted += predicted;
         self.out_of_order += out_of_order;
+        self.mtu_probes += mtu_probes;
+        self.black_holes += black_holes;
     }
 }
 

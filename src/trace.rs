@@ -40,6 +40,16 @@ pub enum What {
     ChallengeAck,
     /// A SYN was answered with a cookie (RFC 4987).
     CookieSent,
+    /// The segments that the path is believed to carry have changed.
+    PathMtu {
+        /// Their MSS in bytes.
+        mss: u16,
+    },
+    /// A larger segment goes out to find out whether the path carries it (RFC 4821).
+    MtuProbe {
+        /// Its MSS in bytes.
+        mss: u16,
+    },
     /// The congestion state after an event that changed it.
     Congestion {
         /// Congestion window in bytes.
@@ -60,6 +70,8 @@ impl fmt::Display for What {
             What::Keepalive => f.write_str("keepalive probe"),
             What::ChallengeAck => f.write_str("challenge ACK"),
             What::CookieSent => f.write_str("SYN cookie"),
+            What::PathMtu { mss } => write!(f, "the path carries an MSS of {mss}"),
+            What::MtuProbe { mss } => write!(f, "probe with an MSS of {mss}"),
             What::Congestion { cwnd, ssthresh } if *ssthresh == u32::MAX => {
                 write!(f, "cwnd={cwnd} ssthresh=inf")
             }

@@ -25,6 +25,8 @@ mod isn;
 mod keepalive;
 #[path = "rfc9293/offload.rs"]
 mod offload;
+#[path = "rfc9293/pmtu.rs"]
+mod pmtu;
 #[path = "rfc9293/rfc2018.rs"]
 mod rfc2018;
 #[path = "rfc9293/rfc5961.rs"]

@@ -20,23 +20,19 @@ const LINE: usize = 72;
 const TEXT: usize = 64 * 1024;
 
 /// Chunks that are sent on one connection before others have their turn.
-const SENDS: usize = 4;
+const SENDS: usize = 16;
 
 /// The service on TCP. What the peer sends is thrown away; when it has closed, it has seen enough.
 pub struct Chargen {
-    /// As many whole turns of the pattern as a chunk holds. All connections send the same memory.
+    /// As many whole turns of the pattern as a chunk holds. All connections send the same memory, over and over.
     text: Slice,
-    /// Bytes of one turn, and of what is sent at once: all turns but one, so that it can begin anywhere in the first.
-    turn: usize,
-    len: usize,
 }
 
 impl Chargen {
     /// The service.
     pub fn new() -> Chargen {
         let page = page();
-        let text = Chunk::copy_of(&page.repeat(TEXT / page.len())).freeze();
-        Chargen { turn: page.len(), len: text.len() - page.len(), text }
+        Chargen { text: Chunk::copy_of(&page.repeat(TEXT / page.len())).freeze() }
     }
 }
 
@@ -47,7 +43,7 @@ impl Default for Chargen {
 }
 
 impl EventService for Chargen {
-    /// Where in the turn the connection is.
+    /// Where in the text the connection is.
     type State = usize;
 
     fn open(&self, _: &TcpStream) -> io::Result<Next> {
@@ -61,7 +57,7 @@ impl EventService for Chargen {
             _ => {}
         }
         for _ in 0..SENDS {
-            *at = (*at + stream.send_chunk(&self.text.slice(*at..*at + self.len))?) % self.turn;
+            *at = (*at + stream.send_chunk(&self.text.slice(*at..self.text.len()))?) % self.text.len();
         }
         Ok(Next::Wait(Interest::READABLE | Interest::WRITABLE))
     }

@@ -77,6 +77,9 @@ pub(crate) struct Row {
     pub(crate) send_queue: usize,
     /// Effective send MSS.
     pub(crate) mss: usize,
+    /// What the path carries.
+    #[serde(default)]
+    pub(crate) pmtu: usize,
     /// Congestion window.
     pub(crate) cwnd: u32,
     /// Slow-start threshold; none before the first loss.
@@ -126,6 +129,7 @@ impl From<&TcpInfo> for Row {
             recv_queue: info.recv_queue,
             send_queue: info.send_queue,
             mss: info.mss,
+            pmtu: info.pmtu,
             cwnd: info.cwnd,
             ssthresh: (info.ssthresh != u32::MAX).then_some(info.ssthresh),
             in_flight: info.in_flight,
@@ -289,7 +293,7 @@ fn numbers(row: &Row) -> String {
     if let Some(srtt) = row.srtt_us {
         let _ = write!(out, " rtt:{}/{}", millis(srtt), millis(row.rttvar_us));
     }
-    let _ = write!(out, " mss:{} cwnd:{}", row.mss, segments(row.cwnd));
+    let _ = write!(out, " mss:{} pmtu:{} cwnd:{}", row.mss, row.pmtu, segments(row.cwnd));
     if let Some(ssthresh) = row.ssthresh {
         let _ = write!(out, " ssthresh:{}", segments(ssthresh));
     }
@@ -315,6 +319,7 @@ pub(super) fn sample(state: State) -> Row {
         recv_buffer: 131_072,
         send_buffer: 131_072,
         mss: 1448,
+        pmtu: 1500,
         cwnd: 14480,
         ssthresh: u32::MAX,
         in_flight: 2896,
@@ -349,7 +354,7 @@ mod tests {
 State        Recv-Q  Send-Q Local Address:Port Peer Address:Port
 LISTEN            0     128         0.0.0.0:80         0.0.0.0:*
 ESTAB             0    2896       192.0.2.2:80   192.0.2.1:53530
-\t ts sack wscale:7,3 rto:204 rtt:3.5/1.25 mss:1448 cwnd:10 bytes_acked:1000 bytes_received:78 unacked:2896 retrans:2 snd_wnd:64256 rcv_wnd:65535 mem:4096
+\t ts sack wscale:7,3 rto:204 rtt:3.5/1.25 mss:1448 pmtu:1500 cwnd:10 bytes_acked:1000 bytes_received:78 unacked:2896 retrans:2 snd_wnd:64256 rcv_wnd:65535 mem:4096
 ";
         let mut report = Report { link: None, rows: vec![listener, sample(State::Established)] };
         assert_eq!(table(&report, true), expected);

@@ -70,11 +70,6 @@ pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;
 pub use udp::UdpSocket;
 
-/// A byte of DSCP and ECN.
-fn check_tos(tos: u32) -> std::io::Result<u8> {
-    u8::try_from(tos).map_err(|_| error::invalid(format!("a TOS of {tos} is above 255")))
-}
-
 /// A TTL that can stand in a header.
 fn check_ttl(ttl: u32) -> std::io::Result<u8> {
     match u8::try_from(ttl) {

@@ -269,12 +269,11 @@ macro_rules! common {
                 self.0.option(|options| options.ttl.map(u32::from))
             }
 
-            /// Sets the DSCP and ECN byte of the packets, 0 to 255.
+            /// Sets the DSCP and ECN byte of the packets.
             ///
             /// # Errors
-            /// `InvalidInput`, or if the host has ended.
-            pub fn set_tos(&self, tos: u32) -> io::Result<()> {
-                let tos = super::check_tos(tos)?;
+            /// If the host has ended.
+            pub fn set_tos(&self, tos: u8) -> io::Result<()> {
                 self.0.set(|options| options.tos = tos)
             }
 

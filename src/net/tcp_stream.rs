@@ -7,7 +7,7 @@ use super::patience::{Blocking, Timeout};
 use crate::buf::{CHUNK_CAPACITY, Chunk, Slice};
 use crate::error::{self, Error};
 use crate::runtime::{Patience, Shard, clock, press};
-use crate::stack::{Keepalive, Readiness, SocketId, TcpId, TcpInfo, TcpOptions};
+use crate::stack::{Keepalive, MtuDiscovery, Readiness, SocketId, TcpId, TcpInfo, TcpOptions};
 use crate::tcp::state::State;
 use core::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -17,6 +17,9 @@ use std::time::Duration;
 
 /// Up to this many bytes are copied under the stack's lock, which is cheaper than to move a chunk.
 const SMALL: usize = 4096;
+
+/// The bits of ECN in the byte that they share with the DSCP (RFC 3168 5).
+const ECN: u8 = 3;
 
 /// Bytes that are copied into one chunk.
 const LARGE: usize = 64 * 1024;
@@ -426,6 +429,48 @@ impl TcpStream {
     /// If the host has been shut down.
     pub fn ttl(&self) -> io::Result<u32> {
         self.option(|options| options.ttl.into())
+    }
+
+    /// Sets what is done about the path's MTU (IP_MTU_DISCOVER, IPV6_MTU_DISCOVER). TCP never fragments: `Want` and `Do` are
+    /// the same to it.
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn set_mtu_discovery(&self, mtu_discovery: MtuDiscovery) -> io::Result<()> {
+        self.set_option(|options| options.mtu_discovery = mtu_discovery)
+    }
+
+    /// What is done about the path's MTU.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn mtu_discovery(&self) -> io::Result<MtuDiscovery> {
+        self.option(|options| options.mtu_discovery)
+    }
+
+    /// The largest packet that the path carries, in bytes, as far as is known (IP_MTU, IPV6_MTU).
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn mtu(&self) -> io::Result<usize> {
+        Ok(self.info()?.pmtu)
+    }
+
+    /// Sets the byte with DSCP and ECN of the connection's packets (IP_TOS, IPV6_TCLASS). The two bits of ECN are not
+    /// the application's to set, and are kept as zero, as on Linux.
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn set_tos(&self, tos: u8) -> io::Result<()> {
+        self.set_option(|options| options.tos = tos & !ECN)
+    }
+
+    /// The byte with the DSCP of the connection's packets.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn tos(&self) -> io::Result<u8> {
+        self.option(|options| options.tos)
     }
 
     /// What dropping the stream does with data that the peer has not acknowledged: `None` delivers it in the

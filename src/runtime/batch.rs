@@ -1,7 +1,7 @@
 //! Batches: what a thread sends while it serves many sockets in a row goes out together, a bounded part at a time.
 //!
-//! Each call on a socket then only changes the stack, which is asked for frames once for all of them; and the peer, which
-//! finds several answers at once, need not be woken for each.
+//! Each call on a socket then only changes the stack, which is asked once for all of them what there is to send and whom
+//! to wake; and the peer, which finds several answers at once, need not be woken for each.
 
 use super::shard::Shard;
 use core::cell::Cell;
@@ -16,7 +16,7 @@ super::sync::thread_local! {
     static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
-/// While it lives, what its thread sends without waiting may be held back: for 16 calls at most, and no longer than until
+/// While it lives, what its thread sends without waiting, and the waking of others for what it does, may be held back: for 16 calls at most, and no longer than until
 /// the thread waits for anything or writes more than 4 KiB at once. What other threads send is not held back.
 ///
 /// It belongs to the thread that made it: [`Host::batch`](crate::net::Host::batch).

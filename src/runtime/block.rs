@@ -202,13 +202,16 @@ impl<A> Wait<'_, A> {
                     result = Err(Error::BadHandle);
                 }
             }
+            let defers = batch::defers();
+            if defers && self.parker.is_none() {
+                return result; // it never waited; what it led to is for the batch's end
+            }
             // A driver that has something to read and will be back at once leaves what is to be sent until then, or until it
             // acts: an ACK can then travel with the answer, or with the news of a larger window. Should it not come, the
             // caretaker does.
             let reads = !matches!(self.target, Target::Socket(_, Readiness::WRITABLE));
             let quick = self.parker.as_ref().is_some_and(|parker| parker.is_quick());
-            let comes_back = self.reader.is_some() && reads && quick;
-            let defers = comes_back || batch::defers();
+            let defers = defers || self.reader.is_some() && reads && quick;
             let mut out = if defers { Output::deferred(&mut core) } else { shard.prepare(&mut core, now) };
             if let Some(parker) = &self.parker {
                 core.waits.deregister(self.target, parker);

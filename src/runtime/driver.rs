@@ -109,6 +109,7 @@ impl Reader {
         if !self.frames.is_empty() {
             self.fruitless = 0;
         }
+        self.spinner.received(self.frames.iter().map(|frame| frame.data.len()).sum());
         shard.take_mail(core, now);
         for frame in self.frames.drain(..) {
             core.on_frame(now, frame);
@@ -193,6 +194,7 @@ impl Reader {
     /// Looks at the device until `end`. True if there is something to do: a frame was read, or the thread is wanted.
     fn spin(&mut self, shard: &Shard, end: Instant, parker: Option<&Parker>) -> bool {
         let mut now = clock::now();
+        let mut free = true;
         while now < end {
             let mut chunk = self.spare.take().unwrap_or_else(|| shard.pool.take());
             match self.device.recv(now, &mut chunk) {
@@ -205,12 +207,15 @@ impl Reader {
             if shard.alarm.has_rung() || parker.is_some_and(Parker::is_woken) {
                 return true;
             }
+            // Who had the processor did not make what is waited for, as a peer on this machine does.
+            if !free {
+                self.spinner.disturbed(now);
+                return false;
+            }
             let yielded = clock::now();
             yield_now();
             now = clock::now();
-            if !self.spinner.yielded(yielded, now) {
-                return false;
-            }
+            free = self.spinner.was_free(yielded, now);
         }
         false
     }

@@ -92,7 +92,9 @@ pub(crate) fn wait_for_events(
     let given = Cell::new(0);
     let mut events = |number: usize, core: &mut Core, _: Instant| {
         let (poller, before) = (parts[number].1, given.get());
-        let Core { waits, stack, .. } = core;
+        let Core { waits, stack, wakeups, .. } = core;
+        // What the frames of this very hold of the lock have changed is news already, not only after another round.
+        waits.collect(stack, wakeups);
         waits.take_events(stack, poller, max - before, |key, ready| {
             given.set(given.get() + 1);
             give(key, ready);

@@ -374,8 +374,10 @@ impl Shard {
         }
         let now = clock::now();
         let result = act(&mut core, now);
-        let out = if batch::defers() { Output::deferred(&mut core) } else { self.prepare(&mut core, now) };
-        self.finish(core, out);
+        if !batch::defers() {
+            let out = self.prepare(&mut core, now);
+            self.finish(core, out);
+        }
         result
     }
 

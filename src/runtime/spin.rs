@@ -2,7 +2,7 @@
 //!
 //! To sleep and be woken takes a thread 30 to 50 us where its processor has gone to sleep too. Where the next packet comes
 //! sooner than that, as it does from a peer that waits for our answer, looking is three times faster. It takes a
-//! processor meanwhile, so it is done only where packets have lately come that soon, and where a processor is free.
+//! processor meanwhile, so it is done only where short packets have lately come that soon, and where a processor is free.
 
 use crate::time::Instant;
 use core::time::Duration;
@@ -22,8 +22,15 @@ pub enum Spin {
 /// How long it looks by default: as long as it takes to sleep and be woken.
 const AUTO: Duration = Duration::from_micros(50);
 
-/// Waits in a row that must have been short.
-const STREAK: u32 = 8;
+/// So many more waits must have been short than long, where a long one weighs as much as half of all before it.
+const ENOUGH: u32 = 8;
+
+/// No more are remembered, so that one that has become slow is noticed after three long waits.
+const MEMORY: u32 = 32;
+
+/// Bytes in a batch that are part of a stream of data: its sender does not wait for us, and what it sends meanwhile is
+/// received in one go later.
+const BULK: usize = 8 * 1024;
 
 /// A yield of the processor that takes so long was somebody else's turn: it is not free.
 const TURN: Duration = Duration::from_micros(10);
@@ -37,8 +44,8 @@ const MAX_REST: Duration = Duration::from_millis(20);
 pub(super) struct Spinner {
     /// Zero is not at all.
     budget: Duration,
-    /// Waits in a row that were short enough.
-    streak: u32,
+    /// How many waits were short lately.
+    short: u32,
     /// Somebody else wants the processor until then.
     rests_until: Instant,
     /// How long it rested last. It rests twice as long if it is disturbed again as soon.
@@ -54,12 +61,12 @@ impl Spinner {
             Spin::Auto => AUTO,
             Spin::For(budget) => budget,
         };
-        Spinner { budget, streak: 0, rests_until: Instant::ZERO, rest: Duration::ZERO }
+        Spinner { budget, short: 0, rests_until: Instant::ZERO, rest: Duration::ZERO }
     }
 
     /// Until when to look, for one who has nothing to do at `now`; `None` is not to look at all.
     pub(super) fn until(&self, now: Instant) -> Option<Instant> {
-        let looks = !self.budget.is_zero() && self.streak >= STREAK && now >= self.rests_until;
+        let looks = !self.budget.is_zero() && self.short >= ENOUGH && now >= self.rests_until;
         looks.then(|| now + self.budget)
     }
 
@@ -67,17 +74,25 @@ impl Spinner {
     pub(super) fn waited(&mut self, began: Instant, now: Instant, frame: bool) {
         // One who slept was woken late.
         let short = frame && now.since(began) <= self.budget * 2;
-        self.streak = if short { self.streak.saturating_add(1) } else { 0 };
+        self.short = if short { (self.short + 1).min(MEMORY) } else { self.short / 2 };
     }
 
-    /// The processor was yielded at `began`. False if somebody else had a turn: it is wanted.
-    pub(super) fn yielded(&mut self, began: Instant, now: Instant) -> bool {
-        let free = now.since(began) < TURN;
-        if !free {
-            let soon = now <= self.rests_until + self.rest;
-            self.rest = if soon { (self.rest * 2).clamp(REST, MAX_REST) } else { REST };
-            self.rests_until = now + self.rest;
+    /// So many bytes were received in one batch.
+    pub(super) fn received(&mut self, bytes: usize) {
+        if bytes > BULK {
+            self.short = 0;
         }
-        free
+    }
+
+    /// Whether the processor, which was yielded at `yielded`, was given to nobody else.
+    pub(super) fn was_free(&self, yielded: Instant, now: Instant) -> bool {
+        now.since(yielded) < TURN
+    }
+
+    /// Somebody else wants the processor: it is left to them for a while.
+    pub(super) fn disturbed(&mut self, now: Instant) {
+        let soon = now <= self.rests_until + self.rest;
+        self.rest = if soon { (self.rest * 2).clamp(REST, MAX_REST) } else { REST };
+        self.rests_until = now + self.rest;
     }
 }

@@ -4,6 +4,7 @@ use super::{Stack, mss_of_link};
 use crate::buf::Slice;
 use crate::ip::{self, Outgoing};
 use crate::stats::{Disposition, DropReason};
+use crate::tcp::connection::Tcb;
 use crate::tcp::segment::SegmentOut;
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
@@ -90,19 +91,30 @@ impl Stack {
             stats: &mut self.stats.tcp,
             trace: &mut self.trace,
         };
-        let limit = text_limit(&self.config.offloads, &tuple);
         let connection = slot.connection.as_mut()?;
+        let may_be_fragmented =
+            !cx.options.mtu_discovery.dont_fragment() || connection.tcb().is_some_and(Tcb::may_be_fragmented);
+        // Whoever cuts a super-segment counts its identifications up, which fragments must not share with others'.
+        let limit = if may_be_fragmented { 0 } else { text_limit(&self.config.offloads, &tuple) };
         let segment = connection.next_segment(limit, &mut cx)?;
         let may_have_more = connection.may_have_output(&cx);
         self.arm(index);
         if may_have_more {
             self.mark_egress(index);
         }
-        Some(self.segment_frame(&tuple, segment, ttl, tos))
+        Some(self.segment_frame(&tuple, segment, ttl, tos, !may_be_fragmented))
     }
 
-    /// An outgoing packet for `segment`. TCP's packets are never fragmented (RFC 9293 3.7.2, RFC 8900).
-    fn segment_frame(&mut self, tuple: &FourTuple, segment: SegmentOut, ttl: u8, tos: u8) -> TxFrame {
+    /// An outgoing packet for `segment`. We never fragment TCP's packets (RFC 9293 3.7.2, RFC 8900), nor may others but
+    /// where the user wants it so, or the path is too narrow.
+    fn segment_frame(
+        &mut self,
+        tuple: &FourTuple,
+        segment: SegmentOut,
+        ttl: u8,
+        tos: u8,
+        dont_fragment: bool,
+    ) -> TxFrame {
         let header = TcpHeader {
             src_port: tuple.local_port,
             dst_port: tuple.remote_port,
@@ -122,7 +134,7 @@ impl Stack {
             protocol: ip::TCP,
             ttl,
             tos,
-            dont_fragment: true,
+            dont_fragment,
             ports: (tuple.local_port, tuple.remote_port),
         };
         let at = self.ip.output(&out, header_len + text, &mut frame.header);
@@ -150,7 +162,7 @@ impl Stack {
 
     /// Queues a segment that belongs to no connection, or to one that is gone.
     pub(super) fn reply_segment(&mut self, tuple: &FourTuple, segment: SegmentOut, ttl: u8, tos: u8) {
-        let frame = self.segment_frame(tuple, segment, ttl, tos);
+        let frame = self.segment_frame(tuple, segment, ttl, tos, true);
         self.reply(frame);
     }
 

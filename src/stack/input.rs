@@ -2,18 +2,20 @@
 
 use super::table::{Holder, SocketSide};
 use super::{SocketId, Stack, mss_of_link};
-use crate::icmp::{Report, Transport};
-use crate::ip::{Input, Packet};
+use crate::icmp::{ErrorKind, Report, Transport};
+use crate::ip::pmtu::PathMtu;
+use crate::ip::{Input, Ip, Packet};
 use crate::stats::{Disposition, DropReason};
 use crate::tcp::connection::{Connection, Cx, IcmpNotice, OnIcmp};
 use crate::tcp::listener::{OnListen, cookie};
+use crate::tcp::mtu::PathLimit;
 use crate::tcp::segment::Segment;
 use crate::tcp::seq::Seq;
 use crate::tcp::syncookie::{Cookie, CookieJar};
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
 use crate::wire::{RxChecksum, RxFrame, checksum, tcp};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 impl Stack {
     /// Takes one received frame and says what became of it.
@@ -309,6 +311,7 @@ impl Stack {
         let mut socket = SocketSide::new(options, &self.default_options);
         socket.established = true;
         let index = self.table.insert(*tuple, connection, Holder::Listener(number), socket);
+        self.begin_on_path(index, now);
         self.queue_for_accept(index);
         self.on_segment(index, now, tuple, segment)
     }
@@ -369,6 +372,10 @@ impl Stack {
         let Some(index) = self.table.find(&tuple) else {
             return self.elsewhere(&tuple).map_or(unmatched, |owner| self.pass_on(owner));
         };
+        if let ErrorKind::PacketTooBig { mtu } = report.kind {
+            let told = self.on_too_big_segment(index, now, report, mtu);
+            return if told { Disposition::Delivered } else { unmatched };
+        }
         let error = report.kind.error();
         let notice = IcmpNotice { error, hard: report.kind.is_hard(), seq: Seq(report.seq) };
         let matched = self.with_connection(index, now, |connection, cx| match connection.on_icmp(notice, cx) {
@@ -386,6 +393,27 @@ impl Stack {
         }
         Disposition::Delivered
     }
+
+    /// A router says that a segment of connection `index` was too big for a link of `mtu` bytes. Says whether it was
+    /// believed.
+    fn on_too_big_segment(&mut self, index: u32, now: Instant, report: &Report, mtu: u32) -> bool {
+        let Some(slot) = self.table.get(index) else { return false };
+        let (seq, options) = (Seq(report.seq), slot.options(&self.default_options));
+        if !slot.connection.as_ref().is_some_and(|connection| connection.may_be_too_big(seq, options)) {
+            return false;
+        }
+        let dst = report.remote.ip();
+        let Some(path) = self.ip.on_packet_too_big(now, dst, mtu, report.packet_len) else { return false };
+        let told = path_limit(&self.ip, dst, path);
+        self.with_connection(index, now, |connection, cx| (connection.on_packet_too_big(told, seq, cx), None)).is_some()
+    }
+}
+
+/// What `path` to `dst` means for the size of segments.
+pub(super) fn path_limit(ip: &Ip, dst: IpAddr, path: PathMtu) -> PathLimit {
+    let headers = ip.mtu() - usize::from(mss_of_link(ip, dst));
+    let mss = usize::from(path.mtu).saturating_sub(headers);
+    PathLimit { mss: mss as u16, fragments: path.fragments, until: path.until }
 }
 
 /// How far behind the old connection's numbers those of its successor start, if the clock has not passed them.

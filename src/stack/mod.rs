@@ -31,7 +31,7 @@ mod wheel;
 
 pub use crate::icmp::ErrorKind as IcmpError;
 pub use crate::raw::{Echo, EchoError};
-pub use crate::tcp::{Keepalive, TcpConfig, TcpInfo, TcpOptions};
+pub use crate::tcp::{Keepalive, MtuDiscovery, MtuProbing, TcpConfig, TcpInfo, TcpOptions};
 pub use config::{Cidr, Config, UdpConfig};
 pub use message::{INTERFACE, RecvMsg, SendMsg, UdpBind};
 pub use readiness::Readiness;
@@ -45,7 +45,7 @@ use crate::rng::{Key, Rng};
 use crate::stats::Stats;
 use crate::tcp::autotune::Range;
 use crate::tcp::config::Memory;
-use crate::tcp::connection::{CloseReason, Connection, Cx};
+use crate::tcp::connection::{CloseReason, Connection, Cx, Tcb};
 use crate::tcp::isn::IsnGenerator;
 use crate::tcp::listener::Listener;
 use crate::tcp::state::State;
@@ -430,8 +430,25 @@ impl Stack {
         Some(result)
     }
 
+    /// A connection that is established now learns what is known of its path.
+    fn begin_on_path(&mut self, index: u32, now: Instant) {
+        let Some(slot) = self.table.get(index) else { return };
+        let dst = slot.tuple.remote_addr;
+        let believes = slot.options(&self.default_options).mtu_discovery.believes_routers();
+        let known = self.ip.path(dst, now).filter(|_| believes).map(|path| input::path_limit(&self.ip, dst, path));
+        if known.is_some() || self.config.tcp.mtu_probing == MtuProbing::Always {
+            self.with_connection(index, now, |connection, cx| {
+                if let Some(tcb) = connection.tcb_mut() {
+                    tcb.begin_on_path(known, cx);
+                }
+                ((), None)
+            });
+        }
+    }
+
     /// The handshake is over: a listener gets it, or its user.
     fn established(&mut self, index: u32, now: Instant, was_embryonic: bool) {
+        self.begin_on_path(index, now);
         let Some(slot) = self.table.get_mut(index) else { return };
         let Some(socket) = &mut slot.socket else { return };
         socket.established = true;
@@ -627,6 +644,9 @@ impl Stack {
             info.send_buffer = Range::send(&self.config.tcp, options).initial;
         }
         info.memory = slot.charged;
+        let headers = self.ip.mtu() - usize::from(mss_of_link(&self.ip, slot.tuple.remote_addr));
+        let path = slot.connection.as_ref().and_then(Connection::tcb).and_then(Tcb::path_mss);
+        info.pmtu = path.map_or(self.ip.mtu(), |mss| (usize::from(mss) + headers).min(self.ip.mtu()));
         info.orphan = slot.holder == Holder::Nobody;
         info
     }

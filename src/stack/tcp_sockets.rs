@@ -479,6 +479,11 @@ impl Stack {
         {
             tcb.rcv.buffer.set_capacity(size);
         }
+        if let Some(tcb) = slot.connection.as_mut().and_then(Connection::tcb_mut)
+            && !options.mtu_discovery.believes_routers()
+        {
+            tcb.forget_path(mss_of_link(&self.ip, slot.tuple.remote_addr));
+        }
         slot.socket.as_mut().ok_or(Error::BadHandle)?.set_options(options, &self.default_options);
         self.touch(id.index, now);
         Ok(())

@@ -1,5 +1,6 @@
 //! TCP's settings and bounds, with their defaults. `docs/limits.md` says why each is what it is.
 
+use super::mtu::MtuProbing;
 use crate::error::{Error, Result};
 use core::time::Duration;
 
@@ -67,6 +68,10 @@ pub struct TcpConfig {
     pub challenge_interval: Duration,
     /// Smallest MSS that we believe of a peer.
     pub min_mss: u16,
+    /// Whether paths are searched for the largest segments that they carry.
+    pub mtu_probing: MtuProbing,
+    /// MSS in bytes of an IPv4 path that lets larger segments vanish, until more is found out.
+    pub base_mss: u16,
     /// Out-of-order ranges that a connection holds.
     pub max_ooo_ranges: usize,
     /// Lowest ephemeral port.
@@ -101,6 +106,8 @@ impl Default for TcpConfig {
             fin_wait2: Duration::from_secs(60),
             challenge_interval: Duration::from_millis(500),
             min_mss: 48,
+            mtu_probing: MtuProbing::BlackHole,
+            base_mss: 1024,
             max_ooo_ranges: 256,
             ephemeral_low: 1024,
             ephemeral_high: 65_535,
@@ -125,6 +132,7 @@ impl TcpConfig {
                     || self.send_buffer_max.max(self.recv_buffer_max) > *BUFFER_RANGE.end(),
                 "buffers are 1 KiB to 512 MiB",
             ),
+            (self.base_mss < 48, "the base MSS must leave room for options and text"),
             (self.min_mss < 24, "an MSS must leave room for options"),
         ];
         match checks.into_iter().find(|(wrong, _)| *wrong) {

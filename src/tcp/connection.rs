@@ -10,6 +10,7 @@ use super::cc::{Cc, CongestionControl, NewReno};
 use super::config::{Memory, TcpConfig};
 use super::handshake::{Handshake, Heard};
 use super::keepalive::KeepaliveTimer;
+use super::mtu::{PathLimit, PathMss};
 use super::options::{Negotiated, TcpOptions};
 use super::recovery::Recovery;
 use super::recv::Recv;
@@ -190,6 +191,8 @@ pub struct Tcb {
     pub(super) cc: Cc,
     pub(super) keepalive: KeepaliveTimer,
     pub(super) negotiated: Negotiated,
+    /// What is known of the path, if it may carry less than the link.
+    pub(super) path: Option<Box<PathMss>>,
     /// What output owes beside data and ACKs.
     pub(super) owed: Owed,
     /// When a segment with data was sent last (RFC 5681 4.1).
@@ -362,12 +365,23 @@ impl Connection {
                 })
             }
             // Hard errors are soft in synchronized states (RFC 5927 5.2).
-            Connection::Synchronized(tcb) => {
-                let outstanding = notice.seq.at_or_after(tcb.snd.una) && notice.seq.before(tcb.snd.nxt);
-                if outstanding { OnIcmp::Noted } else { OnIcmp::Ignored }
-            }
-            Connection::TimeWait(_) => OnIcmp::Ignored,
+            Connection::Synchronized(tcb) if tcb.is_in_flight(notice.seq) => OnIcmp::Noted,
+            Connection::Synchronized(_) | Connection::TimeWait(_) => OnIcmp::Ignored,
         }
+    }
+
+    /// Whether a message that calls the segment `seq` too big is to be believed: only if that is in flight (RFC 5927 4.1,
+    /// 7.2), and not if the user believes no such message. A SYN is never too big.
+    pub fn may_be_too_big(&self, seq: Seq, options: &TcpOptions) -> bool {
+        self.tcb().is_some_and(|tcb| tcb.is_in_flight(seq)) && options.mtu_discovery.believes_routers()
+    }
+
+    /// A router says what the path carries, and [may be believed](Connection::may_be_too_big).
+    pub fn on_packet_too_big(&mut self, told: PathLimit, seq: Seq, cx: &mut Cx<'_>) {
+        if let Connection::Synchronized(tcb) = self {
+            tcb.on_packet_too_big(told, seq, cx);
+        }
+        self.debug_assert_invariants();
     }
 
     /// The user closes (RFC 9293 3.10.4): a FIN follows all data. In a state that is closing already it does nothing;
@@ -466,6 +480,7 @@ impl Tcb {
             cc: Cc::NewReno(NewReno::new(snd.mss, lost_syn)),
             keepalive: KeepaliveTimer::new(cx.now),
             negotiated,
+            path: None,
             owed: Owed::default(),
             last_data_sent: cx.now,
             last_challenge: None,
@@ -482,17 +497,14 @@ impl Tcb {
         self.rcv.ack = super::recv::AckDue::Now;
     }
 
-    fn on_link_mss(&mut self, link_mss: u16) {
-        let negotiated = &mut self.negotiated;
-        let options = u32::from(negotiated.mss) - self.snd.mss;
-        negotiated.mss = negotiated.peer_mss.min(link_mss);
-        self.snd.mss = u32::from(negotiated.mss) - options;
-        self.cc.on_mss(self.snd.mss);
-    }
-
     /// The state.
     pub fn state(&self) -> State {
         self.state
+    }
+
+    /// Whether `seq` is sent and not acknowledged.
+    fn is_in_flight(&self, seq: Seq) -> bool {
+        seq.at_or_after(self.snd.una) && seq.before(self.snd.nxt)
     }
 
     /// The user is about to add data: the timer runs from now, if nothing is outstanding.

@@ -28,6 +28,8 @@ pub struct TcpInfo {
     pub send_buffer: usize,
     /// Effective send MSS in bytes.
     pub mss: usize,
+    /// The largest packet that its path carries, in bytes, as far as is known.
+    pub pmtu: usize,
     /// Congestion window in bytes.
     pub cwnd: u32,
     /// Slow-start threshold in bytes; `u32::MAX` before the first loss.
@@ -76,6 +78,7 @@ impl TcpInfo {
             recv_buffer: 0,
             send_buffer: 0,
             mss: 0,
+            pmtu: 0,
             cwnd: 0,
             ssthresh: 0,
             in_flight: 0,

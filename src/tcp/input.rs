@@ -153,6 +153,9 @@ impl Tcb {
         self.snd.buffer.release(una);
         self.snd.up = self.snd.up.filter(|up| up.after(una));
         self.totals.bytes_acked += u64::from(acked);
+        if self.path.is_some() {
+            self.on_ack_of_probe(cx);
+        }
         let (nxt, mss) = (self.snd.nxt, self.snd.mss);
         match self.recovery.on_advance(acked, una, nxt, mss) {
             OnAdvance::Normal => {
@@ -198,7 +201,10 @@ impl Tcb {
     fn on_duplicate_ack(&mut self, cx: &mut Cx<'_>) {
         let (una, nxt, mss) = (self.snd.una, self.snd.nxt, self.snd.mss);
         if let OnDuplicate::FastRetransmit { flight } = self.recovery.on_duplicate(una, nxt, mss) {
-            self.cc.on_congestion(flight);
+            match self.on_loss_of_probe(cx) {
+                Some(end) => self.recovery.on_probe_lost(end),
+                None => self.cc.on_congestion(flight),
+            }
             cx.stats.fast_retransmits += 1;
             cx.note(What::FastRetransmit);
             self.note_congestion(cx);

@@ -14,6 +14,7 @@
 //! | round-trip time and the retransmission timer | [`rtt`], [`rto`], `timers` |
 //! | what was lost | [`recovery`] |
 //! | how much may fly | [`cc`] |
+//! | what the path carries | [`mtu`] |
 //! | TIME-WAIT | [`timewait`] |
 //! | initial sequence numbers | [`isn`] |
 //! | keepalive | [`keepalive`] |
@@ -22,7 +23,7 @@
 //!
 //! Nothing here knows an IP header, a socket's handle or a clock. RFCs: 9293 (TCP), 7323 (window scale, time stamps,
 //! PAWS), 2018 (SACK, received side), 5681, 6582, 3042 (loss recovery), 6298 (RTO), 6928 (initial window), 5961
-//! (blind attacks), 6528 (ISN), 4987 (SYN cookies), 1337 (TIME-WAIT), 6093 (urgent data), 5927 (ICMP).
+//! (blind attacks), 1191 and 8201 (path MTU), 4821 (searching it), 6528 (ISN), 4987 (SYN cookies), 1337 (TIME-WAIT), 6093 (urgent data), 5927 (ICMP).
 //!
 //! Words: *flight* is what was sent and not acknowledged; *pipe* is what of it is believed to be in the network; *edge* is
 //! the first number beyond a window; *text* is a segment's data, as RFC 9293 says.
@@ -40,6 +41,7 @@ mod input;
 pub mod isn;
 pub mod keepalive;
 pub mod listener;
+pub mod mtu;
 pub mod options;
 mod output;
 pub mod recovery;
@@ -59,4 +61,5 @@ pub mod tuple;
 
 pub use config::TcpConfig;
 pub use info::TcpInfo;
-pub use options::{Keepalive, TcpOptions};
+pub use mtu::MtuProbing;
+pub use options::{Keepalive, MtuDiscovery, TcpOptions};

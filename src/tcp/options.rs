@@ -28,6 +28,40 @@ pub struct TcpOptions {
     pub send_buffer: Option<usize>,
     /// Receive buffer in bytes: the most that the window offers; `None` lets it fit the path.
     pub recv_buffer: Option<usize>,
+    /// What is done about the path's MTU (IP_MTU_DISCOVER).
+    pub mtu_discovery: MtuDiscovery,
+}
+
+/// What a socket does about the MTU of its path (IP_MTU_DISCOVER of ip(7), IPV6_MTU_DISCOVER).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum MtuDiscovery {
+    /// Packets carry DF and fit what routers say; a datagram that is larger is fragmented here (IP_PMTUDISC_WANT).
+    #[default]
+    Want,
+    /// The same, but a datagram that is larger is refused with `MessageTooLong` (IP_PMTUDISC_DO).
+    Do,
+    /// Packets carry no DF, and what routers say is ignored: they may fragment (IP_PMTUDISC_DONT). Over IPv6, where they
+    /// never do, only what is larger than the link is fragmented.
+    Dont,
+    /// Packets carry DF, and what routers say is ignored, for programs that measure paths (IP_PMTUDISC_PROBE).
+    Probe,
+}
+
+impl MtuDiscovery {
+    /// Whether packets carry DF.
+    pub fn dont_fragment(self) -> bool {
+        self != MtuDiscovery::Dont
+    }
+
+    /// Whether what routers say counts.
+    pub fn believes_routers(self) -> bool {
+        matches!(self, MtuDiscovery::Want | MtuDiscovery::Do)
+    }
+
+    /// Whether TCP may find out by itself. Where routers fragment there is nothing to be found.
+    pub(crate) fn searches(self) -> bool {
+        self.dont_fragment()
+    }
 }
 
 impl Default for TcpOptions {
@@ -41,6 +75,7 @@ impl Default for TcpOptions {
             user_timeout: None,
             send_buffer: None,
             recv_buffer: None,
+            mtu_discovery: MtuDiscovery::Want,
         }
     }
 }

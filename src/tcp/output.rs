@@ -3,10 +3,11 @@
 
 use super::cc::CongestionControl;
 use super::connection::{Cx, Tcb};
+use super::mtu::NextProbe;
 use super::recovery::Phase;
 use super::recv::AckDue;
 use super::segment::SegmentOut;
-use super::seq::Seq;
+use super::seq::{Seq, SeqRange};
 use crate::trace::What;
 use crate::wire::tcp::Flags;
 use crate::wire::tcp_options::TcpOptions as WireOptions;
@@ -37,6 +38,9 @@ impl Tcb {
     /// The next segment: loss first, then new data, then probes, then a bare ACK. `limit` is how many bytes of text the
     /// device takes at once.
     pub(super) fn next_segment(&mut self, limit: usize, cx: &mut Cx<'_>) -> Option<SegmentOut> {
+        if self.path.is_some() {
+            self.review_path(cx);
+        }
         let room = self.room(limit, cx);
         if let Some(segment) = self.retransmission(&room, cx) {
             return Some(segment);
@@ -109,6 +113,13 @@ impl Tcb {
         if !self.snd.has_unsent() || !self.recovery.lost().is_empty() {
             return None;
         }
+        if self.path.is_some() {
+            match self.next_probe(room.options.encoded_len() as u32, cx) {
+                NextProbe::No => {}
+                NextProbe::Wait => return None,
+                NextProbe::Send { mss, text } => return Some(self.mtu_probe(mss, text, room, cx)),
+            }
+        }
         let window = self.snd.right_edge().since(self.snd.nxt);
         let mut stretch = self.stretch(self.snd.nxt, window, room.most);
         if stretch.end() == self.snd.nxt {
@@ -130,6 +141,21 @@ impl Tcb {
         let segment = self.emit(&stretch, room, cx);
         self.rtt.on_sent(segment.seq + segment.len(), cx.now);
         Some(segment)
+    }
+
+    /// New data in one segment that is larger than others, to find out whether the path carries it (RFC 4821 7).
+    fn mtu_probe(&mut self, mss: u16, text: u32, room: &Room, cx: &mut Cx<'_>) -> SegmentOut {
+        let room = Room { options: room.options, segment: text, most: text };
+        let stretch = self.stretch(self.snd.nxt, text, text);
+        self.start_timer_with(&stretch, cx);
+        let segment = self.emit(&stretch, &room, cx);
+        let numbers = SeqRange { start: segment.seq, end: segment.seq + segment.len() };
+        self.rtt.on_sent(numbers.end, cx.now);
+        // Text in too many pieces for one segment has made a smaller one.
+        if numbers.len() == text {
+            self.on_probe_sent(numbers, mss, cx);
+        }
+        segment
     }
 
     /// Where a stretch makes more than one segment, takes off its end what the congestion window does not allow, and what

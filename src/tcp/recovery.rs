@@ -57,6 +57,8 @@ pub struct Recovery {
     /// RFC 6582's `recover`: SND.NXT when the last recovery began.
     recover: Seq,
     lost: SeqRange,
+    /// Whether the recovery at hand began by the loss of a probe, which was no congestion.
+    innocent: bool,
     /// Whether a partial ACK has already restarted the timer in this recovery (RFC 6582 3.2, "impatient").
     timer_restarted: bool,
 }
@@ -70,6 +72,7 @@ impl Recovery {
             undisturbed: iss,
             recover: iss,
             lost: SeqRange::default(),
+            innocent: false,
             timer_restarted: false,
         }
     }
@@ -99,6 +102,11 @@ impl Recovery {
         self.phase == Phase::Open && self.dup_acks == 0 && self.lost.is_empty()
     }
 
+    /// Whether duplicate ACKs of the segment `seq` would begin a recovery: not at the end of the last one (RFC 6582 3.2).
+    pub fn notices_loss_of(&self, seq: Seq) -> bool {
+        seq.after(self.recover)
+    }
+
     /// A duplicate ACK of `una` (RFC 5681 2's definition) while `una..nxt` is outstanding.
     pub fn on_duplicate(&mut self, una: Seq, nxt: Seq, mss: u32) -> OnDuplicate {
         if self.dup_acks == 0 {
@@ -109,10 +117,11 @@ impl Recovery {
         let sent = if self.phase == Phase::FastRecovery { self.recover } else { nxt };
         self.dup_acks = (self.dup_acks + 1).min(sent.since(una).div_ceil(mss.max(1)));
         // RFC 6582 3.2 step 1: not again for a window that was just repaired.
-        if self.phase == Phase::Open && self.dup_acks == DUP_ACK_THRESHOLD && una.after(self.recover) {
+        if self.phase == Phase::Open && self.dup_acks == DUP_ACK_THRESHOLD && self.notices_loss_of(una) {
             self.phase = Phase::FastRecovery;
             self.recover = nxt;
             self.timer_restarted = false;
+            self.innocent = false;
             self.lost = SeqRange { start: una, end: (una + mss).min(nxt) };
             return OnDuplicate::FastRetransmit { flight: self.undisturbed.since(una) };
         }
@@ -132,7 +141,7 @@ impl Recovery {
                 let was = core::mem::replace(&mut self.phase, Phase::Open);
                 self.dup_acks = 0;
                 self.lost = SeqRange { start: una, end: una };
-                if was == Phase::FastRecovery { OnAdvance::Recovered } else { OnAdvance::Normal }
+                if was == Phase::FastRecovery && !self.innocent { OnAdvance::Recovered } else { OnAdvance::Normal }
             }
             Phase::FastRecovery => {
                 // RFC 6582 3.2 step 5: deflate by what was acknowledged, add back one segment, send the next hole.
@@ -155,6 +164,19 @@ impl Recovery {
         self.dup_acks = 0;
         self.recover = nxt;
         self.lost = SeqRange { start: una, end: nxt };
+    }
+
+    /// A link on the way could not carry what is outstanding: all of `una..nxt` is to be sent again, in segments that fit.
+    /// As after a time-out, duplicate ACKs of that window mean nothing any more; but nothing says that it was congestion.
+    pub fn on_too_big(&mut self, una: Seq, nxt: Seq) {
+        self.on_rto(una, nxt);
+    }
+
+    /// The segment at SND.UNA, whose loss has just been found, was a probe up to `end`: all of it is to be sent again, and
+    /// its loss says nothing of congestion (RFC 4821 7.6.2).
+    pub fn on_probe_lost(&mut self, end: Seq) {
+        self.lost.end = self.lost.end.max(end);
+        self.innocent = true;
     }
 
     /// The peer's window opened again: whatever was sent past it was dropped, so all of it goes out again, without

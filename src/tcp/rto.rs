@@ -15,11 +15,11 @@ pub struct RtoTimer {
     /// Since when the timer runs, while anything is outstanding.
     base: Instant,
     /// How often the RTO is doubled: once for each time-out since the last ACK that was clear (Karn; RFC 6298 5.7).
-    backoff: u32,
+    backoff: u8,
     /// How often it ran out since anything was acknowledged.
-    tries: u32,
+    tries: u16,
     /// Time-outs in a row that the peer answered with nothing at all.
-    unanswered: u32,
+    unanswered: u16,
     /// Since when the peer owes an answer.
     owed_since: Instant,
     /// Whether the SYN had to be sent again.
@@ -29,7 +29,7 @@ pub struct RtoTimer {
 /// Doublings that outlive an ACK which may answer either transmission. Karn's rule would keep them all until there is a
 /// measurement, which a link that loses much may not allow for minutes; three are enough for a round trip that has become
 /// eight times as long.
-const MAX_UNCLEAR_BACKOFF: u32 = 3;
+const MAX_UNCLEAR_BACKOFF: u8 = 3;
 
 /// RFC 6298 5.7: the RTO when data start after a SYN was lost.
 const RTO_AFTER_LOST_SYN: Duration = Duration::from_secs(3);
@@ -85,7 +85,7 @@ impl RtoTimer {
         // Before any sample.
         let floor = if self.lost_syn { RTO_AFTER_LOST_SYN } else { Duration::ZERO };
         let rto = rtt.rto(config.initial_rto.max(floor), config.min_rto, config.max_rto);
-        rto.saturating_mul(1u32.checked_shl(self.backoff.min(31)).unwrap_or(u32::MAX)).min(config.max_rto)
+        rto.saturating_mul(1u32.checked_shl(self.backoff.min(31).into()).unwrap_or(u32::MAX)).min(config.max_rto)
     }
 
     /// When it runs out.
@@ -95,12 +95,12 @@ impl RtoTimer {
 
     /// Time-outs since anything was acknowledged.
     pub fn tries(&self) -> u32 {
-        self.tries
+        self.tries.into()
     }
 
     /// Time-outs in a row without any answer.
     pub fn unanswered(&self) -> u32 {
-        self.unanswered
+        self.unanswered.into()
     }
 
     /// When a user time-out of `limit` passes.

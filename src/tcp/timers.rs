@@ -89,6 +89,7 @@ impl Tcb {
             self.owed.override_sws = true;
         } else {
             self.rtt.on_retransmit(cx.now);
+            self.look_for_black_hole(cx);
             self.cc.on_rto(self.snd.flight(), first);
             self.recovery.on_rto(self.snd.una, self.snd.nxt);
             cx.stats.rto += 1;

@@ -17,6 +17,7 @@ mod ip;
 mod isn;
 mod keepalive;
 mod offload;
+mod pmtu;
 mod rfc2018;
 mod rfc5961;
 mod rfc7323;

@@ -18,6 +18,8 @@ pub struct Packet {
     pub ttl: u8,
     pub tos: u8,
     pub ip_id: u16,
+    /// Whether routers must not fragment it.
+    pub df: bool,
     /// As it stands in the header.
     pub seq: u32,
     /// As it stands in the header.
@@ -66,6 +68,7 @@ impl Packet {
             ttl: ip.ttl,
             tos: ip.tos,
             ip_id: ip.id,
+            df: ip.df,
             seq: tcp.sequence_number(),
             ack: tcp.acknowledgment_number(),
             flags: segment[13],
@@ -138,6 +141,8 @@ struct Header {
     tos: u8,
     /// Zero over IPv6.
     id: u16,
+    /// True over IPv6.
+    df: bool,
     len: usize,
 }
 
@@ -148,10 +153,10 @@ impl Header {
             format!("total length {} of a packet of {} bytes", ip.total_len(), bytes.len())
         })?;
         check(ip.to_header().calc_header_checksum() == ip.header_checksum(), || "IP header checksum".into())?;
-        check(ip.dont_fragment() && !ip.is_fragmenting_payload(), || "TCP without DF, or a fragment".into())?;
+        check(!ip.is_fragmenting_payload(), || "a fragment".into())?;
         let (src, dst) = (ip.source_addr(), ip.destination_addr());
         let len = usize::from(ip.ihl()) * 4;
-        Ok(Header { src, dst, ttl: ip.ttl(), tos: bytes[1], id: ip.identification(), len })
+        Ok(Header { src, dst, ttl: ip.ttl(), tos: bytes[1], id: ip.identification(), df: ip.dont_fragment(), len })
     }
 
     fn v6(bytes: &[u8]) -> Result<Header, String> {
@@ -163,7 +168,7 @@ impl Header {
         check(ip.flow_label().value() != 0, || "a flow without a label".into())?;
         let within = |addr| within(addr).ok_or_else(|| format!("{addr} is no address of these tests"));
         let (src, dst) = (within(ip.source_addr())?, within(ip.destination_addr())?);
-        Ok(Header { src, dst, ttl: ip.hop_limit(), tos: ip.traffic_class(), id: 0, len: 40 })
+        Ok(Header { src, dst, ttl: ip.hop_limit(), tos: ip.traffic_class(), id: 0, df: true, len: 40 })
     }
 }
 

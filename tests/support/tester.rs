@@ -46,6 +46,7 @@ pub struct Tester {
     listener: Option<ListenerId>,
     conn: Option<TcpId>,
     check_timers: bool,
+    check_df: bool,
     card: Finisher,
     super_segments: usize,
 }
@@ -81,6 +82,7 @@ impl Tester {
             listener: None,
             conn: None,
             check_timers: true,
+            check_df: true,
             card: Finisher::default(),
             super_segments: 0,
         }
@@ -90,6 +92,11 @@ impl Tester {
     pub fn without_timer_check(mut self) -> Self {
         self.check_timers = false;
         self
+    }
+
+    /// From now on TCP may be sent without DF.
+    pub fn allow_fragments(&mut self) {
+        self.check_df = false;
     }
 
     // ---- conversations ----
@@ -306,6 +313,7 @@ impl Tester {
         };
         let ours = self.stack.config().addresses.iter().any(|c| c.addr == on_wire(*packet.src.ip()));
         assert!(ours, "the source {} is not one of ours", packet.src);
+        assert!(packet.df || !self.check_df, "TCP without DF\n{}", self.conversation());
         let fits = |f: &Flow| f.peer == packet.dst && f.local == packet.src;
         let fresh = |f: &Flow| f.peer == packet.dst && f.local.port() == 0;
         let Some(i) = self.flows.iter().rposition(fits).or_else(|| self.flows.iter().position(fresh)) else {

@@ -28,6 +28,27 @@ fn it_looks_only_where_packets_have_lately_come_soon() {
 }
 
 #[test]
+fn one_long_wait_does_not_make_it_sleep_through_the_next_short_ones() {
+    let mut spinner = after(Spin::Auto, 2, 40);
+    (0..100).for_each(|_| spinner.waited(at(0), at(40), true));
+    let mut long = 0;
+    while spinner.until(at(1000)).is_some() {
+        spinner.waited(at(0), at(400), true);
+        long += 1;
+    }
+    assert_eq!(long, 3);
+}
+
+#[test]
+fn it_does_not_look_for_the_next_of_a_stream_of_data() {
+    let mut spinner = after(Spin::Auto, 2, 10);
+    spinner.received(1400);
+    assert!(spinner.until(at(1000)).is_some());
+    spinner.received(64_000);
+    assert_eq!(spinner.until(at(1000)), None);
+}
+
+#[test]
 fn it_looks_as_long_as_it_was_told() {
     assert_eq!(after(Spin::Off, 8, 1).until(at(1000)), None);
     assert_eq!(after(Spin::Auto, 1, 1).until(at(1000)), None, "no processor is free");
@@ -37,22 +58,23 @@ fn it_looks_as_long_as_it_was_told() {
 #[test]
 fn it_leaves_a_processor_that_somebody_wants() {
     let mut spinner = after(Spin::Auto, 2, 10);
-    assert!(spinner.yielded(at(100), at(101)));
-    assert!(spinner.until(at(101)).is_some());
-    assert!(!spinner.yielded(at(200), at(3200)));
+    assert!(spinner.was_free(at(100), at(101)));
+    assert!(!spinner.was_free(at(200), at(3200)));
+    assert!(spinner.until(at(3200)).is_some(), "a turn of the one who made what was waited for");
+    spinner.disturbed(at(3200));
     assert_eq!(spinner.until(at(3200)), None);
     assert!(spinner.until(at(3200) + 1000 * US).is_some());
     // Disturbed again and again, it rests longer and longer.
     let mut now = at(4300);
     let rests: Vec<u128> = (0..6)
         .map(|_| {
-            assert!(!spinner.yielded(now, now + 100 * US));
             let began = now + 100 * US;
+            spinner.disturbed(began);
             now = (0..30).map(|ms| began + ms * 1000 * US).find(|&at| spinner.until(at).is_some()).unwrap();
             now.since(began).as_millis()
         })
         .collect();
     assert_eq!(rests, [2, 4, 8, 16, 20, 20]);
-    assert!(!spinner.yielded(now + 50_000 * US, now + 51_000 * US));
+    spinner.disturbed(now + 51_000 * US);
     assert!(spinner.until(now + 52_000 * US).is_some(), "that was long ago");
 }
