@@ -357,9 +357,9 @@ impl Sockets {
 
     // ---- packets ----
 
-    /// Shows a packet of `protocol` to all sockets, and gives those that took it.
-    pub fn input(&mut self, frame: &RxFrame, protocol: u8, packet: &Packet) -> SmallVec<[RawId; 1]> {
-        let mut takers = SmallVec::new();
+    /// Shows a packet of `protocol` to all sockets, and gives those that took it; `None` if none wanted it.
+    pub fn input(&mut self, frame: &RxFrame, protocol: u8, packet: &Packet) -> Option<SmallVec<[RawId; 1]>> {
+        let mut takers = None::<SmallVec<_>>;
         let envelope = Envelope {
             from: SocketAddr::new(packet.src, 0),
             to: packet.dst,
@@ -380,6 +380,7 @@ impl Sockets {
                 }
             };
             let Some(range) = wanted else { continue };
+            let takers = takers.get_or_insert_default();
             let data = frame.data.slice(range).compact();
             let room = self.memory + cost(&data) <= self.limits.memory;
             let before = socket.inbox.charged();

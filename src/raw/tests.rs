@@ -248,6 +248,8 @@ fn what_waits_is_bounded_both_ways() {
     let bytes = packet("10.0.0.2", "10.0.0.1", 200, &[0; 84]);
     let taken = (0..100).filter(|_| arrives(&mut stack, &bytes) == Disposition::Delivered).count();
     assert_eq!((taken, stack.memory()), (2, 400));
+    assert_eq!(stack.stats().dropped(DropReason::RawQueueFull), 98);
+    assert!(sent(&mut stack).is_none(), "a full queue is no unknown protocol");
     let to = Some(addr("10.0.0.9"));
     let queued = (0..1000).take_while(|_| stack.raw_send(NOW, id, b"x", to).is_ok()).count();
     assert_eq!((queued, stack.raw_send(NOW, id, b"x", to)), (256, Err(Error::WouldBlock)));

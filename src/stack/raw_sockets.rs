@@ -115,20 +115,21 @@ impl Stack {
         let Some((protocol, packet)) = self.ip.look(frame, looped) else {
             return self.process(now, frame, looped);
         };
-        let takers = self.raw.input(frame, protocol, &packet);
+        let Some(takers) = self.raw.input(frame, protocol, &packet) else {
+            return self.process(now, frame, looped);
+        };
         for &id in &takers {
             self.mark_ready(SocketId::Raw(id));
         }
-        if takers.is_empty() {
-            return self.process(now, frame, looped);
-        }
+        let taken =
+            if takers.is_empty() { Disposition::Dropped(DropReason::RawQueueFull) } else { Disposition::Delivered };
         if !self.ip.serves(protocol, packet.dst) {
-            return Disposition::Delivered;
+            return taken;
         }
         match self.process(now, frame, looped) {
             // A transport has its own reasons, which are worth counting.
             Disposition::Dropped(DropReason::IcmpIgnored | DropReason::IcmpUnmatched | DropReason::IgmpIgnored) => {
-                Disposition::Delivered
+                taken
             }
             disposition => disposition,
         }

@@ -9,6 +9,7 @@ mod capture;
 mod demo;
 mod device;
 mod faults;
+mod groups;
 mod harness;
 mod http;
 mod offload;
@@ -16,6 +17,7 @@ mod perf;
 mod queues;
 mod scripts;
 mod sockets;
+mod way;
 
 use harness::{Test, inside};
 use libtest_mimic::{Arguments, Trial};
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
         perf::TESTS,
         queues::TESTS,
         scripts::TESTS,
+        groups::TESTS,
+        way::TESTS,
     ]
     .concat()
     .leak()
