@@ -1,5 +1,5 @@
 //! Counters. Every frame that enters the stack ends in exactly one [`Disposition`], and [`Stats::count`] is the one
-//! place that counts it, so that frames in == delivered + answered + dropped always holds. Only what is passed on to
+//! place that counts it, so that frames in == delivered + answered + held + dropped always holds. Only what is passed on to
 //! another shard of the host is counted there.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -10,6 +10,8 @@ pub enum Disposition {
     Delivered,
     /// The stack itself answered it (an echo request).
     Answered,
+    /// It is a fragment, and waits for the others. What becomes of the whole packet is what becomes of its last one.
+    Held,
     /// It is for another shard, which will say what became of it.
     Misdirected,
     /// It was discarded, for this reason, with or without a reply.
@@ -61,8 +63,21 @@ drop_reasons! {
     MartianDestination = "martian-destination",
     /// Not addressed to us, nor to a group that one of our sockets has joined.
     NotForUs = "not-for-us",
-    /// A fragment (reassembly is not built yet).
-    Fragment = "fragment",
+    /// A fragment whose length cannot be: none at all, no multiple of eight although others follow, or beyond what a
+    /// packet may have (over IPv6 answered with Parameter Problem).
+    FragmentLength = "fragment-length",
+    /// A first fragment that does not hold the headers (RFC 1858, 7112; over IPv6 answered with Parameter Problem).
+    FragmentTiny = "fragment-tiny",
+    /// A fragment of a packet whose fragments contradict each other (RFC 5722): it overlaps one, or comes after that.
+    FragmentOverlap = "fragment-overlap",
+    /// A fragment that came before, byte for byte.
+    FragmentDuplicate = "fragment-duplicate",
+    /// A packet in more fragments than any link would make of it.
+    FragmentLimit = "fragment-limit",
+    /// The last of a packet's fragments, of which some tell of congestion and others know no ECN (RFC 3168 5.3).
+    FragmentEcn = "fragment-ecn",
+    /// No memory for the fragment beside what others hold.
+    FragmentMemory = "fragment-memory",
     /// No such transport protocol here (answered with protocol unreachable).
     ProtocolUnknown = "protocol-unknown",
     /// An ICMP message that is too short or contradicts itself.
@@ -152,6 +167,8 @@ pub struct Stats {
     pub delivered: u64,
     /// Received frames that the stack itself answered.
     pub answered: u64,
+    /// Received fragments that had to wait for others.
+    pub held: u64,
     drops: [u64; DropReason::ALL.len()],
     /// Of the frames received, those that had come to another shard of the host, which passed them on.
     pub misdirected: u64,
@@ -161,8 +178,36 @@ pub struct Stats {
     pub icmp_errors_sent: u64,
     /// ICMP errors withheld by the rate limit.
     pub icmp_errors_limited: u64,
+    /// IP's counters of fragments.
+    pub ip: IpStats,
     /// TCP's counters.
     pub tcp: TcpStats,
+}
+
+/// IP's counters of fragments, in the manner of RFC 4293.
+#[derive(Clone, Debug, Default)]
+pub struct IpStats {
+    /// Packets that were made of fragments.
+    pub reassembled: u64,
+    /// Packets that were given up because some of their fragments did not come in time, or contradicted each other.
+    pub reassembly_timeouts: u64,
+    /// Packets that were given up before their time, so that others had room.
+    pub reassembly_evicted: u64,
+    /// Packets of ours that were cut into fragments.
+    pub fragmented: u64,
+    /// Fragments that were made of them.
+    pub fragments_out: u64,
+}
+
+impl IpStats {
+    fn add(&mut self, other: &IpStats) {
+        let IpStats { reassembled, reassembly_timeouts, reassembly_evicted, fragmented, fragments_out } = other;
+        self.reassembled += reassembled;
+        self.reassembly_timeouts += reassembly_timeouts;
+        self.reassembly_evicted += reassembly_evicted;
+        self.fragmented += fragmented;
+        self.fragments_out += fragments_out;
+    }
 }
 
 /// TCP's counters, in the manner of RFC 4022.
@@ -266,11 +311,13 @@ impl Default for Stats {
             bytes_out: 0,
             delivered: 0,
             answered: 0,
+            held: 0,
             drops: [0; DropReason::ALL.len()],
             misdirected: 0,
             unsent: 0,
             icmp_errors_sent: 0,
             icmp_errors_limited: 0,
+            ip: IpStats::default(),
             tcp: TcpStats::default(),
         }
     }
@@ -288,6 +335,7 @@ impl Stats {
             Disposition::Misdirected => {}
             Disposition::Delivered => self.delivered += 1,
             Disposition::Answered => self.answered += 1,
+            Disposition::Held => self.held += 1,
             Disposition::Dropped(reason) => self.drops[reason as usize] += 1,
         }
     }
@@ -311,11 +359,13 @@ impl Stats {
             bytes_out,
             delivered,
             answered,
+            held,
             drops,
             misdirected,
             unsent,
             icmp_errors_sent,
             icmp_errors_limited,
+            ip,
             tcp,
         } = other;
         self.frames_in += frames_in;
@@ -324,11 +374,13 @@ impl Stats {
         self.bytes_out += bytes_out;
         self.delivered += delivered;
         self.answered += answered;
+        self.held += held;
         self.drops.iter_mut().zip(drops).for_each(|(sum, n)| *sum += n);
         self.misdirected += misdirected;
         self.unsent += unsent;
         self.icmp_errors_sent += icmp_errors_sent;
         self.icmp_errors_limited += icmp_errors_limited;
+        self.ip.add(ip);
         self.tcp.add(tcp);
     }
 

@@ -35,6 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "stack::Cidr",
             "stack::Config",
             "stack::RecvMsg",
+            "stack::ReassemblyConfig",
             "buf",
             "wire",
             "time",

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tunstack::stack::{Config, TcpConfig, UdpConfig};
+use tunstack::stack::{Config, ReassemblyConfig, TcpConfig, UdpConfig};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -175,6 +175,7 @@ fn every_limit_stands_with_its_real_default() {
     let structs = [
         ("Config", format!("{:#?}", Config::default())),
         ("TcpConfig", format!("{:#?}", TcpConfig::default())),
+        ("ReassemblyConfig", format!("{:#?}", ReassemblyConfig::default())),
         ("UdpConfig", format!("{:#?}", UdpConfig::default())),
     ];
     for (name, debug) in structs {

@@ -28,7 +28,9 @@ const MAX_SIZE: u32 = 65_507;
 
 /// The options of `ping`.
 #[derive(Args, Debug)]
-#[command(after_help = "Exit codes: 0 a reply came, 1 none came, 2 something else is wrong; the others are those of serve.")]
+#[command(
+    after_help = "Exit codes: 0 a reply came, 1 none came, 2 something else is wrong; the others are those of serve."
+)]
 pub(crate) struct PingArgs {
     /// The address to ask; names are not resolved yet
     #[arg(value_name = "HOST")]
@@ -332,7 +334,9 @@ mod tests {
     #[test]
     fn the_summary_as_ping_writes_it() {
         let mut statistics = Statistics { sent: 3, errors: 1, time: Duration::from_millis(2003), ..Default::default() };
-        [100, 300].map(|time| statistics.reply(micros(time)));
+        for time in [100, 300] {
+            statistics.reply(micros(time));
+        }
         assert_eq!(
             statistics.summary("192.0.2.1"),
             "\n--- 192.0.2.1 ping statistics ---\n3 packets transmitted, 2 received, +1 errors, 33.3333% packet loss, \

@@ -25,7 +25,9 @@ impl Family {
     /// A usage failure if it is none, or one of the other family.
     pub(crate) fn address(self, text: &str) -> Result<IpAddr, Failure> {
         let addr: IpAddr = text.parse().map_err(|_| {
-            Failure::usage(format!("{text}: not an address such as 192.0.2.1 or 2001:db8::1; names are not resolved yet"))
+            Failure::usage(format!(
+                "{text}: not an address such as 192.0.2.1 or 2001:db8::1; names are not resolved yet"
+            ))
         })?;
         match addr {
             IpAddr::V4(_) if self.ipv6 => Err(Failure::usage(format!("{text}: -6 wants an address of IPv6"))),

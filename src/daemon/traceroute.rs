@@ -28,7 +28,9 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// The options of `traceroute`.
 #[derive(Args, Debug)]
-#[command(after_help = "Exit codes: 0 the host answered, 1 it did not, 2 something else is wrong; the others are those of serve.")]
+#[command(
+    after_help = "Exit codes: 0 the host answered, 1 it did not, 2 something else is wrong; the others are those of serve."
+)]
 pub(crate) struct TracerouteArgs {
     /// The address whose way is wanted; names are not resolved yet
     #[arg(value_name = "HOST")]
@@ -74,7 +76,10 @@ pub(crate) fn run(args: &TracerouteArgs, file: Options) -> Result<ExitCode, Fail
 /// Tells of hop after hop, and whether the host itself has answered in the end.
 fn trace(args: &TracerouteArgs, target: IpAddr, prober: &Prober, stop: &AtomicBool) -> io::Result<bool> {
     let size = DATA.len() + 8 + ip::header_len(target);
-    output::line(&format!("traceroute to {0} ({target}), {1} hops max, {size} byte packets", args.target, args.max_hops));
+    output::line(&format!(
+        "traceroute to {0} ({target}), {1} hops max, {size} byte packets",
+        args.target, args.max_hops
+    ));
     let mut probe = 0;
     for ttl in 1..=args.max_hops {
         let hop = Hop::probe(prober, ttl, probe, args, stop)?;
@@ -93,7 +98,12 @@ fn trace(args: &TracerouteArgs, target: IpAddr, prober: &Prober, stop: &AtomicBo
 /// What sends the probes and hears of them.
 enum Prober {
     /// A socket for the probes, and one that hears all ICMP messages.
-    Udp { target: IpAddr, probes: UdpSocket, port: u16, answers: RawSocket },
+    Udp {
+        target: IpAddr,
+        probes: UdpSocket,
+        port: u16,
+        answers: RawSocket,
+    },
     Echo(IcmpSocket),
 }
 
@@ -191,8 +201,7 @@ fn read(packet: &[u8], ours: SocketAddr) -> Option<(u16, End)> {
     };
     let (header, len) = ip::parse_quoted(quoted).ok()?;
     let &[a, b, c, d] = quoted.get(len..)?.first_chunk()?;
-    let is_ours = header.protocol == protocol::UDP
-        && SocketAddr::new(header.dst, u16::from_be_bytes([a, b])) == ours;
+    let is_ours = header.protocol == protocol::UDP && SocketAddr::new(header.dst, u16::from_be_bytes([a, b])) == ours;
     is_ours.then(|| (u16::from_be_bytes([c, d]).wrapping_sub(FIRST_PORT), end))
 }
 
@@ -318,7 +327,10 @@ mod tests {
         let hop = |answers| Hop { answers, times: vec![ms, 2 * ms, 3 * ms] };
         let way = End::OnTheWay;
         let lines = [
-            (hop(vec![answer(1, way), answer(1, way), answer(1, way)]), " 1  192.0.2.1 (192.0.2.1)  1.000 ms  2.000 ms  3.000 ms"),
+            (
+                hop(vec![answer(1, way), answer(1, way), answer(1, way)]),
+                " 1  192.0.2.1 (192.0.2.1)  1.000 ms  2.000 ms  3.000 ms",
+            ),
             (hop(vec![None, None, None]), " 1  * * *"),
             (
                 hop(vec![answer(1, way), None, answer(2, way)]),

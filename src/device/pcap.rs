@@ -193,7 +193,7 @@ pub fn comment(events: impl Iterator<Item = TraceEvent>, disposition: Option<Dis
     match disposition {
         Some(Disposition::Dropped(reason)) => add(format_args!("dropped: {}", reason.name())),
         Some(Disposition::Answered) => add(format_args!("answered")),
-        Some(Disposition::Delivered | Disposition::Misdirected) | None => {}
+        Some(Disposition::Delivered | Disposition::Held | Disposition::Misdirected) | None => {}
     }
     text
 }

@@ -1,14 +1,15 @@
 //! A received packet, from its first byte to the transport that gets it.
 
 use super::addresses::is_unicast;
+use super::reassembly::{Name, Outcome, Part};
 use super::{ICMP, ICMPV6, IGMP, Ip, TCP, UDP};
 use crate::icmp::{self, Complaint, ErrorKind, Message, Problem, Report};
 use crate::stats::{Disposition, DropReason, Stats};
 use crate::time::Instant;
 use crate::wire::extension::{self, Fault};
-use crate::wire::ip::{self, IpHeader};
+use crate::wire::ip::{self, Fragment, IpHeader};
 use crate::wire::ipv4::{self, OptionError};
-use crate::wire::{RxFrame, TxFrame, ipv6, mld};
+use crate::wire::{RxFrame, TxFrame, fragment, ipv6, mld, tcp};
 use core::ops::Range;
 use std::net::IpAddr;
 
@@ -21,6 +22,8 @@ pub enum Input {
     Udp(Packet),
     /// An ICMP error about a packet of one of our addresses.
     IcmpError(Box<Report>),
+    /// The last fragment of a packet that was missing: the whole of it, for [`input_whole`](Ip::input_whole).
+    Reassembled(RxFrame),
     /// Nothing for anybody else.
     Done {
         /// What became of it.
@@ -54,6 +57,16 @@ impl Ip {
     /// Takes one received frame. `looped` says that it is one of our own that never left us: only such a one may come
     /// from an address of ours, and only such a one may come from or go to a loopback address.
     pub fn input(&mut self, now: Instant, frame: &RxFrame, looped: bool, stats: &mut Stats) -> Input {
+        self.take(now, frame, looped, false, stats)
+    }
+
+    /// As [`input`](Ip::input), for what was [reassembled](Input::Reassembled): it cannot be a fragment again, so that no
+    /// packet leads to another without end.
+    pub fn input_whole(&mut self, now: Instant, frame: &RxFrame, looped: bool, stats: &mut Stats) -> Input {
+        self.take(now, frame, looped, true, stats)
+    }
+
+    fn take(&mut self, now: Instant, frame: &RxFrame, looped: bool, whole: bool, stats: &mut Stats) -> Input {
         let (mut header, mut payload) = match ip::parse(&frame.data) {
             Ok(parsed) => parsed,
             Err(reason) => return dropped(reason),
@@ -69,8 +82,11 @@ impl Ip {
         if let Err((reason, complaint)) = opened {
             return self.refused(now, frame, reason, complaint, stats);
         }
-        if header.fragment.is_some() {
-            return dropped(DropReason::Fragment);
+        if let Some(place) = header.fragment {
+            if whole {
+                return dropped(DropReason::IpExtension);
+            }
+            return self.fragment(now, frame, &header, place, payload, stats);
         }
         let packet =
             Packet { src: header.src, dst: header.dst, unicast, tos: header.tos, ttl: header.ttl, bytes: payload };
@@ -133,6 +149,41 @@ impl Ip {
         Ok(())
     }
 
+    /// A part of a packet: it waits until all of them have come.
+    fn fragment(
+        &mut self,
+        now: Instant,
+        frame: &RxFrame,
+        header: &IpHeader,
+        place: Fragment,
+        payload: Range<usize>,
+        stats: &mut Stats,
+    ) -> Input {
+        if frame.meta.gso.is_some() {
+            return dropped(DropReason::DeviceMetadata);
+        }
+        if let Err((reason, complaint)) = check_fragment(header, place, &payload) {
+            return self.refused(now, frame, reason, complaint, stats);
+        }
+        let protocol = if header.dst.is_ipv4() { header.protocol } else { 0 };
+        let name = Name { src: header.src, dst: header.dst, id: place.id, protocol };
+        let packet = frame.data.slice(0..payload.end);
+        let part = Part { name, place, tos: header.tos, packet: &packet, payload };
+        match self.reassembly.insert(now, &part, &mut stats.ip.reassembly_evicted) {
+            Outcome::Held => Input::Done { disposition: Disposition::Held, reply: None },
+            Outcome::Dropped(reason) => dropped(reason),
+            Outcome::Whole(whole) => {
+                match fragment::whole_header(&whole.first, whole.payload, whole.len(), whole.tos) {
+                    Some(header) => {
+                        stats.ip.reassembled += 1;
+                        Input::Reassembled(RxFrame::plain(whole.join(&header)))
+                    }
+                    None => dropped(DropReason::FragmentLength),
+                }
+            }
+        }
+    }
+
     fn icmp(&mut self, now: Instant, frame: &RxFrame, packet: Packet) -> Input {
         let message = &frame.data[packet.bytes.clone()];
         if packet.dst.is_ipv6() && message.first().is_some_and(|&kind| mld::is_mld(kind)) {
@@ -156,7 +207,7 @@ impl Ip {
 
     fn echo(&mut self, frame: &RxFrame, packet: &Packet, rest: [u8; 4]) -> Input {
         // An answer to many would multiply one packet (smurf; RFC 1122 3.2.2.6).
-        if !packet.unicast || !self.echo_reply || packet.bytes.len() > self.payload_mtu(packet.src) {
+        if !packet.unicast || !self.echo_reply {
             return dropped(DropReason::IcmpEchoRefused);
         }
         let reply = self.echo_reply(frame, packet, rest);
@@ -198,11 +249,40 @@ fn follow_v6(packet: &[u8], header: &mut IpHeader, start: &mut usize, unicast: b
         Fault::Field(at) => (DropReason::IpOptions, Some(problem(Problem::Field, at))),
         Fault::NextHeader(at) => (DropReason::IpExtension, Some(problem(Problem::NextHeader, at))),
         Fault::Option { at, told } => (DropReason::IpOptions, told.then(|| problem(Problem::Option, at))),
-        Fault::Incomplete => (DropReason::IpExtension, Some(problem(Problem::Chain, 0))),
+        Fault::Incomplete => (DropReason::FragmentTiny, Some(problem(Problem::Chain, 0))),
     })?;
     (header.protocol, header.fragment, *start) = (upper.protocol, upper.fragment, upper.start);
     Ok(())
 }
+
+/// Whether a fragment, whose payload stands at `payload` in its packet, can be a part of one. RFC 8200 4.5 has the sender
+/// of an impossible one told; over IPv4 nobody does.
+fn check_fragment(header: &IpHeader, place: Fragment, payload: &Range<usize>) -> Result<(), Refusal> {
+    let (start, len) = (usize::from(place.offset), payload.len());
+    let is_v4 = header.dst.is_ipv4();
+    let about = |at: usize| (DropReason::FragmentLength, (!is_v4).then(|| problem(Problem::Field, at)));
+    if place.more && !len.is_multiple_of(8) {
+        return Err(about(ipv6::PAYLOAD_LEN.start));
+    }
+    if len == 0 {
+        return Err((DropReason::FragmentLength, None));
+    }
+    // What stands before the payload of the whole packet, and is counted by its length field.
+    let before = if is_v4 { payload.start } else { payload.start - extension::FRAGMENT_LEN - ipv6::HEADER_LEN };
+    if before + start + len > ipv4::MAX_PACKET_LEN {
+        return Err(about(payload.start - extension::FRAGMENT_LEN + FRAGMENT_OFFSET));
+    }
+    // RFC 1858 and 3128: nobody needs to cut a TCP header, but to hide it. (Over IPv6 the first fragment has all headers,
+    // or is no good.)
+    let cut = start < tcp::MIN_HEADER_LEN && (start > 0 || len < tcp::MIN_HEADER_LEN);
+    if is_v4 && header.protocol == TCP && cut {
+        return Err((DropReason::FragmentTiny, None));
+    }
+    Ok(())
+}
+
+/// Where the offset stands in a fragment header.
+const FRAGMENT_OFFSET: usize = 2;
 
 fn problem(problem: Problem, at: usize) -> ErrorKind {
     ErrorKind::ParameterProblem { problem, pointer: at as u32 }

@@ -7,6 +7,8 @@
 //! | `multicast` | groups: who joins, who is a member |
 //! | `groups` `igmp` `mld` | what routers are told of that, and how |
 //! | `reply` | echo replies and ICMP errors, with RFC 1122's silences and the rate limit |
+//! | `reassembly` | fragments on their way to being a packet again |
+//! | `fragment` | a packet of ours, cut into fragments |
 //! | `pmtu` | what is known of the MTU of paths |
 //! | `inbox` | what was received for a socket and not read yet |
 //! | `ident` | identification |
@@ -15,6 +17,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod addresses;
+mod fragment;
 mod groups;
 mod ident;
 mod igmp;
@@ -23,24 +26,29 @@ mod input;
 mod mld;
 mod multicast;
 pub mod pmtu;
+mod reassembly;
 mod reply;
 
 pub use crate::wire::protocol::{ICMP, ICMPV6, IGMP, TCP, UDP};
+pub use fragment::Fragments;
 pub use input::{Input, Packet};
 
 use crate::error::{Error, Result};
+use crate::icmp::ErrorKind;
 use crate::icmp::limit::TokenBucket;
 use crate::rng::{Key, Rng};
 use crate::stack::Config;
+use crate::stats::Stats;
 use crate::time::Instant;
 use crate::wire::ipv4::{self, Ipv4Header};
 use crate::wire::ipv6::{self, Ipv6Header};
-use crate::wire::{TxHeader, ip};
+use crate::wire::{RxFrame, TxFrame, TxHeader, ip};
 use addresses::Addresses;
 use core::hash::Hasher;
 use ident::Ident;
 use multicast::Multicast;
 use pmtu::{PathMtu, Paths};
+use reassembly::Reassembly;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// The internet layer of one stack.
@@ -52,6 +60,7 @@ pub struct Ip {
     echo_reply: bool,
     errors: TokenBucket,
     ident: Ident,
+    reassembly: Reassembly,
     multicast: Multicast,
     /// What flow labels are made with.
     labels: Key,
@@ -99,6 +108,7 @@ impl Ip {
             echo_reply: config.echo_reply,
             errors: TokenBucket::new(config.icmp_errors_per_second, now),
             ident: Ident::new(&mut rng),
+            reassembly: Reassembly::new(config.reassembly.clone(), rng.key()),
             multicast: Multicast::new(),
             labels: rng.key(),
             paths: Paths::new(rng.key()),
@@ -206,6 +216,33 @@ impl Ip {
         len
     }
 
+    /// Cuts `frame`, which is ours and longer than `mtu` bytes, into fragments that are not.
+    pub fn fragments(&mut self, frame: TxFrame, mtu: usize) -> Fragments {
+        // Not to be guessed, and different from those of the 65,535 before it, as IPv4's is (RFC 8200 4.5, RFC 7739).
+        let id = (self.rng.u32() << 16) | u32::from(self.ident.next());
+        Fragments::of(frame, mtu, id)
+    }
+
+    /// When the next packet is to be given up whose fragments did not all come.
+    #[inline]
+    pub fn reassembly_deadline(&self) -> Option<Instant> {
+        self.reassembly.deadline()
+    }
+
+    /// Gives up one packet whose fragments did not come in time, if there is one. Its sender is told if the first of them
+    /// came (RFC 1122 3.3.2, RFC 8200 4.5), within the rate limit.
+    pub fn give_up(&mut self, now: Instant, stats: &mut Stats) -> Option<Option<TxFrame>> {
+        let first = self.reassembly.expire(now)?;
+        stats.ip.reassembly_timeouts += 1;
+        let frame = first.map(RxFrame::plain);
+        Some(frame.and_then(|frame| self.error_about(now, &frame, ErrorKind::ReassemblyTimedOut, stats)))
+    }
+
+    /// Bytes held, and packets begun, that wait for fragments.
+    pub fn reassembling(&self) -> (usize, usize) {
+        (self.reassembly.memory(), self.reassembly.len())
+    }
+
     /// The label of the flow that `out` belongs to: always the same, never zero, and not to be guessed (RFC 6437 3).
     fn flow_label(&self, src: Ipv6Addr, dst: Ipv6Addr, out: &Outgoing) -> u32 {
         let mut flow = [0; 37];
@@ -230,5 +267,7 @@ fn check_mtu(mtu: usize) -> Result<()> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_fragments;
 #[cfg(test)]
 mod tests_v6;

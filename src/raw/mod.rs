@@ -264,7 +264,9 @@ impl Sockets {
 
     fn queue(&mut self, ip: &Ip, id: RawId, header: Header, data: Slice, sent: usize) -> Result<usize> {
         let most = match &header {
-            Header::Ours(out) => ip.payload_mtu(out.dst),
+            // What is too long for its way is cut into fragments, unless it has a header that may say otherwise.
+            Header::Ours(out) if out.dst.is_ipv4() => ipv4::MAX_PACKET_LEN - ipv4::MIN_HEADER_LEN,
+            Header::Ours(_) => ipv4::MAX_PACKET_LEN,
             Header::Theirs(header) => ip.mtu() - header.len(),
         };
         if data.len() > most {

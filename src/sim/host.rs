@@ -357,7 +357,7 @@ impl Host for OurHost {
         self.checks += 1;
         coverage.add(Cover::SuperSegment, core::mem::take(&mut self.super_segments));
         let stats = self.stack.stats();
-        let accounted = stats.delivered + stats.answered + stats.dropped_total();
+        let accounted = stats.delivered + stats.answered + stats.held + stats.dropped_total();
         if stats.frames_in != accounted {
             return Err(format!("INV-7: {} frames in, {accounted} accounted for", stats.frames_in));
         }

@@ -2,6 +2,7 @@
 
 use crate::tcp::TcpConfig;
 use crate::wire::Offloads;
+use core::time::Duration;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// One of the stack's own addresses with its prefix.
@@ -64,6 +65,8 @@ pub struct Config {
     pub resets_per_second: u32,
     /// Memory for all buffered data of all sockets, in bytes.
     pub memory: usize,
+    /// The bounds of reassembly.
+    pub reassembly: ReassemblyConfig,
     /// TCP connections in any state, TIME-WAIT included.
     pub max_connections: usize,
     /// TIME-WAIT records; beyond it the oldest ends early.
@@ -86,6 +89,17 @@ pub struct Config {
     pub udp: UdpConfig,
 }
 
+/// The bounds of what waits to be reassembled.
+#[derive(Clone, Debug)]
+pub struct ReassemblyConfig {
+    /// Memory for fragments, in bytes, beside that of the sockets. With none, fragments are dropped.
+    pub memory: usize,
+    /// Packets of which fragments wait for others.
+    pub packets: usize,
+    /// How long a packet's fragments are waited for, from the first that came.
+    pub timeout: Duration,
+}
+
 /// UDP's settings.
 #[derive(Clone, Debug)]
 pub struct UdpConfig {
@@ -106,6 +120,7 @@ impl Default for Config {
             icmp_errors_per_second: 1000,
             resets_per_second: 10_000,
             memory: 256 * 1024 * 1024,
+            reassembly: ReassemblyConfig::default(),
             max_connections: 1 << 20,
             max_time_wait: 131_072,
             max_orphans: 65_536,
@@ -117,6 +132,12 @@ impl Default for Config {
             tcp: TcpConfig::default(),
             udp: UdpConfig::default(),
         }
+    }
+}
+
+impl Default for ReassemblyConfig {
+    fn default() -> Self {
+        ReassemblyConfig { memory: 4 * 1024 * 1024, packets: 4096, timeout: Duration::from_secs(60) }
     }
 }
 

@@ -10,7 +10,12 @@ use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
 use crate::udp::Departure;
 use crate::wire::tcp::{self, Flags, TcpHeader};
-use crate::wire::{Gso, GsoKind, Offloads, RxChecksum, RxFrame, RxMeta, TxFrame, checksum, ip as wire_ip, ipv4};
+use crate::wire::{
+    Gso, GsoKind, Offloads, RxChecksum, RxFrame, RxMeta, TxFrame, checksum, fragment, ip as wire_ip, ipv4,
+};
+
+/// Replies that may be waiting to be pulled when one more is to be cut into fragments: each may hold 64 KiB.
+const LONG_REPLIES: usize = 64;
 
 /// Where the checksum field stands in a TCP header.
 const TCP_CHECKSUM: usize = 16;
@@ -33,8 +38,13 @@ impl Stack {
 
     /// The next frame, be it for ourselves.
     fn next_frame(&mut self, now: Instant) -> Option<TxFrame> {
+        if self.fragments.is_some()
+            && let Some(fragment) = self.next_fragment()
+        {
+            return Some(fragment);
+        }
         if let Some(reply) = self.replies.pop_front() {
-            return Some(reply);
+            return self.fit(now, reply);
         }
         self.udp_turn = !self.udp_turn;
         if self.udp_turn {
@@ -44,11 +54,11 @@ impl Stack {
         }
     }
 
-    /// The next datagram. What is for many may be for ourselves too, or for nobody else.
+    /// The next datagram, or its first fragment. What is for many may be for ourselves too, or for nobody else.
     fn next_datagram(&mut self, now: Instant) -> Option<TxFrame> {
         if let Some((id, frame)) = self.raw.poll_transmit(&mut self.ip) {
             self.mark_ready(super::SocketId::Raw(id));
-            return Some(frame);
+            return self.fit(now, frame);
         }
         while let Some(Departure { id, frame, leaves, heard }) = self.udp.poll_transmit(&mut self.ip) {
             self.mark_ready(super::SocketId::Udp(id));
@@ -56,10 +66,35 @@ impl Stack {
                 self.loop_back(now, &frame);
             }
             if leaves {
-                return Some(frame);
+                return self.fit(now, frame);
             }
         }
         None
+    }
+
+    /// The next fragment of what is being cut. They go one after the other, for the time that a super-segment of the same
+    /// length takes, because the receiver holds the first ones until the last has come.
+    fn next_fragment(&mut self) -> Option<TxFrame> {
+        let fragment = self.fragments.as_mut()?.next();
+        match fragment {
+            Some(_) => self.stats.ip.fragments_out += 1,
+            None => self.fragments = None,
+        }
+        fragment
+    }
+
+    /// `frame`, or its first fragment if it is too long for its way and may be cut.
+    fn fit(&mut self, now: Instant, frame: TxFrame) -> Option<TxFrame> {
+        let dst = wire_ip::destination(&frame.header);
+        let link = self.ip.payload_mtu(dst) + wire_ip::header_len(dst);
+        let mtu = self.ip.path(dst, now).map_or(link, |path| link.min(path.mtu.into()));
+        if frame.len() <= mtu || frame.meta.gso.is_some() || !fragment::may_cut(&frame.header) || self.ip.is_local(dst)
+        {
+            return Some(frame);
+        }
+        self.stats.ip.fragmented += 1;
+        self.fragments = Some(self.ip.fragments(frame, mtu));
+        self.next_fragment()
     }
 
     /// The next segment of the connections that may have one, in turn.
@@ -153,7 +188,8 @@ impl Stack {
     /// Queues an answer that belongs to no connection. Beyond the bound it is counted and forgotten: whoever asked
     /// will ask again.
     pub(super) fn reply(&mut self, frame: TxFrame) {
-        if self.replies.len() < self.config.max_replies {
+        let most = if frame.len() <= self.ip.mtu() { self.config.max_replies } else { LONG_REPLIES };
+        if self.replies.len() < most.min(self.config.max_replies) {
             self.replies.push_back(frame);
         } else {
             self.stats.unsent += 1;

@@ -22,8 +22,11 @@ impl Stack {
     pub fn on_frame(&mut self, now: Instant, frame: RxFrame) -> Disposition {
         let disposition = self.receive(now, &frame, false);
         self.stats.count(frame.data.len(), disposition);
-        if disposition == Disposition::Misdirected {
-            self.misdirected = self.owner.take().map(|owner| (owner, frame));
+        // What was made of fragments is passed on as such, and noted already.
+        if disposition == Disposition::Misdirected
+            && let Some(owner) = self.owner.take()
+        {
+            self.misdirected = Some((owner, frame));
         }
         disposition
     }
@@ -39,7 +42,7 @@ impl Stack {
     pub fn on_misdirected(&mut self, now: Instant, frame: RxFrame) -> Disposition {
         self.stats.misdirected += 1;
         // Copies were made where it came.
-        let disposition = match self.process(now, &frame, false) {
+        let disposition = match self.process(now, &frame, false, false) {
             Disposition::Misdirected => Disposition::Dropped(DropReason::Misdirected),
             disposition => disposition,
         };
@@ -85,15 +88,30 @@ impl Stack {
         if frame.meta.checksum == RxChecksum::Contradicted {
             return Disposition::Dropped(DropReason::DeviceMetadata);
         }
-        if self.raw.is_open() {
-            return self.process_with_copies(now, frame, looped);
-        }
-        self.process(now, frame, looped)
+        self.process_or_show(now, frame, looped, false)
     }
 
-    /// As [`receive`](Stack::receive), without copies for those who look at every packet.
-    pub(super) fn process(&mut self, now: Instant, frame: &RxFrame, looped: bool) -> Disposition {
-        match self.ip.input(now, frame, looped, &mut self.stats) {
+    /// As `process`, with copies for those who look at every packet.
+    fn process_or_show(&mut self, now: Instant, frame: &RxFrame, looped: bool, whole: bool) -> Disposition {
+        if self.raw.is_open() {
+            return self.process_with_copies(now, frame, looped, whole);
+        }
+        self.process(now, frame, looped, whole)
+    }
+
+    /// Does with a packet what is to be done. `whole` ones were made of fragments.
+    pub(super) fn process(&mut self, now: Instant, frame: &RxFrame, looped: bool, whole: bool) -> Disposition {
+        let input = if whole {
+            self.ip.input_whole(now, frame, looped, &mut self.stats)
+        } else {
+            self.ip.input(now, frame, looped, &mut self.stats)
+        };
+        self.dispatch(now, frame, looped, input)
+    }
+
+    /// Gives what was received in `frame` to whom it is for.
+    fn dispatch(&mut self, now: Instant, frame: &RxFrame, looped: bool, input: Input) -> Disposition {
+        match input {
             Input::Tcp(packet) => self.on_tcp(now, frame, &packet),
             Input::Udp(packet) => {
                 let outcome = self.udp.input(&mut self.ip, now, frame, &packet, &mut self.stats);
@@ -106,6 +124,15 @@ impl Stack {
                 outcome.disposition
             }
             Input::IcmpError(report) => self.on_icmp(now, &report),
+            Input::Reassembled(whole) => {
+                let disposition = self.process_or_show(now, &whole, looped, true);
+                if disposition == Disposition::Misdirected
+                    && let Some(owner) = self.owner.take()
+                {
+                    self.misdirected = Some((owner, whole));
+                }
+                disposition
+            }
             Input::Done { disposition, reply } => {
                 if let Some(reply) = reply {
                     self.reply(*reply);

@@ -32,7 +32,7 @@ mod wheel;
 pub use crate::icmp::ErrorKind as IcmpError;
 pub use crate::raw::{Echo, EchoError};
 pub use crate::tcp::{Keepalive, MtuDiscovery, MtuProbing, TcpConfig, TcpInfo, TcpOptions};
-pub use config::{Cidr, Config, UdpConfig};
+pub use config::{Cidr, Config, ReassemblyConfig, UdpConfig};
 pub use message::{INTERFACE, RecvMsg, SendMsg, UdpBind};
 pub use readiness::Readiness;
 pub use share::{FourTuple, Names, Share};
@@ -40,7 +40,7 @@ pub use share::{FourTuple, Names, Share};
 use crate::buf::Pool;
 use crate::error::Result;
 use crate::icmp::limit::TokenBucket;
-use crate::ip::Ip;
+use crate::ip::{Fragments, Ip};
 use crate::rng::{Key, Rng};
 use crate::stats::Stats;
 use crate::tcp::autotune::Range;
@@ -141,6 +141,8 @@ pub struct Stack {
     announced: HashSet<SocketId, Key>,
     /// Answers of no connection: RST, SYN cookies, ICMP.
     replies: VecDeque<TxFrame>,
+    /// A packet of ours that is too long for its way, as far as its fragments have not been pulled.
+    fragments: Option<Fragments>,
     resets: TokenBucket,
     /// TIME-WAIT records in the order in which they began.
     time_waits: VecDeque<TcpId>,
@@ -217,6 +219,7 @@ impl Stack {
             ready: VecDeque::new(),
             announced: HashSet::with_hasher(others),
             replies: VecDeque::new(),
+            fragments: None,
             resets: TokenBucket::new(config.resets_per_second, now),
             time_waits: VecDeque::new(),
             time_wait_count: 0,
@@ -237,7 +240,8 @@ impl Stack {
 
     /// When [`on_deadline`](Stack::on_deadline) wants to be called next. It may be earlier than the first timer.
     pub fn deadline(&self) -> Option<Instant> {
-        Instant::earlier(Instant::earlier(self.wheel.next(), self.look_again), self.ip.deadline())
+        let ip = Instant::earlier(self.ip.deadline(), self.ip.reassembly_deadline());
+        Instant::earlier(Instant::earlier(self.wheel.next(), self.look_again), ip)
     }
 
     /// Does what is due at `now`. Calling it early is harmless.
@@ -245,8 +249,8 @@ impl Stack {
         self.on_deadline_for(now, usize::MAX);
     }
 
-    /// As [`on_deadline`](Stack::on_deadline), for at most `max` connections. If more are due,
-    /// [`deadline`](Stack::deadline) is still not later than `now`.
+    /// As [`on_deadline`](Stack::on_deadline), for at most `max` connections and as many packets whose fragments did not
+    /// all come. If more are due, [`deadline`](Stack::deadline) is still not later than `now`.
     pub fn on_deadline_for(&mut self, now: Instant, max: usize) {
         if self.look_again.take_if(|at| *at <= now).is_some() {
             self.update_pressure(now);
@@ -255,6 +259,12 @@ impl Stack {
         if self.ip.deadline().is_some_and(|at| at <= now) {
             for frame in self.ip.on_deadline(now) {
                 self.reply(frame);
+            }
+        }
+        for _ in 0..max {
+            let Some(told) = self.ip.give_up(now, &mut self.stats) else { break };
+            if let Some(error) = told {
+                self.reply(error);
             }
         }
         for _ in 0..max {

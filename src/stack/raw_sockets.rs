@@ -111,12 +111,18 @@ impl Stack {
 
     /// As `process`, with copies for the sockets that want one. What nobody else wants is no drop then, and of a protocol
     /// that only they know nobody is told that it is unknown.
-    pub(super) fn process_with_copies(&mut self, now: Instant, frame: &RxFrame, looped: bool) -> Disposition {
+    pub(super) fn process_with_copies(
+        &mut self,
+        now: Instant,
+        frame: &RxFrame,
+        looped: bool,
+        whole: bool,
+    ) -> Disposition {
         let Some((protocol, packet)) = self.ip.look(frame, looped) else {
-            return self.process(now, frame, looped);
+            return self.process(now, frame, looped, whole);
         };
         let Some(takers) = self.raw.input(frame, protocol, &packet) else {
-            return self.process(now, frame, looped);
+            return self.process(now, frame, looped, whole);
         };
         for &id in &takers {
             self.mark_ready(SocketId::Raw(id));
@@ -126,7 +132,7 @@ impl Stack {
         if !self.ip.serves(protocol, packet.dst) {
             return taken;
         }
-        match self.process(now, frame, looped) {
+        match self.process(now, frame, looped, whole) {
             // A transport has its own reasons, which are worth counting.
             Disposition::Dropped(DropReason::IcmpIgnored | DropReason::IcmpUnmatched | DropReason::IgmpIgnored) => {
                 taken

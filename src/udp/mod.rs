@@ -46,8 +46,13 @@ const IDLE_OUTBOX: usize = 64;
 /// 64 up to Linux 6.8).
 pub const MAX_SEGMENTS: usize = 64;
 
-/// The most data in one UDP datagram or one super-segment: an IPv4 packet less its two headers.
+/// The most data in one UDP datagram or one super-segment over IPv4: the longest packet less its two headers.
 const MAX_DATA: usize = 65_535 - 20 - wire::HEADER_LEN;
+
+/// The most data in one UDP datagram to `addr`. IPv6 does not count its own header.
+const fn max_data(addr: IpAddr) -> usize {
+    if addr.is_ipv4() { MAX_DATA } else { 65_535 - wire::HEADER_LEN }
+}
 
 /// TTL of multicast datagrams: they stay on the link (RFC 1112 6.1).
 const MULTICAST_TTL: u8 = 1;
@@ -307,7 +312,9 @@ impl Sockets {
         socket.check()?;
         let dst = destination.or(socket.peer).ok_or(Error::NotConnected)?;
         let src = socket.source_of(ip, dst, source)?;
-        if segment.min(data.len()) > ip.payload_mtu(dst.ip()) - wire::HEADER_LEN {
+        // One datagram is cut into fragments if it has to be.
+        let most = if data.len() > segment { ip.payload_mtu(dst.ip()) - wire::HEADER_LEN } else { max_data(dst.ip()) };
+        if segment.min(data.len()) > most {
             return Err(Error::MessageTooLong);
         }
         if socket.unsent >= self.limits.send_queue {
@@ -649,7 +656,7 @@ fn fixed(ip: &Ip, local: SocketAddr) -> Option<IpAddr> {
 fn check_segments(data: &[u8], segment: Option<usize>) -> Result<()> {
     match segment {
         Some(0) => Err(Error::InvalidInput("segments of no bytes")),
-        _ if data.len() > MAX_DATA => Err(Error::MessageTooLong),
+        Some(_) if data.len() > MAX_DATA => Err(Error::MessageTooLong),
         Some(segment) if data.len().div_ceil(segment) > MAX_SEGMENTS => {
             Err(Error::InvalidInput("more than 64 segments"))
         }

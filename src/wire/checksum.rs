@@ -1,7 +1,7 @@
 //! The Internet checksum (RFC 1071, 1624): whole, partial, over slices of any length.
 
 use super::protocol::{TCP, UDP};
-use super::{RxChecksum, TxFrame};
+use super::{RxChecksum, TxFrame, udp};
 use std::net::IpAddr;
 
 /// A running ones'-complement sum. Slices of odd length may follow each other.
@@ -148,6 +148,23 @@ pub fn fill_partial(frame: &mut TxFrame, src: IpAddr, dst: IpAddr, protocol: u8,
     frame.meta.partial_checksum = Some((transport as u16, field as u16));
 }
 
+/// Completes the checksum of `frame` if it was left [partial](fill_partial).
+pub fn complete(frame: &mut TxFrame) {
+    let Some((start, field)) = frame.meta.partial_checksum.take() else { return };
+    let (start, field) = (usize::from(start), usize::from(field));
+    // The field holds the pseudo-header's sum.
+    let mut sum = Sum::default();
+    sum.add(&frame.header[start..]);
+    for slice in &frame.payload {
+        sum.add(slice);
+    }
+    let checksum = match sum.checksum() {
+        0 if field == udp::CHECKSUM_OFFSET => 0xffff,
+        checksum => checksum,
+    };
+    put(frame, start + field, checksum);
+}
+
 fn put(frame: &mut TxFrame, at: usize, value: u16) {
     assert!(at + 2 <= frame.header.len(), "a checksum field outside the header");
     frame.header.space()[at..at + 2].copy_from_slice(&value.to_be_bytes());
@@ -218,6 +235,8 @@ mod tests {
             prop_assert_eq!(partial.meta.partial_checksum, Some((0, 16)));
             prop_assert_eq!(checksum(&partial.to_vec()).to_be_bytes(), [bytes[16], bytes[17]]);
             prop_assert!(verify_tcp(A, B, &partial.to_vec(), RxChecksum::Partial));
+            complete(&mut partial);
+            prop_assert_eq!((&partial.to_vec(), partial.meta.partial_checksum), (&bytes, None));
 
             let bit = flip.index(bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);

@@ -7,6 +7,7 @@
 
 pub mod checksum;
 pub mod extension;
+pub mod fragment;
 pub mod frame;
 pub mod gso;
 pub mod icmp;

@@ -412,7 +412,11 @@ impl Walk {
             }
         }
         let stats = self.stack.stats();
-        assert_eq!(stats.frames_in, stats.delivered + stats.answered + stats.dropped_total(), "each frame counts once");
+        assert_eq!(
+            stats.frames_in,
+            stats.delivered + stats.answered + stats.held + stats.dropped_total(),
+            "each frame counts once"
+        );
         let waits = |state| {
             matches!(state, State::SynSent | State::SynReceived | State::FinWait1 | State::Closing | State::LastAck)
         };

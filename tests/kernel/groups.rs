@@ -158,7 +158,10 @@ fn routers() {
     let _ = tcpdump.wait();
     assert_eq!(count("igmp.checksum.status == 0 || ip.checksum.status == 0 || icmpv6.checksum.status == 0"), 0);
     assert_eq!(count(&from_us("!(ip.ttl == 1 && ip.opt.type == 148 && ip.dsfield.dscp == 48)")), 0);
-    assert_eq!(count("icmpv6.type == 143 && ipv6.src == fe80::2 && !(ipv6.hlim == 1 && ipv6.opt.router_alert == 0)"), 0);
+    assert_eq!(
+        count("icmpv6.type == 143 && ipv6.src == fe80::2 && !(ipv6.hlim == 1 && ipv6.opt.router_alert == 0)"),
+        0
+    );
     assert_eq!(count("_ws.malformed"), 0);
     host.shutdown(Duration::ZERO);
 }
@@ -257,10 +260,10 @@ fn pings() {
         let (any, kernel): (IpAddr, IpAddr) = (any.parse().expect("any"), kernel.parse().expect("the kernel's"));
         let socket = host.bind_icmp(any).expect("a ping socket");
         socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
-        for (sequence, len) in [(1u16, 0), (2, 56), (3, 1400)] {
+        for (sequence, len) in [(1u16, 0), (2, 56), (3, 1400), (4, 65_507)] {
             let data: Vec<u8> = (0..len).map(|at| at as u8).collect();
             socket.send_to(sequence, &data, kernel).expect("sending");
-            let mut buf = [0; 2000];
+            let mut buf = vec![0; 65_536];
             let echo = socket.recv(&mut buf).expect("a reply");
             assert_eq!((echo.source, echo.sequence, &buf[..echo.len]), (kernel, sequence, &data[..]));
         }

@@ -20,8 +20,8 @@ fn ping() {
         let socket = client.bind_icmp(ANY).unwrap();
         let other = client.bind_icmp(ANY).unwrap();
         assert_ne!(socket.identifier().unwrap(), other.identifier().unwrap());
-        let mut buf = [0; 1500];
-        for (sequence, len) in [(1, 0), (2, 56), (3, 1472)] {
+        let mut buf = vec![0; 65_536];
+        for (sequence, len) in [(1, 0), (2, 56), (3, 1472), (4, 1473), (5, 65_507)] {
             let data: Vec<u8> = (0..len).map(|at| byte(1, at)).collect();
             assert_eq!(socket.send_to(sequence, &data, server()).unwrap(), data.len());
             let echo = socket.recv(&mut buf).unwrap();
@@ -30,10 +30,11 @@ fn ping() {
         }
         socket.connect(server()).unwrap();
         assert_eq!(socket.peer_addr().unwrap(), server());
-        socket.send(4, b"x").unwrap();
-        assert_eq!(socket.recv(&mut buf).unwrap().sequence, 4);
+        socket.send(6, b"x").unwrap();
+        assert_eq!(socket.recv(&mut buf).unwrap().sequence, 6);
         // Ourselves.
         other.send_to(7, b"me", CLIENT.parse().unwrap()).unwrap();
+        assert_eq!(socket.send(9, &[0; 65_508]).unwrap_err().raw_os_error(), Some(90), "EMSGSIZE");
         assert_eq!(other.recv(&mut buf).unwrap().source, CLIENT.parse::<IpAddr>().unwrap());
         other.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         assert_eq!(other.recv(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);

@@ -777,7 +777,7 @@ impl Tester {
     #[track_caller]
     fn check_invariants(&self) {
         let stats = self.stack.stats();
-        let counted = stats.delivered + stats.answered + stats.dropped_total();
+        let counted = stats.delivered + stats.answered + stats.held + stats.dropped_total();
         assert_eq!(stats.frames_in, counted, "each frame counts once");
         if !self.check_timers {
             return;

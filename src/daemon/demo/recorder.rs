@@ -136,7 +136,7 @@ impl Tap for Recorder {
     ) {
         let dropped = match disposition {
             Disposition::Dropped(reason) => Some(reason),
-            Disposition::Delivered | Disposition::Answered | Disposition::Misdirected => None,
+            Disposition::Delivered | Disposition::Answered | Disposition::Held | Disposition::Misdirected => None,
         };
         self.see(now, Place::OursReceived, &frame.data, events.map(|event| event.what).collect(), dropped);
     }

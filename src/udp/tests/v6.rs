@@ -19,8 +19,8 @@ fn datagrams_over_ipv6() {
     assert_eq!(host.arrives(&bare).disposition, dropped(DropReason::UdpChecksum));
     assert_eq!(host.send(id, b"x", "10.0.0.2:1"), Err(Error::Unsupported));
     // The most that fits is one byte less than what does not.
-    assert_eq!(host.send(id, &[0; 1453], "[2001:db8::9]:1"), Err(Error::MessageTooLong));
-    assert_eq!(host.send(id, &[0; 1452], "[2001:db8::9]:1"), Ok(1452));
+    assert_eq!(host.send(id, &[0; 65_528], "[2001:db8::9]:1"), Err(Error::MessageTooLong));
+    assert_eq!(host.send(id, &[0; 65_527], "[2001:db8::9]:1"), Ok(65_527));
 }
 
 /// 4443-7: nobody has the port.
