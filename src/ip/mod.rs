@@ -29,6 +29,7 @@ pub mod pmtu;
 mod reassembly;
 mod reply;
 
+pub use crate::wire::ip::header_len;
 pub use crate::wire::protocol::{ICMP, ICMPV6, IGMP, TCP, UDP};
 pub use fragment::Fragments;
 pub use input::{Input, Packet};
@@ -140,6 +141,12 @@ impl Ip {
     /// What is known of the path to `dst`, if it carries less than its link.
     pub fn path(&self, dst: IpAddr, now: Instant) -> Option<PathMtu> {
         self.paths.get(dst, now)
+    }
+
+    /// As [`payload_mtu`](Ip::payload_mtu), over the path to `dst`, as far as is known.
+    pub fn payload_mtu_of_path(&self, dst: IpAddr, now: Instant) -> usize {
+        let link = self.payload_mtu(dst);
+        self.path(dst, now).map_or(link, |path| link.min(usize::from(path.mtu) - ip::header_len(dst)))
     }
 
     /// A router says that a packet of ours, of `packet_len` bytes, was too big for a link of `mtu` bytes on the way to

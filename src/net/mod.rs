@@ -55,12 +55,13 @@ mod raw;
 mod tcp_listener;
 mod tcp_stream;
 mod udp;
+mod udp_errors;
 mod udp_messages;
 mod udp_options;
 
 pub use crate::buf::{Chunk, Slice};
 pub use crate::runtime::{Batch, Drive, Spin, Trigger};
-pub use crate::stack::{Echo, EchoError, IcmpError, Readiness, RecvMsg, SendMsg, UdpBind};
+pub use crate::stack::{Echo, EchoError, IcmpError, MtuDiscovery, Readiness, RecvMsg, SendMsg, SocketError, UdpBind};
 pub use addr::{ToCidr, ToSocketAddrs};
 pub use host::{Builder, Host};
 pub use poller::{Event, Events, Interest, Poller, Source};

@@ -60,7 +60,7 @@ impl Stack {
             self.mark_ready(super::SocketId::Raw(id));
             return self.fit(now, frame);
         }
-        while let Some(Departure { id, frame, leaves, heard }) = self.udp.poll_transmit(&mut self.ip) {
+        while let Some(Departure { id, frame, leaves, heard }) = self.udp.poll_transmit(&mut self.ip, now) {
             self.mark_ready(super::SocketId::Udp(id));
             if heard {
                 self.loop_back(now, &frame);

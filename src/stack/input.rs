@@ -382,7 +382,7 @@ impl Stack {
                 {
                     return self.pass_on(home);
                 }
-                let (disposition, ready) = self.udp.on_icmp(report);
+                let (disposition, ready) = self.udp.on_icmp(&mut self.ip, now, report);
                 if let Some(id) = ready {
                     self.mark_ready(SocketId::Udp(id));
                 }

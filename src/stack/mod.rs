@@ -33,7 +33,7 @@ pub use crate::icmp::ErrorKind as IcmpError;
 pub use crate::raw::{Echo, EchoError};
 pub use crate::tcp::{Keepalive, MtuDiscovery, MtuProbing, TcpConfig, TcpInfo, TcpOptions};
 pub use config::{Cidr, Config, ReassemblyConfig, UdpConfig};
-pub use message::{INTERFACE, RecvMsg, SendMsg, UdpBind};
+pub use message::{INTERFACE, RecvMsg, SendMsg, SocketError, UdpBind};
 pub use readiness::Readiness;
 pub use share::{FourTuple, Names, Share};
 
@@ -707,4 +707,9 @@ pub struct UdpOptions {
     pub recv_buffer: usize,
     /// Whether datagrams that continue one another are received together (UDP_GRO).
     pub gro: bool,
+    /// What is done about the MTU of its paths (IP_MTU_DISCOVER).
+    pub mtu_discovery: MtuDiscovery,
+    /// Whether all that routers and hosts say of its datagrams is kept to be read (IP_RECVERR). Each then also fails the
+    /// next call, connected or not.
+    pub recv_errors: bool,
 }

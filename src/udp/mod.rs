@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | here | the socket table, datagrams in and out, ICMP errors |
+//! | `errors` | what went wrong with what a socket has sent |
 //! | `socket` | one socket: its ends, its groups, its pending error |
 //! | `ports` | bound addresses, conflicts, ephemeral ports, and who hears what is for one host |
 //!
@@ -12,6 +13,7 @@
 //! all hosts of a network, to each socket that is not bound to another address.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod errors;
 mod ports;
 mod socket;
 
@@ -21,7 +23,7 @@ use crate::icmp::{ErrorKind, Report};
 use crate::ip::inbox::{Envelope, cost};
 use crate::ip::{self, Ip, Outgoing, Packet};
 use crate::rng::Rng;
-use crate::stack::{Config, Readiness, RecvMsg, SendMsg, UdpBind, UdpId, UdpOptions};
+use crate::stack::{Config, MtuDiscovery, Readiness, RecvMsg, SendMsg, SocketError, UdpBind, UdpId, UdpOptions};
 use crate::stats::{Disposition, DropReason, Stats};
 use crate::time::Instant;
 use crate::wire::udp::{self as wire, UdpHeader};
@@ -63,6 +65,9 @@ pub const MAX_BATCH: usize = 64;
 /// Bytes after which such a call takes no further datagram.
 const BATCH_BYTES: usize = 256 * 1024;
 
+/// Bytes of data that a path may not carry in one packet: less fits every path that a router is believed about.
+const LARGE: usize = ip::pmtu::MIN_V4 as usize - 60 - wire::HEADER_LEN;
+
 /// All UDP sockets of a stack.
 #[derive(Debug)]
 pub struct Sockets {
@@ -99,6 +104,7 @@ struct Datagram {
     dst: SocketAddr,
     ttl: u8,
     tos: u8,
+    mtu_discovery: MtuDiscovery,
     /// Whether we hear it too, if it is not for one host.
     heard: bool,
     data: Slice,
@@ -218,6 +224,8 @@ impl Sockets {
             multicast_source: None,
             recv_buffer: self.limits.recv_buffer,
             gro: false,
+            mtu_discovery: MtuDiscovery::Want,
+            recv_errors: false,
         };
         slot.socket = Some(Box::new(Socket::new(local, options)));
         Ok(UdpId { index, generation: slot.generation })
@@ -309,7 +317,7 @@ impl Sockets {
         check_segments(data, segment)?;
         let segment = segment.unwrap_or(data.len());
         let socket = named(&mut self.slots, id)?;
-        socket.check()?;
+        socket.errors.check()?;
         let dst = destination.or(socket.peer).ok_or(Error::NotConnected)?;
         let src = socket.source_of(ip, dst, source)?;
         // One datagram is cut into fragments if it has to be.
@@ -335,10 +343,15 @@ impl Sockets {
             dst,
             ttl: ttl.unwrap_or(own_ttl),
             tos: tos.unwrap_or(options.tos),
+            mtu_discovery: options.mtu_discovery,
             heard: options.multicast_loop || !dst.ip().is_multicast(),
             data: Slice::copy_of(data),
             segment: (data.len() > segment).then_some(segment),
         };
+        // Only of what is large, or asked for, an error can come that counts.
+        if socket.peer.is_none() && (data.len() >= LARGE || socket.options.recv_errors) {
+            socket.errors.note_sent(dst);
+        }
         socket.unsent += 1;
         self.memory += cost;
         self.outbox.push_back(datagram);
@@ -352,7 +365,7 @@ impl Sockets {
     pub fn send_many(&mut self, ip: &Ip, id: UdpId, messages: &[SendMsg<'_>]) -> Result<usize> {
         let mut bytes = 0;
         for (sent, message) in messages.iter().take(MAX_BATCH).enumerate() {
-            if sent > 0 && (bytes >= BATCH_BYTES || self.get(id)?.has_failed()) {
+            if sent > 0 && (bytes >= BATCH_BYTES || self.get(id)?.errors.is_pending()) {
                 return Ok(sent);
             }
             match self.send_msg(ip, id, message) {
@@ -388,7 +401,7 @@ impl Sockets {
     ) -> Result<usize> {
         let (mut received, mut bytes) = (0, 0);
         for (buf, message) in bufs.iter_mut().zip(messages).take(MAX_BATCH) {
-            if received > 0 && (bytes >= BATCH_BYTES || self.get(id)?.has_failed()) {
+            if received > 0 && (bytes >= BATCH_BYTES || self.get(id)?.errors.is_pending()) {
                 break;
             }
             match self.recv_msg(id, buf, false) {
@@ -452,7 +465,7 @@ impl Sockets {
     /// # Errors
     /// `BadHandle`.
     pub fn take_error(&mut self, id: UdpId) -> Result<Option<Error>> {
-        Ok(self.get_mut(id)?.take_error())
+        Ok(self.get_mut(id)?.errors.take())
     }
 
     /// The socket's settings, to be read and set.
@@ -564,27 +577,79 @@ impl Sockets {
     }
 
     /// Takes an ICMP error about a UDP datagram. It concerns a socket only if that is connected to where the datagram
-    /// went: other errors are easily forged, and nobody could tell which call they belong to.
-    pub fn on_icmp(&mut self, report: &Report) -> (Disposition, Option<UdpId>) {
-        match bound(&self.ports, &mut self.slots, report.local, report.remote) {
-            // Without path MTU discovery the next datagram would be no smaller.
-            Some(_) if matches!(report.kind, ErrorKind::PacketTooBig { .. }) => {
-                (Disposition::Dropped(DropReason::IcmpIgnored), None)
-            }
-            Some((id, socket)) if socket.peer == Some(report.remote) => {
-                let fails = socket.note(report.kind);
-                (Disposition::Delivered, fails.then_some(id))
-            }
-            _ => (Disposition::Dropped(DropReason::IcmpUnmatched), None),
+    /// went, or has sent there lately: other errors are easily forged. Says whose calls fail now.
+    pub fn on_icmp(&mut self, ip: &mut Ip, now: Instant, report: &Report) -> (Disposition, Option<UdpId>) {
+        let unmatched = (Disposition::Dropped(DropReason::IcmpUnmatched), None);
+        let Some((id, socket)) = bound(&self.ports, &mut self.slots, report.local, report.remote) else {
+            return unmatched;
+        };
+        let connected = socket.peer == Some(report.remote);
+        if !connected && (socket.peer.is_some() || !socket.errors.has_sent_to(report.remote)) {
+            return unmatched;
         }
+        if let ErrorKind::PacketTooBig { mtu } = report.kind {
+            if !socket.options.mtu_discovery.believes_routers() {
+                return (Disposition::Dropped(DropReason::IcmpIgnored), None);
+            }
+            if ip.on_packet_too_big(now, report.remote.ip(), mtu, report.packet_len).is_none() {
+                return unmatched;
+            }
+        }
+        let fails = socket.errors.note(report, connected, socket.options.recv_errors);
+        (Disposition::Delivered, fails.then_some(id))
+    }
+
+    /// Takes the oldest error of the queue, where [`UdpOptions::recv_errors`] is set.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none, `BadHandle`.
+    pub fn recv_error(&mut self, id: UdpId) -> Result<SocketError> {
+        self.get_mut(id)?.errors.pop()
+    }
+
+    /// Refuses a message of `id` that must not be fragmented and is larger than its path, as the socket's
+    /// `mtu_discovery` says.
+    ///
+    /// # Errors
+    /// `MessageTooLong`, `BadHandle`.
+    pub fn check_path(&self, ip: &Ip, now: Instant, id: UdpId, message: &SendMsg<'_>) -> Result<()> {
+        let socket = self.get(id)?;
+        let Some(dst) = message.destination.or(socket.peer) else { return Ok(()) };
+        let link = ip.payload_mtu(dst.ip());
+        let most = match socket.options.mtu_discovery {
+            MtuDiscovery::Want | MtuDiscovery::Dont => return Ok(()),
+            MtuDiscovery::Probe => link,
+            MtuDiscovery::Do => ip.payload_mtu_of_path(dst.ip(), now),
+        };
+        let segment = message.segment.unwrap_or(message.data.len()).min(message.data.len());
+        if segment + wire::HEADER_LEN > most { Err(Error::MessageTooLong) } else { Ok(()) }
+    }
+
+    /// The largest packet on the path to the connected peer, in bytes, as far as is known (IP_MTU).
+    ///
+    /// # Errors
+    /// `NotConnected`, `BadHandle`.
+    pub fn path_mtu(&self, ip: &Ip, now: Instant, id: UdpId) -> Result<usize> {
+        let peer = self.peer_addr(id)?.ip();
+        Ok(ip.payload_mtu_of_path(peer, now) + ip::header_len(peer))
     }
 
     /// The next datagram to send, or a super-segment of several.
-    pub fn poll_transmit(&mut self, ip: &mut Ip) -> Option<Departure> {
+    pub fn poll_transmit(&mut self, ip: &mut Ip, now: Instant) -> Option<Departure> {
         let offloads = self.offloads;
         let front = self.outbox.front_mut()?;
-        let &mut Datagram { id, src, dst, ttl, tos, heard, segment, .. } = front;
-        let in_one = segment.is_none() || (offloads.uso && offloads.checksum);
+        let &mut Datagram { id, src, dst, ttl, tos, heard, mtu_discovery, segment, .. } = front;
+        let one = segment.unwrap_or(front.data.len()).min(front.data.len());
+        // What does not fit its path is fragmented, here or later, unless the user does not want that.
+        let fits = one + wire::HEADER_LEN <= ip.payload_mtu_of_path(dst.ip(), now);
+        let dont_fragment = match mtu_discovery {
+            MtuDiscovery::Want => fits,
+            MtuDiscovery::Do | MtuDiscovery::Probe => true,
+            MtuDiscovery::Dont => false,
+        };
+        // Whoever cuts a super-segment counts the identifications up, so that they would not differ from those of others
+        // (RFC 6864 4.3); what is never fragmented needs none.
+        let in_one = segment.is_none() || (offloads.uso && offloads.checksum && dont_fragment);
         let len = segment.filter(|_| !in_one).map_or(front.data.len(), |segment| segment.min(front.data.len()));
         let data = front.data.slice(0..len);
         front.data.advance(len);
@@ -601,9 +666,7 @@ impl Sockets {
         }
         let mut frame = TxFrame::default();
         let (from, to) = (src.ip(), dst.ip());
-        // Whoever cuts a super-segment counts the identifications up, so that they would not differ from those of others
-        // (RFC 6864 4.3); what is never fragmented needs none.
-        let (ports, dont_fragment) = ((src.port(), dst.port()), segment.is_some());
+        let ports = (src.port(), dst.port());
         let out = Outgoing { src: from, dst: to, protocol: ip::UDP, ttl, tos, dont_fragment, ports };
         let start = ip.output(&out, wire::HEADER_LEN + data.len(), &mut frame.header);
         let header = UdpHeader { src_port: src.port(), dst_port: dst.port() };

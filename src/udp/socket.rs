@@ -1,8 +1,8 @@
 //! One UDP socket: its ends, its groups, what was received for it, what went wrong.
 
+use super::errors::Errors;
 use super::ports::Ends;
 use crate::error::{Error, Result};
-use crate::icmp::ErrorKind;
 use crate::ip::Ip;
 use crate::ip::inbox::Inbox;
 use crate::stack::{Readiness, RecvMsg, UdpOptions};
@@ -29,8 +29,7 @@ pub(super) struct Socket {
     pub(super) unsent: usize,
     pub(super) inbox: Inbox,
     groups: Vec<Membership>,
-    hard: Option<Error>,
-    soft: Option<Error>,
+    pub(super) errors: Errors,
 }
 
 /// A group that a socket is a member of.
@@ -52,8 +51,7 @@ impl Socket {
             unsent: 0,
             inbox: Inbox::default(),
             groups: Vec::new(),
-            hard: None,
-            soft: None,
+            errors: Errors::default(),
         }
     }
 
@@ -69,13 +67,13 @@ impl Socket {
 
     /// Copies what fits of the next datagram into `buf`; the rest of it is lost, unless it is only peeked at.
     pub(super) fn pop(&mut self, buf: &mut [u8], peek: bool) -> Result<RecvMsg> {
-        self.check()?;
+        self.errors.check()?;
         self.inbox.pop(buf, peek)
     }
 
     /// Copies the next datagram and those that continue it, as many as fit whole.
     pub(super) fn pop_run(&mut self, buf: &mut [u8]) -> Result<RecvMsg> {
-        self.check()?;
+        self.errors.check()?;
         self.inbox.pop_run(buf)
     }
 
@@ -140,34 +138,13 @@ impl Socket {
         self.groups.drain(..).for_each(|membership| membership.leave(ip));
     }
 
-    // ---- errors ----
-    /// Fails once with a pending error.
-    pub(super) fn check(&mut self) -> Result<()> {
-        self.hard.take().map_or(Ok(()), Err)
-    }
-
-    /// Whether the next call fails.
-    pub(super) fn has_failed(&self) -> bool {
-        self.hard.is_some()
-    }
-
-    /// Takes the pending error; a soft one has no other way out (SO_ERROR).
-    pub(super) fn take_error(&mut self) -> Option<Error> {
-        self.hard.take().or(self.soft.take())
-    }
-
-    /// Notes what an ICMP error said, and says whether calls fail by it (RFC 1122 4.1.3.3): only where the destination
-    /// itself refused, since anybody else may be wrong for a while.
-    pub(super) fn note(&mut self, kind: ErrorKind) -> bool {
-        let error = if kind.is_hard() { &mut self.hard } else { &mut self.soft };
-        *error = Some(kind.error());
-        kind.is_hard()
-    }
-
     pub(super) fn readiness(&self, send_queue: usize) -> Readiness {
         let mut ready = Readiness::NONE;
-        if self.hard.is_some() {
+        if self.errors.is_pending() {
             ready |= Readiness::ERROR | Readiness::READABLE | Readiness::WRITABLE;
+        }
+        if self.errors.is_queued() {
+            ready |= Readiness::ERROR;
         }
         if !self.inbox.is_empty() {
             ready |= Readiness::READABLE;

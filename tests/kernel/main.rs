@@ -14,6 +14,7 @@ mod harness;
 mod http;
 mod offload;
 mod perf;
+mod pmtu;
 mod queues;
 mod scripts;
 mod sockets;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         device::TESTS,
         offload::TESTS,
         perf::TESTS,
+        pmtu::TESTS,
         queues::TESTS,
         scripts::TESTS,
         groups::TESTS,

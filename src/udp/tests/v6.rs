@@ -43,7 +43,7 @@ fn an_icmpv6_error_reaches_the_connected_socket() {
     let id = host.bind("[2001:db8::1]:5000");
     host.connect(id, "[2001:db8::9]:9").unwrap();
     host.send(id, b"anybody?", "[2001:db8::9]:9").unwrap();
-    let quoted = host.udp.poll_transmit(&mut host.ip).unwrap().frame.to_vec();
+    let quoted = host.udp.poll_transmit(&mut host.ip, host.now).unwrap().frame.to_vec();
     let mut message = vec![0; 8];
     let (router, us) = (at("[2001:db8::fe]:0"), at("[2001:db8::1]:0"));
     Message::Error(ErrorKind::PortUnreachable).write(router.ip(), us.ip(), &quoted, &mut message);
