@@ -25,6 +25,7 @@ mod output;
 mod packets;
 mod perf;
 mod ping;
+mod prefixed;
 mod serve;
 mod services;
 mod settings;

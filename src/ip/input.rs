@@ -71,10 +71,10 @@ impl Ip {
             Ok(parsed) => parsed,
             Err(reason) => return dropped(reason),
         };
-        if let Err(reason) = self.check_addresses(&header, looped) {
-            return dropped(reason);
-        }
-        let unicast = self.is_local(header.dst);
+        let unicast = match self.check_addresses(&header, looped) {
+            Ok(unicast) => unicast,
+            Err(reason) => return dropped(reason),
+        };
         let opened = match header.dst {
             IpAddr::V4(_) => check_v4(&frame.data[..payload.start]),
             IpAddr::V6(_) => follow_v6(&frame.data[..payload.end], &mut header, &mut payload.start, unicast),
@@ -112,8 +112,7 @@ impl Ip {
     /// valid, not for us, or a fragment.
     pub fn look(&self, frame: &RxFrame, looped: bool) -> Option<(u8, Packet)> {
         let (mut header, mut payload) = ip::parse(&frame.data).ok()?;
-        self.check_addresses(&header, looped).ok()?;
-        let unicast = self.is_local(header.dst);
+        let unicast = self.check_addresses(&header, looped).ok()?;
         match header.dst {
             IpAddr::V4(_) => check_v4(&frame.data[..payload.start]).ok()?,
             IpAddr::V6(_) => {
@@ -132,10 +131,12 @@ impl Ip {
         }
     }
 
-    /// RFC 1122 3.2.1.3 and RFC 4291 2, the destination first: what is not for us tells nothing about its sender.
-    fn check_addresses(&self, header: &IpHeader, looped: bool) -> Result<(), DropReason> {
+    /// RFC 1122 3.2.1.3 and RFC 4291 2, the destination first: what is not for us tells nothing about its sender. Says
+    /// whether the destination is an address of ours, and not that of many.
+    fn check_addresses(&self, header: &IpHeader, looped: bool) -> Result<bool, DropReason> {
         let (src, dst) = (header.src, header.dst);
-        let ours = self.is_local(dst) || self.is_broadcast(dst) || dst.is_multicast() && self.is_member(dst);
+        let unicast = self.is_local(dst);
+        let ours = unicast || self.is_broadcast(dst) || dst.is_multicast() && self.is_member(dst);
         if !ours {
             let somebodys = is_unicast(dst) || dst.is_multicast();
             return Err(if somebodys { DropReason::NotForUs } else { DropReason::MartianDestination });
@@ -146,7 +147,7 @@ impl Ip {
         if !self.is_valid_peer(src) || self.is_local(src) && !looped {
             return Err(DropReason::MartianSource);
         }
-        Ok(())
+        Ok(unicast)
     }
 
     /// A part of a packet: it waits until all of them have come.

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `addresses` | our addresses; broadcast, martian and host addresses; the choice of a source |
+//! | `bound` | what a socket takes by the address it is bound to, in both families |
 //! | `input` | a received packet, from its first byte to the transport that gets it |
 //! | `multicast` | groups: who joins, who is a member |
 //! | `groups` `igmp` `mld` | what routers are told of that, and how |
@@ -11,12 +12,14 @@
 //! | `fragment` | a packet of ours, cut into fragments |
 //! | `pmtu` | what is known of the MTU of paths |
 //! | `inbox` | what was received for a socket and not read yet |
+//! | `select` | the choice between addresses of IPv6 (RFC 6724) |
 //! | `ident` | identification |
 //!
 //! Both versions take the same way; where their rules differ there is a match on the family of an address.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod addresses;
+pub mod bound;
 mod fragment;
 mod groups;
 mod ident;
@@ -28,6 +31,7 @@ mod multicast;
 pub mod pmtu;
 mod reassembly;
 mod reply;
+mod select;
 
 pub use crate::wire::ip::header_len;
 pub use crate::wire::protocol::{ICMP, ICMPV6, IGMP, TCP, UDP};
@@ -177,9 +181,18 @@ impl Ip {
     }
 
     /// Our address from which packets to `dst` go, if we have one of that family: `dst` itself where it is ours,
-    /// 127.0.0.1 to 127/8, else that with the longest prefix that holds `dst`, else the first.
+    /// 127.0.0.1 to 127/8, ::1 to itself; else over IPv4 that with the longest prefix that holds `dst`, or the first, and
+    /// over IPv6 as RFC 6724 5 has it.
     pub fn source_for(&self, dst: IpAddr) -> Option<IpAddr> {
         self.addresses.source_for(dst).filter(|addr| addr.is_ipv4() || self.mtu >= ipv6::MIN_MTU)
+    }
+
+    /// Sorts destinations, the one to try first to the front (RFC 6724 6); `addr` gives the address of each.
+    pub fn order_destinations<T>(&self, destinations: &mut [T], addr: impl Fn(&T) -> IpAddr) {
+        select::order(destinations, addr, |dst| {
+            let source = self.source_for(dst)?;
+            Some(self.addresses.cidr_of(source))
+        });
     }
 
     /// Writes the IP header for `transport_len` bytes behind it into `header`, sets the length, and gives it. The

@@ -98,7 +98,7 @@ impl Host {
     // ---- sockets ----
 
     /// Listens on the first of `addr` that can be had, with a backlog of 128. Port 0 picks a free one; an unspecified
-    /// address means all of the host's.
+    /// address means all of the host's, and `::` those of IPv4 too: peers have addresses such as `::ffff:192.0.2.1` then.
     ///
     /// # Errors
     /// `AddrInUse`, `AddrNotAvailable`, and those of [`ToSocketAddrs`].
@@ -111,7 +111,16 @@ impl Host {
     /// # Errors
     /// As [`listen`](Host::listen).
     pub fn listen_with(&self, addr: impl ToSocketAddrs, backlog: usize) -> io::Result<TcpListener> {
-        each(addr, |addr| Ok(TcpListener::new(self, TcpListener::parts(self.shards(), addr, backlog)?)))
+        each(addr, |addr| Ok(TcpListener::new(self, TcpListener::parts(self.shards(), addr, backlog, false)?)))
+    }
+
+    /// As [`listen_with`](Host::listen_with), but on `::` no connection over IPv4 is accepted (IPV6_V6ONLY), so that
+    /// another listener may have them.
+    ///
+    /// # Errors
+    /// As [`listen`](Host::listen).
+    pub fn listen_only_v6(&self, addr: impl ToSocketAddrs, backlog: usize) -> io::Result<TcpListener> {
+        each(addr, |addr| Ok(TcpListener::new(self, TcpListener::parts(self.shards(), addr, backlog, true)?)))
     }
 
     /// As [`listen_with`](Host::listen_with), a listener for each queue, in their order: each accepts what came to its
@@ -121,7 +130,7 @@ impl Host {
     /// # Errors
     /// As [`listen`](Host::listen).
     pub fn listen_on_each(&self, addr: impl ToSocketAddrs, backlog: usize) -> io::Result<Vec<TcpListener>> {
-        let parts = each(addr, |addr| TcpListener::parts(self.shards(), addr, backlog))?;
+        let parts = each(addr, |addr| TcpListener::parts(self.shards(), addr, backlog, false))?;
         Ok(parts.split().into_iter().map(|part| TcpListener::new(self, part)).collect())
     }
 

@@ -41,6 +41,6 @@ pub use app::{AppPlan, Finish, Pauses};
 pub use coverage::{Cover, Coverage};
 pub use host::{Flow, Host, OurHost, Ready};
 pub use packet::{Packet, Tcp, parse};
-pub use scenario::{ADDRESSES, FlowPlan, HostPlan, Opening, Scenario, SocketPlan};
+pub use scenario::{ADDRESSES, ADDRESSES_V6, FlowPlan, HostPlan, Opening, Scenario, SocketPlan};
 pub use stream::{Stream, TraceHash};
 pub use world::{Log, Report, Violation, World, run};

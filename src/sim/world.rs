@@ -6,14 +6,14 @@ use super::host::{Flow, Host, OurHost, Ready};
 use super::link::Link;
 use super::oracle::{HostFacts, Oracle, Patience};
 use super::packet::parse;
-use super::scenario::{ADDRESSES, FlowPlan, Opening, Scenario, SocketPlan, listen_port};
+use super::scenario::{ADDRESSES, ADDRESSES_V6, FlowPlan, Opening, Scenario, SocketPlan, listen_port};
 use super::stream::{Stream, TraceHash};
 use crate::error::Error;
 use crate::stack::TcpOptions;
 use crate::tcp::state::State;
 use crate::time::Instant;
 use core::time::Duration;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Events in one run at most; a run that needs more is going in circles.
 const MAX_EVENTS: u64 = 3_000_000;
@@ -106,7 +106,7 @@ impl<'a> World<'a> {
             let config = &scenario.hosts[i].config;
             let handshake = config.tcp.syn_retries.min(config.tcp.synack_retries);
             HostFacts {
-                addr: ADDRESSES[i],
+                addrs: [ADDRESSES[i].into(), ADDRESSES_V6[i].into()],
                 mtu: config.mtu,
                 judged: hosts[i].judged(),
                 cookies: config.max_syn_queue == 0,
@@ -254,7 +254,9 @@ impl<'a> World<'a> {
             let passive = |f: &&FlowState| f.plan.opening == Opening::From(1 - side);
             let Some(flow) = self.flows.iter().find(passive) else { continue };
             let options = Self::socket(&flow.plan.sockets[side]);
-            let local = SocketAddr::new(IpAddr::V4(addr), listen_port(side));
+            // One listener for both families, where there are two.
+            let addr = if self.scenario.has_v6() { Ipv6Addr::UNSPECIFIED.into() } else { addr.into() };
+            let local = SocketAddr::new(addr, listen_port(side));
             let backlog = self.scenario.hosts[side].backlog;
             self.hosts[side].listen(self.now, local, backlog, &options).map_err(|e| format!("listen failed: {e}"))?;
             self.listening[side] = true;
@@ -272,9 +274,10 @@ impl<'a> World<'a> {
                 Opening::From(a) | Opening::Refused(a) => a..a + 1,
                 Opening::Simultaneous => 0..2,
             };
-            let ports = plan.ports;
+            let (ports, v6) = (plan.ports, plan.v6);
             for side in sides {
-                let end = |i: usize| SocketAddr::new(IpAddr::V4(ADDRESSES[i]), ports[i]);
+                let addr = |i: usize| if v6 { IpAddr::V6(ADDRESSES_V6[i]) } else { IpAddr::V4(ADDRESSES[i]) };
+                let end = |i: usize| SocketAddr::new(addr(i), ports[i]);
                 let options = Self::socket(&self.flows[flow].plan.sockets[side]);
                 self.hosts[side]
                     .connect(self.now, flow, end(side), end(1 - side), &options)

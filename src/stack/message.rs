@@ -16,6 +16,8 @@ pub struct UdpBind {
     /// SO_REUSEPORT: as `reuse_address`, but each of the sockets hears a part of the peers, chosen by a keyed hash of the
     /// addresses and ports.
     pub reuse_port: bool,
+    /// IPV6_V6ONLY: a socket on `::` takes no IPv4.
+    pub only_v6: bool,
     /// Takes the datagrams to every port that no other socket has. The address's port must be zero. What is sent must
     /// say its source port.
     pub every_port: bool,

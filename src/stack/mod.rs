@@ -349,6 +349,11 @@ impl Stack {
         Ok(())
     }
 
+    /// Sorts the addresses that a name has, the one to try first to the front (RFC 6724 6).
+    pub fn order_destinations(&self, destinations: &mut [SocketAddr]) {
+        self.ip.order_destinations(destinations, |to| crate::ip::bound::unmapped(to.ip()));
+    }
+
     /// The counters.
     pub fn stats(&self) -> &Stats {
         &self.stats
@@ -642,7 +647,7 @@ impl Stack {
 
     /// A connection's numbers.
     fn info(&self, slot: &Slot) -> TcpInfo {
-        let (local, remote) = (slot.tuple.local(), slot.tuple.remote());
+        let (local, remote) = (slot.local(), slot.remote());
         let mut info = TcpInfo::new(slot.connection.as_ref().map_or(State::Closed, Connection::state), local, remote);
         let options = slot.options(&self.default_options);
         if let Some(tcb) = slot.connection.as_ref().and_then(Connection::tcb) {

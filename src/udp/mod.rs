@@ -20,6 +20,7 @@ mod socket;
 use crate::buf::Slice;
 use crate::error::{Error, Result};
 use crate::icmp::{ErrorKind, Report};
+use crate::ip::bound::{Bound, unmapped, unmapped_addr};
 use crate::ip::inbox::{Envelope, cost};
 use crate::ip::{self, Ip, Outgoing, Packet};
 use crate::rng::Rng;
@@ -29,11 +30,11 @@ use crate::time::Instant;
 use crate::wire::udp::{self as wire, UdpHeader};
 use crate::wire::{Gso, GsoKind, Offloads, RxFrame, TxFrame, checksum};
 use core::ops::DerefMut;
-use ports::{Ends, Ports, Sharing};
+use ports::{Ports, Sharing};
 use smallvec::SmallVec;
 use socket::Socket;
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The part of the stack's memory that UDP may fill: a quarter, so that no flood of datagrams starves TCP.
 const MEMORY_SHARE: usize = 4;
@@ -184,18 +185,22 @@ impl Sockets {
 
     // ---- calls ----
 
-    /// Binds a new socket; port 0 picks a free one, an unspecified address takes every address of ours. A group or a
-    /// broadcast address takes only what is sent there.
+    /// Binds a new socket; port 0 picks a free one, an unspecified address takes every address of ours, and `::` those of
+    /// IPv4 too, unless it is told not to. A group or a broadcast address takes only what is sent there.
     ///
     /// # Errors
     /// `AddrInUse`, `AddrNotAvailable`, `Unsupported` for a family without an address, `NoBufferSpace` at the bound on
     /// sockets, `InvalidInput` if a socket of every port names one.
     pub fn bind(&mut self, ip: &Ip, local: SocketAddr, how: UdpBind) -> Result<UdpId> {
-        let addr = local.ip();
-        if addr.is_unspecified() {
-            ip.source_for(addr).ok_or(Error::Unsupported)?;
-        } else if !ip.is_local(addr) && !addr.is_multicast() && !ip.is_broadcast(addr) {
-            return Err(Error::AddrNotAvailable);
+        let bound = Bound::new(local.ip(), how.only_v6);
+        match bound {
+            Bound::All => {}
+            Bound::AllV4 | Bound::AllV6 => _ = ip.source_for(unmapped(local.ip())).ok_or(Error::Unsupported)?,
+            Bound::One(addr) => {
+                if !ip.is_local(addr) && !addr.is_multicast() && !ip.is_broadcast(addr) {
+                    return Err(Error::AddrNotAvailable);
+                }
+            }
         }
         if how.every_port && local.port() != 0 {
             return Err(Error::InvalidInput("a socket of every port is bound to none"));
@@ -206,10 +211,11 @@ impl Sockets {
             None => return Err(Error::NoBufferSpace),
         };
         let sharing = Sharing { address: how.reuse_address, port: how.reuse_port };
-        let local = if how.every_port {
-            self.ports.bind_every(addr, sharing, index)?
+        let port = if how.every_port {
+            self.ports.bind_every(bound, sharing, index)?;
+            0
         } else {
-            self.ports.bind(local, sharing, index)?
+            self.ports.bind(bound, local.port(), sharing, index)?
         };
         if self.free.pop().is_none() {
             self.slots.push(Slot::default());
@@ -227,7 +233,8 @@ impl Sockets {
             mtu_discovery: MtuDiscovery::Want,
             recv_errors: false,
         };
-        slot.socket = Some(Box::new(Socket::new(local, options)));
+        let local = SocketAddr::new(local.ip(), port);
+        slot.socket = Some(Box::new(Socket::new(local, how.only_v6, options)));
         Ok(UdpId { index, generation: slot.generation })
     }
 
@@ -239,13 +246,15 @@ impl Sockets {
     /// not, `NetworkUnreachable` without an address of the family, `AddrInUse`.
     pub fn connect(&mut self, ip: &Ip, id: UdpId, peer: SocketAddr) -> Result<()> {
         let socket = named(&mut self.slots, id)?;
-        let mut local = socket.bound;
-        if local.ip().is_unspecified() {
-            local.set_ip(socket.source(ip, peer, None)?.ip());
-        } else {
-            socket.source(ip, peer, fixed(ip, local))?;
-        }
-        socket.rename(&mut self.ports, Ends { local, peer: Some(peer) }, id.index)
+        let peer = socket.on_wire(peer)?;
+        let local = match socket.bound {
+            Bound::One(addr) => {
+                socket.source(ip, peer, fixed(ip, addr))?;
+                addr
+            }
+            _ => socket.source(ip, peer, None)?.ip(),
+        };
+        socket.rename(&mut self.ports, local, Some(peer), id.index)
     }
 
     /// Forgets the peer, and the local address that was chosen for its sake.
@@ -254,7 +263,12 @@ impl Sockets {
     /// `BadHandle`; `AddrInUse` if another socket has the address that it would have again.
     pub fn disconnect(&mut self, id: UdpId) -> Result<()> {
         let socket = named(&mut self.slots, id)?;
-        socket.rename(&mut self.ports, Ends { local: socket.bound, peer: None }, id.index)
+        let local = match socket.bound {
+            Bound::One(addr) => addr,
+            Bound::AllV4 => Ipv4Addr::UNSPECIFIED.into(),
+            Bound::AllV6 | Bound::All => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        socket.rename(&mut self.ports, local, None, id.index)
     }
 
     /// Joins a group: for what anybody sends there, or only for what `source` sends. Joining is for each socket.
@@ -265,7 +279,7 @@ impl Sockets {
     /// bound on groups or sources, `BadHandle`.
     pub fn join(&mut self, ip: &mut Ip, id: UdpId, group: IpAddr, source: Option<IpAddr>) -> Result<()> {
         let socket = self.get_mut(id)?;
-        if group.is_ipv4() != socket.bound.is_ipv4() {
+        if group.is_ipv6() != socket.is_v6() {
             return Err(Error::InvalidInput("a group of the other family"));
         }
         socket.join(ip, group, source)
@@ -318,8 +332,11 @@ impl Sockets {
         let segment = segment.unwrap_or(data.len());
         let socket = named(&mut self.slots, id)?;
         socket.errors.check()?;
-        let dst = destination.or(socket.peer).ok_or(Error::NotConnected)?;
-        let src = socket.source_of(ip, dst, source)?;
+        let dst = match destination {
+            Some(destination) => socket.on_wire(destination)?,
+            None => socket.peer.ok_or(Error::NotConnected)?,
+        };
+        let src = socket.source_of(ip, dst, source.map(unmapped_addr))?;
         // One datagram is cut into fragments if it has to be.
         let most = if data.len() > segment { ip.payload_mtu(dst.ip()) - wire::HEADER_LEN } else { max_data(dst.ip()) };
         if segment.min(data.len()) > most {
@@ -425,12 +442,13 @@ impl Sockets {
     }
 
     /// Lets `act` take from a socket's queue, and counts what is freed.
-    fn pop<T>(&mut self, id: UdpId, act: impl FnOnce(&mut Socket) -> Result<T>) -> Result<T> {
+    fn pop(&mut self, id: UdpId, act: impl FnOnce(&mut Socket) -> Result<RecvMsg>) -> Result<RecvMsg> {
         let socket = named(&mut self.slots, id)?;
         let before = socket.inbox.charged();
         let got = act(socket);
         self.memory -= before - socket.inbox.charged();
-        got
+        let got = got?;
+        Ok(RecvMsg { source: socket.shown(got.source), destination: socket.shown(got.destination), ..got })
     }
 
     /// Takes the next datagram and those behind it that continue it: from the same source, of the same length but for
@@ -448,7 +466,8 @@ impl Sockets {
     /// # Errors
     /// `BadHandle`.
     pub fn local_addr(&self, id: UdpId) -> Result<SocketAddr> {
-        Ok(self.get(id)?.local)
+        let socket = self.get(id)?;
+        Ok(socket.shown(socket.local))
     }
 
     /// The connected peer.
@@ -456,7 +475,8 @@ impl Sockets {
     /// # Errors
     /// `NotConnected`, `BadHandle`.
     pub fn peer_addr(&self, id: UdpId) -> Result<SocketAddr> {
-        self.get(id)?.peer.ok_or(Error::NotConnected)
+        let socket = self.get(id)?;
+        Ok(socket.shown(socket.peer.ok_or(Error::NotConnected)?))
     }
 
     /// Takes the pending error, if there is one. An ICMP error that need not last, such as an unreachable network, is
@@ -539,9 +559,9 @@ impl Sockets {
     /// A copy for each socket that hears what is sent to the group or network `to`.
     fn deliver_to_all(&mut self, to: SocketAddr, arrival: &Arrival) -> Outcome {
         let (group, source) = (to.ip().is_multicast(), arrival.envelope.from);
-        let hears = |&(index, local): &(u32, IpAddr)| {
+        let hears = |&(index, bound): &(u32, Bound)| {
             let socket = self.slots[index as usize].socket.as_deref();
-            (local == to.ip() || local.is_unspecified() && local.is_ipv4() == to.is_ipv4())
+            bound.takes(to.ip())
                 && socket.is_some_and(|s| s.hears(source) && (!group || s.is_member(to.ip(), source.ip())))
         };
         let hearers: SmallVec<[u32; 8]> = self.ports.on(to.port()).filter(hears).map(|(index, _)| index).collect();
@@ -604,7 +624,9 @@ impl Sockets {
     /// # Errors
     /// `WouldBlock` if there is none, `BadHandle`.
     pub fn recv_error(&mut self, id: UdpId) -> Result<SocketError> {
-        self.get_mut(id)?.errors.pop()
+        let socket = self.get_mut(id)?;
+        let error = socket.errors.pop()?;
+        Ok(SocketError { destination: socket.shown(error.destination), ..error })
     }
 
     /// Refuses a message of `id` that must not be fragmented and is larger than its path, as the socket's
@@ -710,9 +732,13 @@ fn bound<'a>(
     slot.socket.as_deref_mut().map(|socket| (id, socket))
 }
 
-/// The address that a socket with this end sends from, if it is that of one host.
-fn fixed(ip: &Ip, local: SocketAddr) -> Option<IpAddr> {
-    Some(local.ip()).filter(|&addr| !addr.is_unspecified() && !addr.is_multicast() && !ip.is_broadcast(addr))
+/// The address that a socket bound to `addr` sends from, if it is that of one host.
+fn fixed(ip: &Ip, addr: IpAddr) -> Option<IpAddr> {
+    Some(addr).filter(|&addr| !addr.is_unspecified() && !addr.is_multicast() && !ip.is_broadcast(addr))
+}
+
+fn same_family(a: IpAddr, b: IpAddr) -> bool {
+    a.is_ipv4() == b.is_ipv4()
 }
 
 /// UDP_SEGMENT's limits in udp(7).
@@ -729,10 +755,14 @@ fn check_segments(data: &[u8], segment: Option<usize>) -> Result<()> {
 
 impl Socket {
     /// Changes what it is found by.
-    fn rename(&mut self, ports: &mut Ports, ends: Ends, index: u32) -> Result<()> {
-        ports.rename(self.ends(), ends, index)?;
-        Ends { local: self.local, peer: self.peer } = ends;
-        Ok(())
+    fn rename(&mut self, ports: &mut Ports, addr: IpAddr, peer: Option<SocketAddr>, index: u32) -> Result<()> {
+        let (before, old) = ((self.local, self.peer), self.ends());
+        (self.local, self.peer) = (SocketAddr::new(addr, self.local.port()), peer);
+        let renamed = ports.rename(old, self.ends(), index);
+        if renamed.is_err() {
+            (self.local, self.peer) = before;
+        }
+        renamed
     }
 
     /// The address from which a datagram to `dst` goes, if the application wants it to be `wanted`.
@@ -748,15 +778,12 @@ impl Socket {
         if wanted.is_some_and(|addr| !ip.is_local(addr)) {
             return Err(Error::AddrNotAvailable);
         }
-        let addr = self.source(ip, dst, wanted.or_else(|| fixed(ip, self.local)))?;
+        let addr = self.source(ip, dst, wanted.or_else(|| fixed(ip, self.local.ip())))?;
         Ok(SocketAddr::new(addr.ip(), port))
     }
 
     /// The address from which a datagram to `dst` goes: `fixed`, or that which leads there.
     fn source(&self, ip: &Ip, dst: SocketAddr, fixed: Option<IpAddr>) -> Result<SocketAddr> {
-        if dst.is_ipv4() != self.local.is_ipv4() {
-            return Err(Error::Unsupported);
-        }
         if dst.port() == 0 {
             return Err(Error::InvalidInput("port 0 is no destination"));
         }
@@ -768,8 +795,11 @@ impl Socket {
         } else if !addr.is_multicast() && !ip.is_valid_peer(addr) {
             return Err(Error::InvalidInput("no host has the destination address"));
         }
-        let fixed = fixed.or(self.options.multicast_source.filter(|_| addr.is_multicast()));
-        let src = fixed.or_else(|| ip.source_for(addr)).ok_or(Error::NetworkUnreachable)?;
+        let multicast = self.options.multicast_source.filter(|src| addr.is_multicast() && same_family(*src, addr));
+        let src = fixed.or(multicast).or_else(|| ip.source_for(addr)).ok_or(Error::NetworkUnreachable)?;
+        if !same_family(src, addr) {
+            return Err(Error::InvalidInput("the two ends must be of one address family"));
+        }
         if src.is_loopback() && !ip.is_local(addr) {
             return Err(Error::InvalidInput("a loopback address reaches no other host"));
         }

@@ -4,6 +4,7 @@ use super::errors::Errors;
 use super::ports::Ends;
 use crate::error::{Error, Result};
 use crate::ip::Ip;
+use crate::ip::bound::{Bound, shown, unmapped_addr};
 use crate::ip::inbox::Inbox;
 use crate::stack::{Readiness, RecvMsg, UdpOptions};
 use std::net::{IpAddr, SocketAddr};
@@ -16,9 +17,11 @@ const MAX_SOURCES: usize = 10;
 
 #[derive(Debug)]
 pub(super) struct Socket {
-    /// Our end, as bound. Disconnected, it has it again.
-    pub(super) bound: SocketAddr,
-    /// Our end; as connected once there is a peer.
+    /// Whether it is one of IPv6: it knows IPv4 addresses as mapped ones. All that follow are as on the wire.
+    v6: bool,
+    /// What it takes, as bound. Disconnected, it has it again.
+    pub(super) bound: Bound,
+    /// Our end, as bound; as connected once there is a peer.
     pub(super) local: SocketAddr,
     /// The connected peer.
     pub(super) peer: Option<SocketAddr>,
@@ -41,10 +44,12 @@ struct Membership {
 }
 
 impl Socket {
-    pub(super) fn new(local: SocketAddr, options: UdpOptions) -> Self {
+    /// A socket bound to `local`, mapped or not; `only_v6` keeps one on `::` from taking IPv4.
+    pub(super) fn new(local: SocketAddr, only_v6: bool, options: UdpOptions) -> Self {
         Socket {
-            bound: local,
-            local,
+            v6: local.is_ipv6(),
+            bound: Bound::new(local.ip(), only_v6),
+            local: unmapped_addr(local),
             peer: None,
             options,
             home: None,
@@ -57,7 +62,28 @@ impl Socket {
 
     /// What it is found by.
     pub(super) fn ends(&self) -> Ends {
-        Ends { local: self.local, peer: self.peer }
+        let bound = if self.local.ip().is_unspecified() { self.bound } else { Bound::One(self.local.ip()) };
+        Ends { bound, port: self.local.port(), peer: self.peer }
+    }
+
+    /// Whether it is one of IPv6.
+    pub(super) fn is_v6(&self) -> bool {
+        self.v6
+    }
+
+    /// An address as the application knows it.
+    pub(super) fn shown(&self, addr: SocketAddr) -> SocketAddr {
+        shown(addr, self.v6)
+    }
+
+    /// An address that the application names, as it is on the wire.
+    ///
+    /// # Errors
+    /// `Unsupported` if it is of a family that the socket cannot reach, or not in the form that the socket's has.
+    pub(super) fn on_wire(&self, addr: SocketAddr) -> Result<SocketAddr> {
+        let on_wire = unmapped_addr(addr);
+        let reached = addr.is_ipv6() == self.v6 && self.bound.is_of_family(on_wire.ip());
+        reached.then_some(on_wire).ok_or(Error::Unsupported)
     }
 
     /// Whether datagrams from `from` are for it.

@@ -12,6 +12,7 @@ mod faults;
 mod groups;
 mod harness;
 mod http;
+mod ipv6;
 mod offload;
 mod perf;
 mod pmtu;
@@ -27,6 +28,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let tests: Vec<&'static Test> = [
         http::TESTS,
+        ipv6::TESTS,
         sockets::TESTS,
         faults::TESTS,
         apps::TESTS,

@@ -3,6 +3,7 @@
 pub(crate) mod common;
 mod datagrams;
 pub(crate) mod fabric;
+mod families;
 mod groups;
 mod hosts;
 mod poller;

@@ -25,7 +25,7 @@ impl Host {
     }
 }
 
-const SHARED: UdpBind = UdpBind { reuse_address: true, reuse_port: false, every_port: false };
+const SHARED: UdpBind = UdpBind { reuse_address: true, reuse_port: false, only_v6: false, every_port: false };
 
 #[test]
 fn members_hear_their_group_each_its_own_copy_and_nobody_else_does() {

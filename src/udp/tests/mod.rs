@@ -368,7 +368,9 @@ fn binding_has_the_rules_of_std() {
     for elsewhere in ["10.0.0.9:53", "8.8.8.8:53", "10.8.0.255:53", "[2001:db8::1]:53"] {
         assert_eq!(bind(&mut host, elsewhere), Err(Error::AddrNotAvailable), "{elsewhere}");
     }
-    assert_eq!(bind(&mut host, "[::]:53"), Err(Error::Unsupported));
+    assert_eq!(bind(&mut host, "[::]:53"), Err(Error::AddrInUse));
+    let only_v6 = UdpBind { only_v6: true, ..UdpBind::default() };
+    assert_eq!(host.udp.bind(&host.ip, at("[::]:53"), only_v6), Err(Error::Unsupported));
     host.udp.close(&mut host.ip, specific).unwrap();
     assert!(bind(&mut host, "10.0.0.1:53").is_ok());
 
