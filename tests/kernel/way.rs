@@ -9,7 +9,6 @@ pub const TESTS: &[Test] = &[
     Test { name: "way::ping_the_kernel", tools: &["ip"], limit: 60, body: ping },
     Test { name: "way::nobody_answers", tools: &["ip"], limit: 60, body: nobody },
     Test { name: "way::through_a_router_v4", tools: &["ip", "sleep", "nsenter"], limit: 90, body: || through(&V4) },
-    Test { name: "way::through_a_router_v6", tools: &["ip", "sleep", "nsenter"], limit: 90, body: || through(&V6) },
     Test { name: "way::what_is_wrong_is_said", tools: &[], limit: 30, body: wrong },
 ];
 
@@ -122,16 +121,6 @@ const V4: Net = Net {
     forwarding: "/proc/sys/net/ipv4/ip_forward",
     probe: 60,
     expired: "Time to live exceeded",
-};
-
-const V6: Net = Net {
-    version: "-6",
-    tun: "2001:db8::1/64",
-    near: "2001:db8:1::1/64",
-    far: "2001:db8:1::2/64",
-    forwarding: "/proc/sys/net/ipv6/conf/all/forwarding",
-    probe: 80,
-    expired: "Time exceeded: Hop limit",
 };
 
 /// A process that keeps a namespace.
