@@ -174,7 +174,6 @@ macro_rules! place {
             SocketId::Tcp(id) => (&mut $waits.tcp, id.index, id.generation),
             SocketId::Listener(id) => (&mut $waits.listeners, id.index, id.generation),
             SocketId::Udp(id) => (&mut $waits.udp, id.index, id.generation),
-            SocketId::Raw(id) => (&mut $waits.raw, id.index, id.generation),
         }
     };
 }
@@ -185,7 +184,6 @@ pub(super) struct Waits {
     tcp: Entries,
     listeners: Entries,
     udp: Entries,
-    raw: Entries,
     pub(super) pollers: Pollers,
     /// Woken after every batch: for the few who wait for what is not readiness (linger, shutdown).
     progress: Vec<Waiter>,
@@ -218,13 +216,12 @@ impl Waits {
 
     /// The sockets that applications hold.
     pub(super) fn ids(&self) -> Vec<SocketId> {
-        use crate::stack::{ListenerId, RawId, TcpId, UdpId};
+        use crate::stack::{ListenerId, TcpId, UdpId};
         let tcp = self.tcp.names().map(|(index, generation)| SocketId::Tcp(TcpId { index, generation }));
         let listeners =
             self.listeners.names().map(|(index, generation)| SocketId::Listener(ListenerId { index, generation }));
         let udp = self.udp.names().map(|(index, generation)| SocketId::Udp(UdpId { index, generation }));
-        let raw = self.raw.names().map(|(index, generation)| SocketId::Raw(RawId { index, generation }));
-        tcp.chain(listeners).chain(udp).chain(raw).collect()
+        tcp.chain(listeners).chain(udp).collect()
     }
 
     /// The thread of `parker` waits until `target` has something. False if there is no such thing: waiting is vain.
@@ -344,7 +341,7 @@ impl Waits {
 
     /// Takes what `poller` was registered with off all sockets.
     pub(super) fn close_poller(&mut self, poller: PollerId, wakeups: &mut Wakeups) {
-        for entries in [&mut self.tcp, &mut self.listeners, &mut self.udp, &mut self.raw] {
+        for entries in [&mut self.tcp, &mut self.listeners, &mut self.udp] {
             for entry in entries.iter_mut() {
                 entry.registration.take_if(|registration| registration.poller == poller);
             }
@@ -380,7 +377,7 @@ impl Waits {
 
     /// Takes everybody off.
     pub(super) fn collect_all(&mut self, wakeups: &mut Wakeups) {
-        for entries in [&mut self.tcp, &mut self.listeners, &mut self.udp, &mut self.raw] {
+        for entries in [&mut self.tcp, &mut self.listeners, &mut self.udp] {
             for entry in entries.iter_mut() {
                 wakeups.extend(entry.list.drain(..).map(|(_, waiter)| waiter));
             }

@@ -9,7 +9,7 @@ mod capture;
 mod demo;
 mod device;
 mod faults;
-mod groups;
+mod fragments;
 mod harness;
 mod http;
 mod ipv6;
@@ -19,7 +19,6 @@ mod pmtu;
 mod queues;
 mod scripts;
 mod sockets;
-mod way;
 
 use harness::{Test, inside};
 use libtest_mimic::{Arguments, Trial};
@@ -31,6 +30,7 @@ fn main() -> ExitCode {
         ipv6::TESTS,
         sockets::TESTS,
         faults::TESTS,
+        fragments::TESTS,
         apps::TESTS,
         demo::TESTS,
         capture::TESTS,
@@ -40,8 +40,6 @@ fn main() -> ExitCode {
         pmtu::TESTS,
         queues::TESTS,
         scripts::TESTS,
-        groups::TESTS,
-        way::TESTS,
     ]
     .concat()
     .leak()

@@ -7,5 +7,4 @@ mod families;
 mod groups;
 mod hosts;
 mod poller;
-mod raw;
 mod streams;
