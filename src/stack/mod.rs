@@ -361,6 +361,11 @@ impl Stack {
         self.budget.connections + self.udp.memory()
     }
 
+    /// Bytes held beside [`memory`](Stack::memory) for fragments that wait for others, and the packets that they are of.
+    pub fn reassembling(&self) -> (usize, usize) {
+        self.ip.reassembling()
+    }
+
     /// Every listener, connection and TIME-WAIT record.
     pub fn tcp_snapshot(&self) -> Vec<TcpInfo> {
         let listeners = self.listeners.slots.iter().filter_map(|(_, l)| l.as_ref()).map(|listener| {

@@ -9,6 +9,7 @@ mod capture;
 mod demo;
 mod device;
 mod faults;
+mod fragments;
 mod harness;
 mod http;
 mod ipv6;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         ipv6::TESTS,
         sockets::TESTS,
         faults::TESTS,
+        fragments::TESTS,
         apps::TESTS,
         demo::TESTS,
         capture::TESTS,
