@@ -388,6 +388,8 @@ impl World {
                         let _ = self.stack.udp_send(self.now, id, &self.buf[..n], Some(from));
                     }
                 }
+                // Nobody opens one here.
+                SocketId::Raw(_) => {}
             }
         }
         for _ in 0..10_000 {

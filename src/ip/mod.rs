@@ -11,6 +11,7 @@
 //! | `reassembly` | fragments on their way to being a packet again |
 //! | `fragment` | a packet of ours, cut into fragments |
 //! | `pmtu` | what is known of the MTU of paths |
+//! | `inbox` | what was received for a socket and not read yet |
 //! | `select` | the choice between addresses of IPv6 (RFC 6724) |
 //! | `ident` | identification |
 //!
@@ -23,6 +24,7 @@ mod fragment;
 mod groups;
 mod ident;
 mod igmp;
+pub mod inbox;
 mod input;
 mod mld;
 mod multicast;

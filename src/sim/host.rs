@@ -256,7 +256,7 @@ impl Host for OurHost {
                         return Some(Ready::Flow(flow));
                     }
                 }
-                SocketId::Udp(_) => {}
+                SocketId::Udp(_) | SocketId::Raw(_) => {}
             }
         }
     }

@@ -5,7 +5,6 @@
 //! | here | the socket table, datagrams in and out, ICMP errors |
 //! | `errors` | what went wrong with what a socket has sent |
 //! | `socket` | one socket: its ends, its groups, its pending error |
-//! | `inbox` | what it received |
 //! | `source` | which address a datagram goes from |
 //! | `ports` | bound addresses, conflicts, ephemeral ports, and who hears what is for one host |
 //!
@@ -16,7 +15,6 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod errors;
-mod inbox;
 mod ports;
 mod socket;
 mod source;
@@ -25,6 +23,7 @@ use crate::buf::Slice;
 use crate::error::{Error, Result};
 use crate::icmp::{ErrorKind, Report};
 use crate::ip::bound::{Bound, unmapped, unmapped_addr};
+use crate::ip::inbox::{Envelope, cost};
 use crate::ip::{self, Ip, Outgoing, Packet};
 use crate::rng::Rng;
 use crate::stack::{Config, MtuDiscovery, Readiness, RecvMsg, SendMsg, SocketError, UdpBind, UdpId, UdpOptions};
@@ -33,7 +32,6 @@ use crate::time::Instant;
 use crate::wire::udp::{self as wire, UdpHeader};
 use crate::wire::{Gso, GsoKind, Offloads, RxFrame, TxFrame, checksum};
 use core::ops::DerefMut;
-use inbox::{Envelope, cost};
 use ports::{Ports, Sharing};
 use smallvec::SmallVec;
 use socket::Socket;

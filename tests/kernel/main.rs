@@ -10,6 +10,7 @@ mod demo;
 mod device;
 mod faults;
 mod fragments;
+mod groups;
 mod harness;
 mod http;
 mod ipv6;
@@ -19,6 +20,7 @@ mod pmtu;
 mod queues;
 mod scripts;
 mod sockets;
+mod way;
 
 use harness::{Test, inside};
 use libtest_mimic::{Arguments, Trial};
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
         pmtu::TESTS,
         queues::TESTS,
         scripts::TESTS,
+        groups::TESTS,
+        way::TESTS,
     ]
     .concat()
     .leak()
