@@ -108,6 +108,8 @@ drop_reasons! {
     UdpNoSocket = "udp-no-socket",
     /// The UDP socket's receive queue is full.
     UdpQueueFull = "udp-queue-full",
+    /// The receive queues of all raw and ping sockets that want it are full, and nobody else does.
+    RawQueueFull = "raw-queue-full",
     /// A TCP header that is too short or whose data offset is wrong.
     TcpMalformed = "tcp-malformed",
     /// The TCP checksum is wrong.

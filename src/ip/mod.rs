@@ -12,6 +12,7 @@
 //! | `fragment` | a packet of ours, cut into fragments |
 //! | `route` | which destinations can be reached, and how |
 //! | `pmtu` | what is known of the MTU of paths |
+//! | `inbox` | what was received for a socket and not read yet |
 //! | `select` | the choice between addresses of IPv6 (RFC 6724) |
 //! | `ident` | identification |
 //!
@@ -24,6 +25,7 @@ mod fragment;
 mod groups;
 mod ident;
 mod igmp;
+pub mod inbox;
 mod input;
 mod mld;
 mod multicast;

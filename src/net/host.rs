@@ -2,7 +2,7 @@
 
 use super::addr::{ToCidr, ToSocketAddrs, each};
 use super::error::invalid;
-use super::{TcpListener, TcpStream, UdpSocket};
+use super::{IcmpSocket, RawSocket, TcpListener, TcpStream, UdpSocket};
 use crate::buf::Chunk;
 use crate::device::Device;
 use crate::error;
@@ -12,7 +12,7 @@ use crate::stack::{Cidr, Config, Share, Stack, TcpInfo, UdpBind};
 use crate::stats::Stats;
 use core::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -196,6 +196,22 @@ impl Host {
     pub fn bind_udp_on_each(&self, addr: impl ToSocketAddrs) -> io::Result<Vec<UdpSocket>> {
         let parts = each(addr, |addr| UdpSocket::parts(self.shards(), addr, UdpBind::default()))?;
         Ok(parts.split().into_iter().map(|part| UdpSocket::new(self, part, 0)).collect::<error::Result<_>>()?)
+    }
+
+    /// A raw socket for the packets of `protocol` to `local`, or to every address of its family if it is unspecified.
+    ///
+    /// # Errors
+    /// `AddrNotAvailable`, `Unsupported` for a family without an address, ENOBUFS beyond 256 raw and ping sockets.
+    pub fn bind_raw(&self, local: impl Into<IpAddr>, protocol: u8) -> io::Result<RawSocket> {
+        RawSocket::open(self, local.into(), protocol, self.next())
+    }
+
+    /// A ping socket at `local`, or at every address of its family if it is unspecified.
+    ///
+    /// # Errors
+    /// As [`bind_raw`](Host::bind_raw).
+    pub fn bind_icmp(&self, local: impl Into<IpAddr>) -> io::Result<IcmpSocket> {
+        IcmpSocket::open(self, local.into(), self.next())
     }
 
     /// Memory of 64 KiB to write into, for [`TcpStream::send_chunk`] once it is [frozen](Chunk::freeze). It goes back to

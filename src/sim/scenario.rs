@@ -1,6 +1,7 @@
 //! What one seed stands for: every choice of a run is made here, so that a seed can be read as well as run.
 
 use super::app::{AppPlan, Finish, Pauses};
+use super::noise::NoisePlan;
 use super::oracle::KEEPALIVE_PROBES;
 use crate::device::impair::Impairment;
 use crate::rng::Rng;
@@ -89,6 +90,8 @@ pub struct Scenario {
     pub links: [Impairment; 2],
     /// Seeds of the two directions' faults.
     pub link_seeds: [u64; 2],
+    /// What else the network does until then.
+    pub noise: NoisePlan,
     /// When the faults end, since the run's start. Afterwards the link is perfect but for its delay.
     pub faults_end: Duration,
 }
@@ -147,7 +150,9 @@ impl Scenario {
             }
             flows.iter_mut().for_each(|flow| flow.v6 = r.chance(0.5));
         }
-        Scenario { seed, start, hosts, flows, links, link_seeds, faults_end }
+        let share = |bits: u64| if seed >> bits & 3 == 3 { 0.15 } else { 0.0 };
+        let noise = NoisePlan { fragments: share(5), errors: share(7) };
+        Scenario { seed, start, hosts, flows, links, link_seeds, noise, faults_end }
     }
 
     /// Whether the hosts have IPv6.

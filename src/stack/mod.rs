@@ -20,6 +20,7 @@ mod input;
 mod listeners;
 mod message;
 mod ports;
+mod raw_sockets;
 mod readiness;
 mod route;
 mod segmented;
@@ -29,6 +30,8 @@ mod tcp_sockets;
 mod udp_sockets;
 mod wheel;
 
+pub use crate::icmp::ErrorKind as IcmpError;
+pub use crate::raw::{Echo, EchoError};
 pub use crate::tcp::{Keepalive, MtuDiscovery, MtuProbing, TcpConfig, TcpInfo, TcpOptions};
 pub use config::{Cidr, Config, ReassemblyConfig, UdpConfig};
 pub use message::{INTERFACE, RecvMsg, SendMsg, SocketError, UdpBind};
@@ -51,8 +54,8 @@ use crate::tcp::state::State;
 use crate::tcp::syncookie::CookieJar;
 use crate::time::Instant;
 use crate::trace::Trace;
-use crate::udp;
 use crate::wire::{RxFrame, TxFrame};
+use crate::{raw, udp};
 use budget::Budget;
 use core::time::Duration;
 use hashbrown::{HashMap, HashSet};
@@ -85,6 +88,11 @@ handle!(
     UdpId
 );
 
+handle!(
+    /// A raw or ping socket's handle.
+    RawId
+);
+
 /// Any socket's handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SocketId {
@@ -94,6 +102,8 @@ pub enum SocketId {
     Listener(ListenerId),
     /// A UDP socket.
     Udp(UdpId),
+    /// A raw or ping socket.
+    Raw(RawId),
 }
 
 /// Which direction to shut down.
@@ -117,6 +127,7 @@ pub struct Stack {
     rng: Rng,
     ip: Ip,
     udp: udp::Sockets,
+    raw: raw::Sockets,
     isn: IsnGenerator,
     cookies: CookieJar,
     table: Table,
@@ -192,12 +203,14 @@ impl Stack {
         let secrets = common.as_mut().unwrap_or(&mut rng);
         let (isn, cookies) = (IsnGenerator::new(secrets), CookieJar::new(secrets));
         let (tuples, others) = (rng.key(), rng.key());
+        let raw_rng = rng.fork();
         Ok(Stack {
             default_options,
             stats: Stats::default(),
             trace: Trace::new(config.trace_events),
             ip: Ip::new(&config, ip_rng, now)?,
             udp: udp::Sockets::new(&config, udp_rng)?,
+            raw: raw::Sockets::new(&config, raw_rng),
             isn,
             cookies,
             table: Table::new(tuples),
@@ -296,6 +309,7 @@ impl Stack {
                 if listener.accept_queue.is_empty() { Readiness::NONE } else { Readiness::READABLE }
             }),
             SocketId::Udp(id) => self.udp.readiness(id),
+            SocketId::Raw(id) => self.raw.readiness(id),
         }
     }
 
@@ -360,7 +374,12 @@ impl Stack {
 
     /// Bytes of buffered data in all sockets, as charged to the budget.
     pub fn memory(&self) -> usize {
-        self.budget.connections + self.udp.memory()
+        self.budget.connections + self.udp.memory() + self.raw.memory()
+    }
+
+    /// Bytes held beside [`memory`](Stack::memory) for fragments that wait for others, and the packets that they are of.
+    pub fn reassembling(&self) -> (usize, usize) {
+        self.ip.reassembling()
     }
 
     /// Every listener, connection and TIME-WAIT record.
@@ -608,7 +627,7 @@ impl Stack {
 
     /// Looks at what memory is left.
     fn update_pressure(&mut self, now: Instant) {
-        let udp = self.udp.memory();
+        let udp = self.udp.memory() + self.raw.memory();
         if self.budget.look(udp) {
             self.released = self.held_back.len();
             self.release(now);
@@ -664,6 +683,21 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// The MSS that we announce: the link's MTU less the fixed headers (RFC 9293 3.7.1, MUST-67).
 fn mss_of_link(ip: &Ip, remote: IpAddr) -> u16 {
     u16::try_from(ip.payload_mtu(remote).saturating_sub(20)).unwrap_or(u16::MAX)
+}
+
+/// Settings of one raw or ping socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawOptions {
+    /// TTL or hop limit of its packets; none is the stack's, and 1 to groups.
+    pub ttl: Option<u8>,
+    /// The DSCP and ECN byte of its packets.
+    pub tos: u8,
+    /// Whether it may send to broadcast addresses.
+    pub broadcast: bool,
+    /// Whether what a raw socket sends over IPv4 begins with the IP header (IP_HDRINCL).
+    pub header_included: bool,
+    /// Received bytes, with 96 for each packet, that it holds.
+    pub recv_buffer: usize,
 }
 
 /// Settings of one UDP socket.

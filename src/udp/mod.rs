@@ -5,7 +5,7 @@
 //! | here | the socket table, datagrams in and out, ICMP errors |
 //! | `errors` | what went wrong with what a socket has sent |
 //! | `socket` | one socket: its ends, its groups, its pending error |
-//! | `inbox` | what it received |
+//! | `source` | which address a datagram goes from |
 //! | `ports` | bound addresses, conflicts, ephemeral ports, and who hears what is for one host |
 //!
 //! Binding has std's semantics: no address is shared, and a wildcard has its port alone, unless all who are concerned
@@ -15,14 +15,15 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod errors;
-mod inbox;
 mod ports;
 mod socket;
+mod source;
 
 use crate::buf::Slice;
 use crate::error::{Error, Result};
 use crate::icmp::ErrorKind;
 use crate::ip::bound::{Bound, unmapped, unmapped_addr};
+use crate::ip::inbox::{Envelope, cost};
 use crate::ip::{self, Ip, Outgoing, Packet};
 use crate::rng::Rng;
 use crate::stack::{Config, MtuDiscovery, Readiness, RecvMsg, SendMsg, UdpBind, UdpId, UdpOptions};
@@ -31,10 +32,10 @@ use crate::time::Instant;
 use crate::wire::udp::{self as wire, UdpHeader};
 use crate::wire::{Gso, GsoKind, Offloads, RxFrame, TxFrame, checksum};
 use core::ops::DerefMut;
-use inbox::{Envelope, cost};
 use ports::{Ports, Sharing};
 use smallvec::SmallVec;
 use socket::Socket;
+use source::fixed;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -674,15 +675,6 @@ fn bound<'a>(
     slot.socket.as_deref_mut().map(|socket| (id, socket))
 }
 
-/// The address that a socket bound to `addr` sends from, if it is that of one host.
-fn fixed(ip: &Ip, addr: IpAddr) -> Option<IpAddr> {
-    Some(addr).filter(|&addr| !addr.is_unspecified() && !addr.is_multicast() && !ip.is_broadcast(addr))
-}
-
-fn same_family(a: IpAddr, b: IpAddr) -> bool {
-    a.is_ipv4() == b.is_ipv4()
-}
-
 /// UDP_SEGMENT's limits in udp(7).
 fn check_segments(data: &[u8], segment: Option<usize>) -> Result<()> {
     match segment {
@@ -692,61 +684,6 @@ fn check_segments(data: &[u8], segment: Option<usize>) -> Result<()> {
             Err(Error::InvalidInput("more than 64 segments"))
         }
         _ => Ok(()),
-    }
-}
-
-impl Socket {
-    /// Changes what it is found by.
-    fn rename(&mut self, ports: &mut Ports, addr: IpAddr, peer: Option<SocketAddr>, index: u32) -> Result<()> {
-        let (before, old) = ((self.local, self.peer), self.ends());
-        (self.local, self.peer) = (SocketAddr::new(addr, self.local.port()), peer);
-        let renamed = ports.rename(old, self.ends(), index);
-        if renamed.is_err() {
-            (self.local, self.peer) = before;
-        }
-        renamed
-    }
-
-    /// The address from which a datagram to `dst` goes, if the application wants it to be `wanted`.
-    fn source_of(&self, ip: &Ip, dst: SocketAddr, wanted: Option<SocketAddr>) -> Result<SocketAddr> {
-        let own = self.local.port();
-        let port = match wanted.map_or(0, |wanted| wanted.port()) {
-            0 if own == 0 => return Err(Error::InvalidInput("a socket of every port has none to send from")),
-            0 => own,
-            port if own == 0 || port == own => port,
-            _ => return Err(Error::InvalidInput("the source port is not the socket's")),
-        };
-        let wanted = wanted.map(|wanted| wanted.ip()).filter(|addr| !addr.is_unspecified());
-        if wanted.is_some_and(|addr| !ip.is_local(addr)) {
-            return Err(Error::AddrNotAvailable);
-        }
-        let addr = self.source(ip, dst, wanted.or_else(|| fixed(ip, self.local.ip())))?;
-        Ok(SocketAddr::new(addr.ip(), port))
-    }
-
-    /// The address from which a datagram to `dst` goes: `fixed`, or that which leads there.
-    fn source(&self, ip: &Ip, dst: SocketAddr, fixed: Option<IpAddr>) -> Result<SocketAddr> {
-        if dst.port() == 0 {
-            return Err(Error::InvalidInput("port 0 is no destination"));
-        }
-        let addr = dst.ip();
-        if ip.is_broadcast(addr) {
-            if !self.options.broadcast {
-                return Err(Error::PermissionDenied);
-            }
-        } else if !addr.is_multicast() && !ip.is_valid_peer(addr) {
-            return Err(Error::InvalidInput("no host has the destination address"));
-        }
-        ip.check_route(addr)?;
-        let multicast = self.options.multicast_source.filter(|src| addr.is_multicast() && same_family(*src, addr));
-        let src = fixed.or(multicast).or_else(|| ip.source_for(addr)).ok_or(Error::NetworkUnreachable)?;
-        if !same_family(src, addr) {
-            return Err(Error::InvalidInput("the two ends must be of one address family"));
-        }
-        if src.is_loopback() && !ip.is_local(addr) {
-            return Err(Error::InvalidInput("a loopback address reaches no other host"));
-        }
-        Ok(SocketAddr::new(src, self.local.port()))
     }
 }
 

@@ -1,11 +1,11 @@
 //! One UDP socket: its ends, its groups, what was received for it, what went wrong.
 
 use super::errors::Errors;
-use super::inbox::Inbox;
 use super::ports::Ends;
 use crate::error::{Error, Result};
 use crate::ip::Ip;
 use crate::ip::bound::{Bound, shown, unmapped_addr};
+use crate::ip::inbox::Inbox;
 use crate::stack::{Readiness, RecvMsg, UdpOptions};
 use std::net::{IpAddr, SocketAddr};
 

@@ -9,6 +9,8 @@ mod capture;
 mod demo;
 mod device;
 mod faults;
+mod fragments;
+mod groups;
 mod harness;
 mod http;
 mod ipv6;
@@ -18,6 +20,7 @@ mod pmtu;
 mod queues;
 mod scripts;
 mod sockets;
+mod way;
 
 use harness::{Test, inside};
 use libtest_mimic::{Arguments, Trial};
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
         ipv6::TESTS,
         sockets::TESTS,
         faults::TESTS,
+        fragments::TESTS,
         apps::TESTS,
         demo::TESTS,
         capture::TESTS,
@@ -38,6 +42,8 @@ fn main() -> ExitCode {
         pmtu::TESTS,
         queues::TESTS,
         scripts::TESTS,
+        groups::TESTS,
+        way::TESTS,
     ]
     .concat()
     .leak()

@@ -7,4 +7,5 @@ mod families;
 mod groups;
 mod hosts;
 mod poller;
+mod raw;
 mod streams;
