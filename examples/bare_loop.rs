@@ -130,7 +130,7 @@ fn serve(stack: &mut Stack, socket: SocketId, now: Instant) -> Result<()> {
             }
         },
         SocketId::Tcp(id) => echo(stack, id, now),
-        SocketId::Udp(_) => Ok(()),
+        SocketId::Udp(_) | SocketId::Raw(_) => Ok(()),
     }
 }
 

@@ -54,6 +54,7 @@ pub mod error;
 pub mod icmp;
 pub mod ip;
 pub mod net;
+pub mod raw;
 pub mod rng;
 pub mod runtime;
 #[cfg(feature = "sim")]

@@ -61,6 +61,8 @@ drop_reasons! {
     MartianSource = "martian-source",
     /// A destination that cannot arrive from a wire: loopback, 0/8, class E, unspecified, IPv4-mapped.
     MartianDestination = "martian-destination",
+    /// From a source that no route of ours leads to.
+    NoRoute = "no-route",
     /// Not addressed to us, nor to a group that one of our sockets has joined.
     NotForUs = "not-for-us",
     /// A fragment whose length cannot be: none at all, no multiple of eight although others follow, or beyond what a
@@ -106,6 +108,8 @@ drop_reasons! {
     UdpNoSocket = "udp-no-socket",
     /// The UDP socket's receive queue is full.
     UdpQueueFull = "udp-queue-full",
+    /// The receive queues of all raw and ping sockets that want it are full, and nobody else does.
+    RawQueueFull = "raw-queue-full",
     /// A TCP header that is too short or whose data offset is wrong.
     TcpMalformed = "tcp-malformed",
     /// The TCP checksum is wrong.

@@ -9,7 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms that make up the sans-IO core.
-const CORE: [&str; 12] = ["wire", "tcp", "udp", "icmp", "ip", "stack", "buf", "time", "rng", "error", "stats", "trace"];
+const CORE: [&str; 13] =
+    ["wire", "tcp", "udp", "raw", "icmp", "ip", "stack", "buf", "time", "rng", "error", "stats", "trace"];
 
 /// Every room and what it may name besides itself. `a::b` allows only that part of `a`.
 const ROOMS: &[(&str, &[&str])] = &[
@@ -33,7 +34,10 @@ const ROOMS: &[(&str, &[&str])] = &[
             "icmp",
             "stack::Cidr",
             "stack::Config",
+            "stack::RecvMsg",
             "stack::ReassemblyConfig",
+            "stack::Route",
+            "stack::RouteKind",
             "buf",
             "wire",
             "time",
@@ -49,9 +53,11 @@ const ROOMS: &[(&str, &[&str])] = &[
             "ip",
             "icmp",
             "stack::Config",
+            "stack::MtuDiscovery",
             "stack::Readiness",
             "stack::RecvMsg",
             "stack::SendMsg",
+            "stack::SocketError",
             "stack::UdpBind",
             "stack::UdpId",
             "stack::UdpOptions",
@@ -64,7 +70,26 @@ const ROOMS: &[(&str, &[&str])] = &[
             "trace",
         ],
     ),
-    ("stack", &["tcp", "udp", "icmp", "ip", "buf", "wire", "time", "rng", "error", "stats", "trace"]),
+    (
+        "raw",
+        &[
+            "ip",
+            "icmp",
+            "stack::Config",
+            "stack::RawId",
+            "stack::RawOptions",
+            "stack::Readiness",
+            "stack::RecvMsg",
+            "buf",
+            "wire",
+            "time",
+            "rng",
+            "error",
+            "stats",
+            "trace",
+        ],
+    ),
+    ("stack", &["tcp", "udp", "raw", "icmp", "ip", "buf", "wire", "time", "rng", "error", "stats", "trace"]),
     // Outside the core.
     ("sys", &[]),
     ("device", &["sys", "buf", "wire", "time", "rng", "error", "stats", "trace", "tcp::state"]),

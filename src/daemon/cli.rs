@@ -6,9 +6,11 @@ use super::error::{Failure, Kind};
 use super::options::Options;
 use super::output;
 use super::perf::{self, PerfArgs};
+use super::ping::{self, PingArgs};
 use super::serve;
 use super::settings::Settings;
 use super::ss::{self, Filter};
+use super::traceroute::{self, TracerouteArgs};
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,6 +44,10 @@ enum Command {
     Demo(DemoArgs),
     /// Measure throughput over this stack; the other end is iperf3 on the kernel's, or another of these
     Perf(Box<RunPerfArgs>),
+    /// Ask a host for echoes over this stack
+    Ping(Box<RunPingArgs>),
+    /// Show the way to a host over this stack
+    Traceroute(Box<RunTracerouteArgs>),
     /// Show the live connections of a running daemon
     Ss(SsArgs),
 }
@@ -59,6 +65,24 @@ struct ServeArgs {
 struct RunPerfArgs {
     #[command(flatten)]
     perf: PerfArgs,
+    /// The configuration file, as of serve
+    #[arg(long, value_name = "FILE", env = "TUNSTACK_CONFIG", help_heading = "Running")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+struct RunPingArgs {
+    #[command(flatten)]
+    ping: PingArgs,
+    /// The configuration file, as of serve
+    #[arg(long, value_name = "FILE", env = "TUNSTACK_CONFIG", help_heading = "Running")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+struct RunTracerouteArgs {
+    #[command(flatten)]
+    traceroute: TracerouteArgs,
     /// The configuration file, as of serve
     #[arg(long, value_name = "FILE", env = "TUNSTACK_CONFIG", help_heading = "Running")]
     config: Option<PathBuf>,
@@ -92,13 +116,14 @@ struct SsArgs {
     states: Vec<String>,
 }
 
-/// The command, with `perf` not showing the services that only `serve` has.
+/// The command, with those that offer nothing not showing the services that only `serve` has.
 fn command() -> clap::Command {
     let hide = |arg: clap::Arg| {
         let service = arg.get_help_heading() == Some("Services");
         arg.hide(service)
     };
-    Cli::command().mut_subcommand("perf", |perf| perf.mut_args(hide))
+    let commands = ["perf", "ping", "traceroute"].into_iter();
+    commands.fold(Cli::command(), |cli, name| cli.mut_subcommand(name, |command| command.mut_args(hide)))
 }
 
 /// Runs the command.
@@ -118,6 +143,12 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Perf(args) => {
             Options::from_file(args.config.as_deref()).and_then(|file| perf::run(args.perf, file, cli.quiet))
+        }
+        Command::Ping(args) => {
+            Options::from_file(args.config.as_deref()).and_then(|file| ping::run(&args.ping, file, cli.quiet))
+        }
+        Command::Traceroute(args) => {
+            Options::from_file(args.config.as_deref()).and_then(|file| traceroute::run(&args.traceroute, file))
         }
         Command::Ss(args) => run_ss(&args),
     };

@@ -1,4 +1,4 @@
-//! The command `tunstack`: `serve`, `demo`, `perf` and `ss`.
+//! The command `tunstack`: `serve`, `demo`, `perf`, `ping`, `traceroute` and `ss`.
 //!
 //! | file | what |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | `demo` | one page fetched by the kernel's TCP from ours, and what happened, as a ladder |
 //! | `mtu` | follows the link's MTU |
 //! | `perf` | measuring throughput |
+//! | `ping`, `traceroute`, `target` | whether a host answers, and the way to it |
 //! | `packets` | packets in the log |
 //! | `error`, `output` | exit codes; printing |
 
@@ -23,10 +24,14 @@ mod options;
 mod output;
 mod packets;
 mod perf;
+mod ping;
+mod prefixed;
 mod serve;
 mod services;
 mod settings;
 mod ss;
+mod target;
+mod traceroute;
 mod tunnel;
 
 pub use cli::main;

@@ -6,7 +6,7 @@
 use super::error::{Failure, Kind};
 use clap::Args;
 use serde::Deserialize;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 /// The options of `serve`. In the file each has the name of its flag: `http = 8080`.
@@ -19,12 +19,17 @@ pub(crate) struct Options {
     /// Take over this open descriptor of a TUN queue instead; its interface is left as it is, so --addr is needed
     #[arg(long, value_name = "N", env = "TUNSTACK_TUN_FD", help_heading = "Interface", conflicts_with = "tun")]
     pub(crate) tun_fd: Option<i32>,
-    /// The kernel's address with its prefix [default: the first free documentation prefix, such as 192.0.2.1/24]
-    #[arg(long, value_name = "CIDR", env = "TUNSTACK_HOST", help_heading = "Interface")]
+    /// The kernel's address with its prefix, or several, of IPv4 and IPv6, such as 192.0.2.1/24,2001:db8::1/64
+    /// [default: the first free documentation prefix of IPv4, such as 192.0.2.1/24]
+    #[arg(long, value_name = "CIDR,...", env = "TUNSTACK_HOST", help_heading = "Interface")]
     pub(crate) host: Option<String>,
-    /// The stack's address; repeatable [default: the next one after the kernel's]
+    /// The stack's address, of IPv4 or IPv6; repeatable [default: the next one after each of the kernel's]
     #[arg(long, value_name = "IP", env = "TUNSTACK_ADDR", value_delimiter = ',', help_heading = "Interface")]
-    pub(crate) addr: Vec<Ipv4Addr>,
+    pub(crate) addr: Vec<IpAddr>,
+    /// Where the stack's packets go, as DST/LEN or default, with any of ",metric N", ",mtu N", ",src ADDR", ",blackhole",
+    /// ",prohibit", ",unreachable"; repeatable [default: everything over the interface]
+    #[arg(long, value_name = "ROUTE", env = "TUNSTACK_ROUTE", value_delimiter = ';', help_heading = "Interface")]
+    pub(crate) route: Vec<String>,
     /// The largest packet in bytes [default: what the interface has if it is set up already, else 1500]
     #[arg(long, value_name = "BYTES", env = "TUNSTACK_MTU", help_heading = "Interface")]
     pub(crate) mtu: Option<u32>,
@@ -99,6 +104,15 @@ pub(crate) struct Options {
     /// Which congestion control governs what is sent: newreno, cubic, bbr or bbr3 [default: cubic]
     #[arg(long, value_name = "NAME", env = "TUNSTACK_CC", help_heading = "Running")]
     pub(crate) cc: Option<String>,
+    /// Memory for all buffered data of all sockets together, such as 64MiB [default: 256MiB]
+    #[arg(long, value_name = "SIZE", env = "TUNSTACK_MEMORY", help_heading = "Running")]
+    pub(crate) memory: Option<String>,
+    /// What a connection's send buffer may grow to [default: 4MiB]
+    #[arg(long, value_name = "SIZE", env = "TUNSTACK_SEND_BUFFER_MAX", help_heading = "Running")]
+    pub(crate) send_buffer_max: Option<String>,
+    /// What a connection's receive buffer, and with it the window, may grow to [default: 6MiB]
+    #[arg(long, value_name = "SIZE", env = "TUNSTACK_RECV_BUFFER_MAX", help_heading = "Running")]
+    pub(crate) recv_buffer_max: Option<String>,
     /// Write the process id to this file once everything is up
     #[arg(long, value_name = "FILE", env = "TUNSTACK_PID", help_heading = "Running")]
     pub(crate) pid: Option<PathBuf>,
@@ -119,6 +133,7 @@ impl Options {
             tun_fd,
             host,
             addr,
+            route,
             mtu,
             offload,
             txqueuelen,
@@ -140,6 +155,9 @@ impl Options {
             drive,
             spin,
             cc,
+            memory,
+            send_buffer_max,
+            recv_buffer_max,
             pid,
             ready_fd,
             grace,
@@ -151,6 +169,7 @@ impl Options {
             tun_fd: if device_given { tun_fd } else { fallback.tun_fd },
             host: host.or(fallback.host),
             addr: if addr.is_empty() { fallback.addr } else { addr },
+            route: if route.is_empty() { fallback.route } else { route },
             mtu: mtu.or(fallback.mtu),
             offload: offload.or(fallback.offload),
             txqueuelen: txqueuelen.or(fallback.txqueuelen),
@@ -172,6 +191,9 @@ impl Options {
             drive: drive.or(fallback.drive),
             spin: spin.or(fallback.spin),
             cc: cc.or(fallback.cc),
+            memory: memory.or(fallback.memory),
+            send_buffer_max: send_buffer_max.or(fallback.send_buffer_max),
+            recv_buffer_max: recv_buffer_max.or(fallback.recv_buffer_max),
             pid: pid.or(fallback.pid),
             ready_fd: ready_fd.or(fallback.ready_fd),
             grace: grace.or(fallback.grace),
@@ -260,7 +282,7 @@ mod tests {
         let options = Options::from_toml(text, "f").unwrap();
         assert_eq!(options.tun.as_deref(), Some("t1"));
         assert_eq!((options.http, options.txqueuelen, options.ready_fd), (Some(8080), Some(5), Some(3)));
-        assert_eq!(options.addr, [Ipv4Addr::new(198, 51, 100, 7)]);
+        assert_eq!(options.addr, [IpAddr::from([198, 51, 100, 7])]);
         // Every flag is known to serde under the same name: a value of a type that no option has is an error about the
         // type, not silence.
         for key in known_keys() {
@@ -285,10 +307,10 @@ mod tests {
     #[test]
     fn what_is_given_goes_before_the_file() {
         let file = || Options::from_toml("tun = \"file\"\nhttp = 1\necho = 2\naddr = [\"192.0.2.9\"]\n", "f").unwrap();
-        let given = Options { http: Some(8), addr: vec![Ipv4Addr::new(192, 0, 2, 7)], ..Options::default() };
+        let given = Options { http: Some(8), addr: vec![IpAddr::from([192, 0, 2, 7])], ..Options::default() };
         let merged = given.or(file());
         assert_eq!((merged.http, merged.echo, merged.tun.as_deref()), (Some(8), Some(2), Some("file")));
-        assert_eq!(merged.addr, [Ipv4Addr::new(192, 0, 2, 7)]);
+        assert_eq!(merged.addr, [IpAddr::from([192, 0, 2, 7])]);
         let by_descriptor = Options { tun_fd: Some(5), ..Options::default() }.or(file());
         assert_eq!((by_descriptor.tun, by_descriptor.tun_fd), (None, Some(5)));
     }

@@ -5,6 +5,7 @@ use super::error::{Failure, Kind};
 use super::mtu::MtuFollower;
 use super::output;
 use super::packets::CaptureTap;
+use super::prefixed::Prefixed;
 use super::services::{self, Directories};
 use super::settings::{self, Capture, Offer, Settings};
 use super::ss::{self, Link, Report};
@@ -21,6 +22,7 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Weak, mpsc};
@@ -72,9 +74,17 @@ pub(crate) fn bring_up(settings: &Settings) -> Result<(Up, Signals, [String; 5])
     for addr in addrs {
         builder = builder.address(addr);
     }
+    let routes = settings.routes.clone();
+    builder = builder.config(|config| config.routes = routes);
     if let Some(seed) = seed {
         builder = builder.seed(seed);
     }
+    let (memory, send, recv) = (settings.memory, settings.send_buffer_max, settings.recv_buffer_max);
+    builder = builder.config(move |config| {
+        config.memory = memory.unwrap_or(config.memory);
+        config.tcp.send_buffer_max = send.unwrap_or(config.tcp.send_buffer_max);
+        config.tcp.recv_buffer_max = recv.unwrap_or(config.tcp.recv_buffer_max);
+    });
     if let Some(capture) = capture {
         builder = builder.tap(capture);
     }
@@ -229,13 +239,14 @@ impl Greeting<'_> {
         let Greeting { name, settings, .. } = self;
         let addr = self.tunnel.addr();
         let addrs: Vec<String> = self.tunnel.addrs.iter().map(|cidr| cidr.addr.to_string()).collect();
-        let host = self.tunnel.host.map_or("set by somebody else".into(), |host| host.to_string());
+        let hosts: Vec<String> = self.tunnel.hosts.iter().map(Prefixed::to_string).collect();
+        let host = if hosts.is_empty() { "set by somebody else".into() } else { hosts.join(", ") };
         let offers: Vec<String> = settings
             .offers
             .iter()
             .map(|offer| {
                 let (service, port) = offer.name();
-                format!("{service} on {addr}:{port}")
+                format!("{service} on {}", SocketAddr::new(addr, port))
             })
             .collect();
         let bare =
@@ -252,17 +263,20 @@ impl Greeting<'_> {
         [
             format!("{name} up: host {host}, stack {}", addrs.join(", ")),
             format!("{}{bare}", offers.join(", ")),
-            format!("try: {inside}{}", suggestion(settings.offers[0], &addr.to_string())),
+            format!("try: {inside}{}", suggestion(settings.offers[0], addr)),
             "this stack is not the kernel: its ports are in `tunstack ss -a`, not in `ss`".into(),
             format!("capture: {shark}"),
         ]
     }
 }
 
-fn suggestion(offer: Offer, addr: &str) -> String {
+fn suggestion(offer: Offer, addr: IpAddr) -> String {
     match offer {
-        Offer::Http(80) => format!("curl http://{addr}/"),
-        Offer::Http(port) => format!("curl http://{addr}:{port}/"),
+        Offer::Http(80) if addr.is_ipv4() => format!("curl http://{addr}/"),
+        Offer::Http(port) if addr.is_ipv4() => format!("curl http://{addr}:{port}/"),
+        // Brackets are not for the shell, nor for curl to make a list of.
+        Offer::Http(80) => format!("curl -g 'http://[{addr}]/'"),
+        Offer::Http(port) => format!("curl -g 'http://[{addr}]:{port}/'"),
         Offer::Chargen(port) => format!("nc {addr} {port} | head"),
         Offer::Perf(perf::PORT) => format!("iperf3 -c {addr}"),
         Offer::Perf(port) => format!("iperf3 -c {addr} -p {port}"),
@@ -276,8 +290,11 @@ mod tests {
 
     #[test]
     fn suggestions_name_the_port_where_it_matters() {
-        assert_eq!(suggestion(Offer::Http(80), "192.0.2.2"), "curl http://192.0.2.2/");
-        assert_eq!(suggestion(Offer::Http(8080), "192.0.2.2"), "curl http://192.0.2.2:8080/");
-        assert_eq!(suggestion(Offer::Echo(7), "192.0.2.2"), "nc 192.0.2.2 7");
+        let (v4, v6) = (IpAddr::from([192, 0, 2, 2]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 2]));
+        assert_eq!(suggestion(Offer::Http(80), v4), "curl http://192.0.2.2/");
+        assert_eq!(suggestion(Offer::Http(8080), v4), "curl http://192.0.2.2:8080/");
+        assert_eq!(suggestion(Offer::Http(8080), v6), "curl -g 'http://[2001:db8::2]:8080/'");
+        assert_eq!(suggestion(Offer::Echo(7), v4), "nc 192.0.2.2 7");
+        assert_eq!(suggestion(Offer::Echo(7), v6), "nc 2001:db8::2 7");
     }
 }

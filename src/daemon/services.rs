@@ -12,7 +12,7 @@ use crate::apps::service::{Limits, Service, spawn_tcp, spawn_udp};
 use crate::apps::{daytime, discard, echo, hello, http};
 use crate::net::{Host, UdpSocket};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 /// Connections that the page about this stack shows.
@@ -84,7 +84,7 @@ impl Loops<'_> {
     fn tcp<S: EventService>(&mut self, name: &'static str, port: u16, service: fn() -> S) -> Result<(), Failure> {
         let listeners = self
             .host
-            .listen_on_each(everywhere(port), EventLoop::backlog())
+            .listen_on_each(everywhere(self.host, port), EventLoop::backlog())
             .map_err(|e| Failure::because(format!("{name} on TCP port {port}"))(e))?;
         let mut all = self.loops.iter_mut().zip(listeners);
         all.try_for_each(|(own, listener)| own.tcp(name, listener, service())).map_err(Failure::because(name))
@@ -93,7 +93,7 @@ impl Loops<'_> {
     fn udp(&mut self, name: &'static str, port: u16, answer: fn(&[u8]) -> Option<&[u8]>) -> Result<(), Failure> {
         let sockets = self
             .host
-            .bind_udp_on_each(everywhere(port))
+            .bind_udp_on_each(everywhere(self.host, port))
             .map_err(|e| Failure::because(format!("{name} on UDP port {port}"))(e))?;
         let mut all = self.loops.iter_mut().zip(sockets);
         all.try_for_each(|(own, socket)| own.udp(name, socket, answer)).map_err(Failure::because(name))
@@ -127,7 +127,7 @@ pub(crate) fn rows(host: &Host, max: usize) -> Vec<Row> {
 
 pub(crate) fn tcp(host: &Host, name: &'static str, port: u16, service: impl Service) -> Result<(), Failure> {
     let listener =
-        host.listen(everywhere(port)).map_err(|e| Failure::because(format!("{name} on TCP port {port}"))(e))?;
+        host.listen(everywhere(host, port)).map_err(|e| Failure::because(format!("{name} on TCP port {port}"))(e))?;
     // HTTP has its own, shorter patience between requests.
     let idle = if name == "http" { http::IDLE } else { Limits::default().idle };
     let limits = Limits { idle, ..Limits::default() };
@@ -158,9 +158,12 @@ fn udp(
 }
 
 fn bind(host: &Host, name: &str, port: u16) -> Result<UdpSocket, Failure> {
-    host.bind_udp(everywhere(port)).map_err(Failure::because(format!("{name} on UDP port {port}")))
+    host.bind_udp(everywhere(host, port)).map_err(Failure::because(format!("{name} on UDP port {port}")))
 }
 
-fn everywhere(port: u16) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port)
+/// Every address of `host`: of both families, if it has IPv6.
+fn everywhere(host: &Host, port: u16) -> SocketAddr {
+    let v6 = host.addresses().iter().any(|own| own.addr.is_ipv6());
+    let any = if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    SocketAddr::new(any, port)
 }

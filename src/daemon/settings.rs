@@ -2,14 +2,14 @@
 
 use super::error::Failure;
 use super::options::Options;
+use super::prefixed::Prefixed;
 use crate::apps::http;
 use crate::device::impair::Impairment;
 use crate::net::{Drive, Spin};
-use crate::stack::Congestion;
-use std::fmt;
-use std::net::Ipv4Addr;
+use crate::stack::{Congestion, Route};
+use crate::wire::ipv6;
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 /// The smallest MTU that IPv4 allows a link (RFC 791), and the largest that a packet's length field allows.
@@ -17,63 +17,6 @@ const MTU: std::ops::RangeInclusive<u32> = 68..=65_535;
 
 /// As many queues as a host serves.
 const QUEUES: std::ops::RangeInclusive<usize> = 1..=64;
-
-/// An address with the length of its prefix, as `ip` writes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Prefixed {
-    /// The address.
-    pub(crate) addr: Ipv4Addr,
-    /// The length of the prefix, 1 to 30.
-    pub(crate) prefix: u8,
-}
-
-impl Prefixed {
-    fn mask(self) -> u32 {
-        u32::MAX << (32 - u32::from(self.prefix))
-    }
-
-    /// The network's address.
-    pub(crate) fn network(self) -> Ipv4Addr {
-        Ipv4Addr::from_bits(self.addr.to_bits() & self.mask())
-    }
-
-    /// Whether `addr` may be a host's in this network: neither the network's own nor the broadcast address.
-    pub(crate) fn holds(self, addr: Ipv4Addr) -> bool {
-        let bits = addr.to_bits();
-        bits & self.mask() == self.network().to_bits() && bits & !self.mask() != 0 && bits | self.mask() != u32::MAX
-    }
-
-    /// The first host of the network after `self`, or else before it, that is none of `taken`.
-    pub(crate) fn neighbour(self, taken: &[Ipv4Addr]) -> Option<Ipv4Addr> {
-        let after = (self.addr.to_bits().saturating_add(1)..).take(taken.len() + 1);
-        let before = (0..self.addr.to_bits()).rev().take(taken.len() + 1);
-        after.chain(before).map(Ipv4Addr::from_bits).find(|addr| self.holds(*addr) && !taken.contains(addr))
-    }
-}
-
-impl fmt::Display for Prefixed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.addr, self.prefix)
-    }
-}
-
-impl FromStr for Prefixed {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("\"{text}\" is not an IPv4 address with its prefix, such as 192.0.2.1/24");
-        let (addr, prefix) = text.split_once('/').ok_or_else(wrong)?;
-        let prefixed =
-            Prefixed { addr: addr.parse().map_err(|_| wrong())?, prefix: prefix.parse().map_err(|_| wrong())? };
-        if !(1..=30).contains(&prefixed.prefix) {
-            return Err(format!("the prefix of {text} must have 1 to 30 bits: the network needs room for two hosts"));
-        }
-        if !prefixed.holds(prefixed.addr) {
-            return Err(format!("{text} is the address of the network or of all its hosts, not of one host"));
-        }
-        Ok(prefixed)
-    }
-}
 
 /// Where packets come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,10 +95,12 @@ impl Offer {
 pub(crate) struct Settings {
     /// Where packets come from.
     pub(crate) link: Link,
-    /// The kernel's address, if one was asked for.
-    pub(crate) host: Option<Prefixed>,
+    /// The kernel's addresses, if any were asked for.
+    pub(crate) hosts: Vec<Prefixed>,
     /// The stack's addresses, if any were asked for.
-    pub(crate) addrs: Vec<Ipv4Addr>,
+    pub(crate) addrs: Vec<IpAddr>,
+    /// Where the stack's packets go.
+    pub(crate) routes: Vec<Route>,
     /// The largest packet in bytes, if it was asked for; else what the link has.
     pub(crate) mtu: Option<u32>,
     /// Whether the kernel is asked for offloads.
@@ -188,12 +133,22 @@ pub(crate) struct Settings {
     pub(crate) spin: Spin,
     /// What governs what is sent.
     pub(crate) cc: Congestion,
+    /// Memory for all sockets, in bytes, if not the default.
+    pub(crate) memory: Option<usize>,
+    /// What send buffers may grow to.
+    pub(crate) send_buffer_max: Option<usize>,
+    /// What receive buffers may grow to.
+    pub(crate) recv_buffer_max: Option<usize>,
     /// Where the process id is written.
     pub(crate) pid: Option<PathBuf>,
     /// Who is told that everything is up.
     pub(crate) ready_fd: Option<i32>,
     /// How long connections get at the end.
     pub(crate) grace: Duration,
+}
+
+fn route(text: &str) -> Result<Route, String> {
+    text.parse().map_err(|error| format!("{text}: {error}"))
 }
 
 impl TryFrom<Options> for Settings {
@@ -228,14 +183,19 @@ impl TryFrom<Options> for Settings {
             Some("off") => Offload::Off,
             Some(other) => return Err(Failure::usage(format!("--offload {other}: it must be auto or off"))),
         };
-        let host: Option<Prefixed> = options.host.as_deref().map(str::parse).transpose().map_err(usage("host"))?;
+        let hosts: Vec<Prefixed> = options
+            .host
+            .as_deref()
+            .map_or(Ok(Vec::new()), |text| text.split(',').map(str::parse).collect())
+            .map_err(usage("host"))?;
         for addr in &options.addr {
-            if host.is_some_and(|host| host.addr == *addr) {
-                return Err(Failure::usage(format!("--addr {addr}: this is the kernel's own address (--host)")));
-            }
-            if host.is_some_and(|host| !host.holds(*addr)) || addr.is_loopback() || addr.is_multicast() {
-                return Err(Failure::usage(format!("--addr {addr}: no host of the network can have this address")));
-            }
+            refuse_address(*addr, &hosts)?;
+        }
+        let v6 = hosts.iter().map(|host| host.addr).chain(options.addr.iter().copied()).find(IpAddr::is_ipv6);
+        if let (Some(mtu), Some(addr)) = (options.mtu, v6)
+            && (mtu as usize) < ipv6::MIN_MTU
+        {
+            return Err(Failure::usage(format!("--mtu {mtu}: IPv6 ({addr}) needs {} at least", ipv6::MIN_MTU)));
         }
         if options.tun_fd.is_some() && options.addr.is_empty() {
             return Err(Failure::usage("--tun-fd needs --addr: whoever made the interface knows the addresses"));
@@ -251,7 +211,8 @@ impl TryFrom<Options> for Settings {
         refuse_shared_ports(&offers)?;
         Ok(Settings {
             link: options.tun_fd.map_or_else(|| Link::Tun(options.tun.unwrap_or("tun0".into())), Link::Descriptor),
-            host,
+            hosts,
+            routes: options.route.iter().map(|text| route(text)).collect::<Result<_, _>>().map_err(usage("route"))?,
             addrs: options.addr,
             mtu: options.mtu,
             offload,
@@ -273,11 +234,38 @@ impl TryFrom<Options> for Settings {
             drive: options.drive.as_deref().map_or(Ok(Drive::default()), drive).map_err(usage("drive"))?,
             spin: options.spin.as_deref().map_or(Ok(Spin::default()), spin).map_err(usage("spin"))?,
             cc: options.cc.as_deref().map_or(Ok(Congestion::default()), str::parse).map_err(usage_of("cc"))?,
+            memory: options.memory.as_deref().map(size).transpose().map_err(usage("memory"))?,
+            send_buffer_max: options
+                .send_buffer_max
+                .as_deref()
+                .map(size)
+                .transpose()
+                .map_err(usage("send-buffer-max"))?,
+            recv_buffer_max: options
+                .recv_buffer_max
+                .as_deref()
+                .map(size)
+                .transpose()
+                .map_err(usage("recv-buffer-max"))?,
             pid: options.pid,
             ready_fd: options.ready_fd,
             grace: options.grace.as_deref().map_or(Ok(Duration::from_secs(2)), duration).map_err(usage("grace"))?,
         })
     }
+}
+
+/// Refuses what the stack cannot have as an address beside the kernel's `hosts`.
+fn refuse_address(addr: IpAddr, hosts: &[Prefixed]) -> Result<(), Failure> {
+    if hosts.iter().any(|host| host.addr == addr) {
+        return Err(Failure::usage(format!("--addr {addr}: this is the kernel's own address (--host)")));
+    }
+    let family = || hosts.iter().filter(|host| host.addr.is_ipv4() == addr.is_ipv4());
+    let foreign = family().next().is_some() && !family().any(|host| host.holds(addr));
+    let mapped = addr.to_canonical() != addr;
+    if foreign || addr.is_loopback() || addr.is_multicast() || addr.is_unspecified() || mapped {
+        return Err(Failure::usage(format!("--addr {addr}: no host of the network can have this address")));
+    }
+    Ok(())
 }
 
 fn offers(options: &Options) -> Vec<Offer> {
@@ -338,6 +326,21 @@ fn spin(text: &str) -> Result<Spin, String> {
             _ => Err(format!("\"{text}\" is neither auto nor off nor a number of microseconds, 1 to 1000000")),
         },
     }
+}
+
+/// A number of bytes from a text such as `64MiB`, `256 KiB` or `4096`.
+fn size(text: &str) -> Result<usize, String> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let shift = match unit.trim() {
+        "" | "B" => Some(0),
+        "KiB" => Some(10),
+        "MiB" => Some(20),
+        "GiB" => Some(30),
+        _ => None,
+    };
+    let bytes = shift.and_then(|shift| number.parse::<usize>().ok()?.checked_mul(1 << shift));
+    bytes.filter(|&bytes| bytes > 0).ok_or_else(|| format!("\"{text}\" is not a size such as 64MiB, 256KiB or 4096"))
 }
 
 /// A time from a text such as `2s`, `20ms` or `1.5s`.
@@ -407,6 +410,17 @@ mod tests {
                 Options { host: Some("192.0.2.1/24".into()), addr: vec![addr("198.51.100.2")], ..Options::default() },
                 "no host of the network",
             ),
+            (Options { route: vec!["10.0.0.0".into()], ..Options::default() }, "--route: 10.0.0.0: "),
+            (
+                Options {
+                    host: Some("192.0.2.1/24, 2001:db8::1/64".into()),
+                    addr: vec![addr("192.0.2.2"), addr("2001:db8:9::2")],
+                    ..Options::default()
+                },
+                "2001:db8:9::2: no host of the network",
+            ),
+            (Options { addr: vec![addr("::ffff:192.0.2.2")], ..Options::default() }, "no host of the network"),
+            (Options { addr: vec![addr("2001:db8::2")], mtu: Some(1279), ..Options::default() }, "needs 1280"),
             (Options { tun_fd: Some(3), ..Options::default() }, "--tun-fd needs --addr"),
             (Options { echo: Some(7), hello: Some(7), ..Options::default() }, "--echo and --hello both want port 7"),
             (Options { http: Some(0), ..Options::default() }, "--http 0"),
@@ -417,6 +431,8 @@ mod tests {
             (Options { drive: Some("nobody".into()), ..Options::default() }, "--drive: "),
             (Options { cc: Some("vegas".into()), ..Options::default() }, "--cc: "),
             (Options { spin: Some("0".into()), ..Options::default() }, "--spin: "),
+            (Options { memory: Some("0".into()), ..Options::default() }, "--memory: "),
+            (Options { recv_buffer_max: Some("much".into()), ..Options::default() }, "--recv-buffer-max: "),
         ] {
             let error = settings(options).unwrap_err();
             assert!(error.contains(text), "{error}");
@@ -436,13 +452,13 @@ mod tests {
     }
 
     #[test]
-    fn neighbours() {
-        let host: Prefixed = "192.0.2.1/24".parse().unwrap();
-        assert_eq!(host.neighbour(&[]), Some(Ipv4Addr::new(192, 0, 2, 2)));
-        assert_eq!(host.neighbour(&[Ipv4Addr::new(192, 0, 2, 2)]), Some(Ipv4Addr::new(192, 0, 2, 3)));
-        let last: Prefixed = "10.0.0.2/30".parse().unwrap();
-        assert_eq!(last.neighbour(&[]), Some(Ipv4Addr::new(10, 0, 0, 1)));
-        assert_eq!(last.neighbour(&[Ipv4Addr::new(10, 0, 0, 1)]), None);
+    fn sizes() {
+        assert_eq!(size("4096"), Ok(4096));
+        assert_eq!(size("64 KiB"), Ok(65_536));
+        assert_eq!(size("6MiB"), Ok(6 << 20));
+        for wrong in ["", "0", "MiB", "-1", "6MB", "1.5GiB", "99999999999999999999", "17179869184GiB"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -2,17 +2,18 @@
 //! cannot be had: why, and the way out.
 
 use super::error::Failure;
-use super::netif::{self, DOCUMENTATION, NetifError, Netlink, Outcome};
-use super::settings::{Link, Netns, Offload, Prefixed, Settings};
+use super::netif::{self, DOCUMENTATION, NetifError, Netlink, Outcome, Route};
+use super::prefixed::Prefixed;
+use super::settings::{Link, Netns, Offload, Settings};
 use crate::device::Device;
 use crate::device::tun::Tun;
 use crate::device::tuntap::TunTap;
 use crate::stack::Cidr;
 use crate::sys::namespace::{self, Entered, Identity, NamespaceError};
 use crate::sys::tun::{self, TunError, flags};
-use crate::wire::Offloads;
+use crate::wire::{Offloads, ipv6};
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Processes that are looked at to find who holds an interface.
@@ -27,8 +28,8 @@ pub(crate) struct Tunnel {
     pub(crate) devices: Vec<Arc<dyn Device>>,
     /// Its name.
     pub(crate) name: String,
-    /// The kernel's address, if it is known.
-    pub(crate) host: Option<Prefixed>,
+    /// The kernel's addresses, as far as they are known.
+    pub(crate) hosts: Vec<Prefixed>,
     /// The stack's addresses.
     pub(crate) addrs: Vec<Cidr>,
 }
@@ -63,9 +64,8 @@ pub(crate) fn open(settings: &Settings) -> Result<Tunnel, Failure> {
         Link::Descriptor(number) => {
             let mtu = settings.mtu.unwrap_or(MTU);
             let (device, name) = take(*number, mtu, settings.offload).map_err(|e| tun_failure(&e))?;
-            let prefix = settings.host.map_or(24, |host| host.prefix);
-            let addrs = with_prefix(&settings.addrs, prefix);
-            Ok(Tunnel { devices: vec![device], name, host: settings.host, addrs })
+            let addrs = with_prefixes(&settings.addrs, &settings.hosts);
+            Ok(Tunnel { devices: vec![device], name, hosts: settings.hosts.clone(), addrs })
         }
     }
 }
@@ -73,19 +73,30 @@ pub(crate) fn open(settings: &Settings) -> Result<Tunnel, Failure> {
 fn open_named(name: &str, settings: &Settings) -> Result<Tunnel, Failure> {
     let mut netlink = Netlink::open().map_err(|e| netif_failure(name, &e))?;
     let found = existing(&mut netlink, name);
-    let host = match (found, settings.host) {
+    let (hosts, its_mtu) = match found {
         // It was set up by somebody else, so that we may do without the right to.
-        (Some(_), Some(host)) | (Some((host, _)), None) => host,
-        (None, _) => choose(&mut netlink, name, settings)?,
+        Some((hosts, mtu)) => (if settings.hosts.is_empty() { hosts } else { settings.hosts.clone() }, Some(mtu)),
+        None => (choose(&mut netlink, name, settings)?, None),
     };
-    let mtu = settings.mtu.or(found.map(|(_, mtu)| mtu)).unwrap_or(MTU);
+    let mtu = settings.mtu.or(its_mtu).unwrap_or(MTU);
     let addrs = if settings.addrs.is_empty() {
-        let addr =
-            host.neighbour(&[]).ok_or_else(|| Failure::usage(format!("{host} has no room for a second host")))?;
-        vec![addr]
+        let beside = |host: &Prefixed| {
+            host.neighbour(&[]).ok_or_else(|| Failure::usage(format!("{host} has no room for a second host")))
+        };
+        // One for each family, that of the kernel's first address.
+        let first = |v4: bool| hosts.iter().find(move |host| host.addr.is_ipv4() == v4);
+        [first(true), first(false)].into_iter().flatten().map(beside).collect::<Result<_, _>>()?
     } else {
         settings.addrs.clone()
     };
+    if (mtu as usize) < ipv6::MIN_MTU
+        && let Some(addr) = addrs.iter().find(|addr| addr.is_ipv6())
+    {
+        return Err(Failure::environment(format!(
+            "{name} has an MTU of {mtu}, and IPv6 ({addr}) needs {} at least",
+            ipv6::MIN_MTU
+        )));
+    }
     let (devices, name) = match settings.queues {
         1 => attach(name, mtu, settings.offload).map(|(device, name)| (vec![device], name)),
         queues => attach_all(name, mtu, settings.offload, queues),
@@ -95,7 +106,7 @@ fn open_named(name: &str, settings: &Settings) -> Result<Tunnel, Failure> {
         e => tun_failure(&e),
     })?;
     let wanted = netif::Settings {
-        addresses: vec![Cidr::new(host.addr.into(), host.prefix)],
+        addresses: hosts.iter().map(|host| Cidr::from(*host)).collect(),
         mtu,
         txqueuelen: settings.txqueuelen,
     };
@@ -109,7 +120,8 @@ fn open_named(name: &str, settings: &Settings) -> Result<Tunnel, Failure> {
         }
         Outcome::LeftAlone(link, _) => log::info!("{} was up with an address: left as it is", link.name),
     }
-    Ok(Tunnel { devices, name, host: Some(host), addrs: with_prefix(&addrs, host.prefix) })
+    let addrs = with_prefixes(&addrs, &hosts);
+    Ok(Tunnel { devices, name, hosts, addrs })
 }
 
 /// Our end of the link `name`: with all offloads that the kernel grants, or else a plain one; and the link's name.
@@ -180,55 +192,65 @@ fn plain(device: TunTap) -> (Arc<dyn Device>, String) {
     (Arc::new(device), name)
 }
 
-fn with_prefix(addrs: &[Ipv4Addr], prefix: u8) -> Vec<Cidr> {
-    addrs.iter().map(|addr| Cidr::new((*addr).into(), prefix)).collect()
+/// The stack's addresses, each with the prefix of the kernel's in whose network it is.
+fn with_prefixes(addrs: &[IpAddr], hosts: &[Prefixed]) -> Vec<Cidr> {
+    let prefix = |addr| hosts.iter().find(|host| Cidr::from(**host).contains(addr)).map(|host| host.prefix);
+    let prefixed = |addr: &IpAddr| Cidr::new(*addr, prefix(*addr).unwrap_or(Prefixed::usual(*addr).prefix));
+    addrs.iter().map(prefixed).collect()
 }
 
-/// The kernel's address on `name` and its MTU, if that interface exists, is up and has an address.
-fn existing(netlink: &mut Netlink, name: &str) -> Option<(Prefixed, u32)> {
+/// The kernel's addresses on `name` and its MTU, if that interface exists, is up and has an address.
+fn existing(netlink: &mut Netlink, name: &str) -> Option<(Vec<Prefixed>, u32)> {
     let link = netlink.link(name).ok().filter(|link| link.up)?;
-    netlink.addresses(link.index).ok()?.into_iter().find_map(|cidr| match cidr.addr {
-        IpAddr::V4(addr) => Some((Prefixed { addr, prefix: cidr.prefix }, link.mtu)),
-        IpAddr::V6(_) => None,
-    })
+    let addresses = netlink.addresses(link.index).ok()?;
+    let hosts: Vec<_> = addresses.iter().map(|own| Prefixed { addr: own.addr, prefix: own.prefix }).collect();
+    (!hosts.is_empty()).then_some((hosts, link.mtu))
 }
 
-/// The kernel's address: the one asked for, or one beside the stack's, or one of the first free documentation prefix.
-fn choose(netlink: &mut Netlink, name: &str, settings: &Settings) -> Result<Prefixed, Failure> {
+/// The kernel's addresses: those asked for, or for each family one beside the stack's, or one of the first free
+/// documentation prefix.
+fn choose(netlink: &mut Netlink, name: &str, settings: &Settings) -> Result<Vec<Prefixed>, Failure> {
     let mut routes = netlink.routes().map_err(|e| netif_failure(name, &e))?;
     routes.retain(|route| route.link.as_deref() != Some(name));
-    let beside = |addr: &Ipv4Addr| {
-        let lowest = Prefixed { addr: Ipv4Addr::from_bits(addr.to_bits() & !0xff), prefix: 24 };
-        lowest.neighbour(&settings.addrs).map(|addr| Prefixed { addr, prefix: 24 })
-    };
-    let Some(host) = settings.host.or_else(|| settings.addrs.first().and_then(beside)) else {
+    let mut hosts = settings.hosts.clone();
+    for v4 in [true, false] {
+        let first = settings.addrs.iter().find(|addr| addr.is_ipv4() == v4);
+        if let Some(addr) = first
+            && !hosts.iter().any(|host| host.addr.is_ipv4() == v4)
+        {
+            let lowest = Prefixed::usual(*addr).lowest();
+            hosts.extend(lowest.neighbour(&settings.addrs).map(Prefixed::usual));
+        }
+    }
+    if hosts.is_empty() {
         let free = netif::first_free_prefix(&routes, &DOCUMENTATION).ok_or_else(|| {
             Failure::environment(
                 "all three documentation prefixes are routed already; choose --host, such as 10.77.0.1/24",
             )
         })?;
-        return match free.addr {
-            IpAddr::V4(addr) => Ok(Prefixed { addr, prefix: free.prefix }),
-            IpAddr::V6(_) => Err(Failure::environment("choose --host, such as 10.77.0.1/24")),
-        };
-    };
-    let prefix = Cidr::new(host.network().into(), host.prefix);
-    match netif::conflict(&routes, prefix) {
-        None => Ok(host),
-        Some(route) => {
-            let by = route.link.as_deref().unwrap_or("another route");
-            let what = if route.destination == prefix {
-                String::new()
-            } else {
-                format!(" (as {}/{})", route.destination.addr, route.destination.prefix)
-            };
-            Err(Failure::environment(format!(
-                "{}/{} is already reached by {by}{what}; choose --host",
-                host.network(),
-                host.prefix
-            )))
-        }
+        return Ok(vec![Prefixed { addr: free.addr, prefix: free.prefix }]);
     }
+    for host in &hosts {
+        refuse_conflict(&routes, *host)?;
+    }
+    Ok(hosts)
+}
+
+/// Refuses a network that is reached in another way already.
+fn refuse_conflict(routes: &[Route], host: Prefixed) -> Result<(), Failure> {
+    let prefix = Cidr::new(host.network(), host.prefix);
+    let Some(route) = netif::conflict(routes, prefix) else { return Ok(()) };
+    let by = route.link.as_deref().unwrap_or("another route");
+    let what = if route.destination == prefix {
+        String::new()
+    } else {
+        format!(" (as {}/{})", route.destination.addr, route.destination.prefix)
+    };
+    Err(Failure::environment(format!(
+        "{}/{} is already reached by {by}{what}; choose --host",
+        host.network(),
+        host.prefix
+    )))
 }
 
 /// This program, as it is to be called where `PATH` is another's (sudo) or does not lead to it.
@@ -312,6 +334,9 @@ pub(crate) fn netif_failure(name: &str, error: &NetifError) -> Failure {
             "\n  this needs CAP_NET_ADMIN; or let root set the interface up beforehand (address, MTU, up): it is then left as it is"
         }
         Some(libc::EEXIST) => "\n  another interface has the address already; choose --host",
+        Some(libc::EACCES | libc::EOPNOTSUPP | libc::EAFNOSUPPORT) => {
+            "\n  IPv6 is switched off here (sysctl net.ipv6.conf.all.disable_ipv6); do without IPv6 addresses, or switch it on"
+        }
         Some(libc::ENODEV) => "\n  the interface has vanished; did somebody delete it?",
         _ => "",
     };

@@ -1,5 +1,6 @@
 //! Which addresses are ours, which belong to one host, and which to many (RFC 1122 3.2.1.3, RFC 4291 2).
 
+use super::select;
 use crate::error::{Error, Result};
 use crate::stack::Cidr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -71,8 +72,8 @@ impl Addresses {
             }
     }
 
-    /// Our address from which packets to `dst` go: `dst` itself where it is ours, else that with the longest prefix
-    /// that holds `dst`, else the first.
+    /// Our address from which packets to `dst` go: `dst` itself where it is ours, else the loopback address where that
+    /// is one, else over IPv4 that with the longest prefix that holds `dst`, or the first; over IPv6 as RFC 6724 has it.
     pub(super) fn source_for(&self, dst: IpAddr) -> Option<IpAddr> {
         if self.is_own(dst) {
             return Some(dst);
@@ -80,7 +81,10 @@ impl Addresses {
         if dst.is_loopback() {
             return Some(if dst.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
         }
-        let family = || self.0.iter().filter(|own| own.addr.is_ipv4() == dst.is_ipv4());
+        if let IpAddr::V6(dst) = dst {
+            return select::source(&self.0, dst).map(|own| own.addr);
+        }
+        let family = || self.0.iter().filter(|own| own.addr.is_ipv4());
         // The first of equals, so not `max_by_key`.
         let mut best: Option<&Cidr> = None;
         for own in family().filter(|own| own.contains(dst)) {
@@ -89,6 +93,12 @@ impl Addresses {
             }
         }
         best.or(family().next()).map(|own| own.addr)
+    }
+
+    /// One of our addresses with its prefix.
+    pub(super) fn cidr_of(&self, addr: IpAddr) -> Cidr {
+        let found = self.0.iter().find(|own| own.addr == addr).copied();
+        found.unwrap_or(Cidr::new(addr, if addr.is_ipv4() { 8 } else { 128 })) // a loopback address
     }
 }
 

@@ -71,10 +71,10 @@ impl Ip {
             Ok(parsed) => parsed,
             Err(reason) => return dropped(reason),
         };
-        if let Err(reason) = self.check_addresses(&header, looped) {
-            return dropped(reason);
-        }
-        let unicast = self.is_local(header.dst);
+        let unicast = match self.check_addresses(&header, looped) {
+            Ok(unicast) => unicast,
+            Err(reason) => return dropped(reason),
+        };
         let opened = match header.dst {
             IpAddr::V4(_) => check_v4(&frame.data[..payload.start]),
             IpAddr::V6(_) => follow_v6(&frame.data[..payload.end], &mut header, &mut payload.start, unicast),
@@ -108,10 +108,35 @@ impl Ip {
         }
     }
 
-    /// RFC 1122 3.2.1.3 and RFC 4291 2, the destination first: what is not for us tells nothing about its sender.
-    fn check_addresses(&self, header: &IpHeader, looped: bool) -> Result<(), DropReason> {
+    /// What is in `frame`, and its protocol, for those who look at every packet whatever becomes of it; `None` if it is not
+    /// valid, not for us, or a fragment.
+    pub fn look(&self, frame: &RxFrame, looped: bool) -> Option<(u8, Packet)> {
+        let (mut header, mut payload) = ip::parse(&frame.data).ok()?;
+        let unicast = self.check_addresses(&header, looped).ok()?;
+        match header.dst {
+            IpAddr::V4(_) => check_v4(&frame.data[..payload.start]).ok()?,
+            IpAddr::V6(_) => {
+                follow_v6(&frame.data[..payload.end], &mut header, &mut payload.start, unicast).ok()?;
+            }
+        }
+        let IpHeader { src, dst, tos, ttl, protocol, .. } = header;
+        header.fragment.is_none().then_some((protocol, Packet { src, dst, unicast, tos, ttl, bytes: payload }))
+    }
+
+    /// Whether somebody here but raw sockets knows `protocol` in packets to `dst`.
+    pub fn serves(&self, protocol: u8, dst: IpAddr) -> bool {
+        match dst {
+            IpAddr::V4(_) => matches!(protocol, TCP | UDP | ICMP | IGMP),
+            IpAddr::V6(_) => matches!(protocol, TCP | UDP | ICMPV6),
+        }
+    }
+
+    /// RFC 1122 3.2.1.3 and RFC 4291 2, the destination first: what is not for us tells nothing about its sender. Says
+    /// whether the destination is an address of ours, and not that of many.
+    fn check_addresses(&self, header: &IpHeader, looped: bool) -> Result<bool, DropReason> {
         let (src, dst) = (header.src, header.dst);
-        let ours = self.is_local(dst) || self.is_broadcast(dst) || dst.is_multicast() && self.is_member(dst);
+        let unicast = self.is_local(dst);
+        let ours = unicast || self.is_broadcast(dst) || dst.is_multicast() && self.is_member(dst);
         if !ours {
             let somebodys = is_unicast(dst) || dst.is_multicast();
             return Err(if somebodys { DropReason::NotForUs } else { DropReason::MartianDestination });
@@ -122,7 +147,9 @@ impl Ip {
         if !self.is_valid_peer(src) || self.is_local(src) && !looped {
             return Err(DropReason::MartianSource);
         }
-        Ok(())
+        // Whom we must not answer we do not hear.
+        self.check_route(src).map_err(|_| DropReason::NoRoute)?;
+        Ok(unicast)
     }
 
     /// A part of a packet: it waits until all of them have come.

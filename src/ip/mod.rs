@@ -3,30 +3,39 @@
 //! | file | holds |
 //! |---|---|
 //! | `addresses` | our addresses; broadcast, martian and host addresses; the choice of a source |
+//! | `bound` | what a socket takes by the address it is bound to, in both families |
 //! | `input` | a received packet, from its first byte to the transport that gets it |
 //! | `multicast` | groups: who joins, who is a member |
 //! | `groups` `igmp` `mld` | what routers are told of that, and how |
 //! | `reply` | echo replies and ICMP errors, with RFC 1122's silences and the rate limit |
 //! | `reassembly` | fragments on their way to being a packet again |
 //! | `fragment` | a packet of ours, cut into fragments |
+//! | `route` | which destinations can be reached, and how |
 //! | `pmtu` | what is known of the MTU of paths |
+//! | `inbox` | what was received for a socket and not read yet |
+//! | `select` | the choice between addresses of IPv6 (RFC 6724) |
 //! | `ident` | identification |
 //!
 //! Both versions take the same way; where their rules differ there is a match on the family of an address.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod addresses;
+pub mod bound;
 mod fragment;
 mod groups;
 mod ident;
 mod igmp;
+pub mod inbox;
 mod input;
 mod mld;
 mod multicast;
 pub mod pmtu;
 mod reassembly;
 mod reply;
+mod route;
+mod select;
 
+pub use crate::wire::ip::header_len;
 pub use crate::wire::protocol::{ICMP, ICMPV6, IGMP, TCP, UDP};
 pub use fragment::Fragments;
 pub use input::{Input, Packet};
@@ -47,12 +56,14 @@ use ident::Ident;
 use multicast::Multicast;
 use pmtu::{PathMtu, Paths};
 use reassembly::Reassembly;
+use route::Routes;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// The internet layer of one stack.
 #[derive(Debug)]
 pub struct Ip {
     addresses: Addresses,
+    routes: Routes,
     mtu: usize,
     ttl: u8,
     echo_reply: bool,
@@ -101,6 +112,7 @@ impl Ip {
         }
         Ok(Ip {
             addresses: Addresses::new(&config.addresses)?,
+            routes: Routes::new(&config.routes, &config.addresses)?,
             mtu: config.mtu,
             ttl: config.ttl,
             echo_reply: config.echo_reply,
@@ -131,8 +143,25 @@ impl Ip {
 
     /// The most bytes of transport header and data that go to `dst` in one packet (MMS_S of RFC 1122 3.3.3).
     pub fn payload_mtu(&self, dst: IpAddr) -> usize {
-        let mtu = if dst.is_ipv4() { self.mtu } else { self.mtu.max(ipv6::MIN_MTU) };
+        let mtu = if self.routes.is_empty() { self.mtu } else { self.mtu_of_route(dst) };
+        let mtu = if dst.is_ipv4() { mtu } else { mtu.max(ipv6::MIN_MTU) };
         mtu - ip::header_len(dst)
+    }
+
+    fn mtu_of_route(&self, dst: IpAddr) -> usize {
+        let route = self.routes.find(dst).ok().flatten();
+        route.and_then(|route| route.mtu).map_or(self.mtu, |mtu| mtu.min(self.mtu))
+    }
+
+    /// Whether packets may go to `dst`. To ourselves and to many they always may.
+    ///
+    /// # Errors
+    /// What a call to send there fails with: `NetworkUnreachable` without a route, else as the route's kind says.
+    pub fn check_route(&self, dst: IpAddr) -> Result<()> {
+        if self.routes.is_empty() || self.is_local(dst) || dst.is_multicast() || self.is_broadcast(dst) {
+            return Ok(());
+        }
+        self.routes.find(dst).map(|_| ())
     }
 
     /// What is known of the path to `dst`, if it carries less than its link.
@@ -140,10 +169,17 @@ impl Ip {
         self.paths.get(dst, now)
     }
 
+    /// As [`payload_mtu`](Ip::payload_mtu), over the path to `dst`, as far as is known.
+    pub fn payload_mtu_of_path(&self, dst: IpAddr, now: Instant) -> usize {
+        let link = self.payload_mtu(dst);
+        self.path(dst, now).map_or(link, |path| link.min(usize::from(path.mtu) - ip::header_len(dst)))
+    }
+
     /// A router says that a packet of ours, of `packet_len` bytes, was too big for a link of `mtu` bytes on the way to
     /// `dst`. The packet was really ours, as far as its sender can tell (RFC 5927 7). Gives what is known now.
     pub fn on_packet_too_big(&mut self, now: Instant, dst: IpAddr, mtu: u32, packet_len: usize) -> Option<PathMtu> {
-        self.paths.learn(now, dst, mtu, packet_len, self.mtu)
+        let link = self.payload_mtu(dst) + ip::header_len(dst);
+        self.paths.learn(now, dst, mtu, packet_len, link)
     }
 
     /// The TTL of packets whose socket sets none.
@@ -168,9 +204,25 @@ impl Ip {
     }
 
     /// Our address from which packets to `dst` go, if we have one of that family: `dst` itself where it is ours,
-    /// 127.0.0.1 to 127/8, else that with the longest prefix that holds `dst`, else the first.
+    /// 127.0.0.1 to 127/8, ::1 to itself; else what the route there says; else over IPv4 that with the longest prefix that
+    /// holds `dst`, or the first, and over IPv6 as RFC 6724 5 has it.
     pub fn source_for(&self, dst: IpAddr) -> Option<IpAddr> {
+        if !self.routes.is_empty()
+            && !self.is_local(dst)
+            && let Ok(Some(route)) = self.routes.find(dst)
+            && route.source.is_some()
+        {
+            return route.source;
+        }
         self.addresses.source_for(dst).filter(|addr| addr.is_ipv4() || self.mtu >= ipv6::MIN_MTU)
+    }
+
+    /// Sorts destinations, the one to try first to the front (RFC 6724 6); `addr` gives the address of each.
+    pub fn order_destinations<T>(&self, destinations: &mut [T], addr: impl Fn(&T) -> IpAddr) {
+        select::order(destinations, addr, |dst| {
+            let source = self.source_for(dst)?;
+            Some(self.addresses.cidr_of(source))
+        });
     }
 
     /// Writes the IP header for `transport_len` bytes behind it into `header`, sets the length, and gives it. The

@@ -59,6 +59,10 @@ impl Paths {
     /// so old that it does not say. The link that leads there carries `link` bytes. Gives what is known now, or nothing
     /// if the message makes no sense.
     pub fn learn(&mut self, now: Instant, dst: IpAddr, claim: u32, packet_len: usize, link: usize) -> Option<PathMtu> {
+        // Who says that a link carries what it refused is no router.
+        if claim > 0 && packet_len <= claim as usize {
+            return None;
+        }
         let known = self.get(dst, now);
         let current = known.map_or(link, |path| usize::from(path.mtu).min(link));
         let (mtu, fragments) = believed(dst, claim, packet_len.min(current))?;
@@ -174,7 +178,8 @@ mod tests {
         let mut paths = paths();
         paths.learn(at(0), V4, 1400, 1500, 1500);
         for claim in [1401, 1500, 9000] {
-            assert_eq!(mtu(paths.learn(at(1), V4, claim, 1500, 1500)), Some((1400, false)), "{claim}");
+            assert_eq!(mtu(paths.learn(at(1), V4, claim, 9001, 1500)), Some((1400, false)), "{claim}");
+            assert_eq!(mtu(paths.learn(at(1), V4, claim, claim as usize, 1500)), None, "it was not too big for that");
         }
         assert_eq!(mtu(paths.learn(at(100), V4, 1400, 1500, 1500)), Some((1400, false)), "again");
         assert_eq!(paths.get(V4, at(599)).unwrap().until, at(600), "repeating it does not make it last");

@@ -48,7 +48,9 @@ impl Ip {
             return None;
         }
         stats.icmp_errors_sent += 1;
-        let most = if header.dst.is_ipv4() { MAX_ERROR_V4.min(self.mtu) } else { MAX_ERROR_V6 };
+        // Nobody shall have to put an error together from fragments.
+        let way = self.path(header.src, now).map_or(self.mtu, |path| self.mtu.min(path.mtu.into()));
+        let most = if header.dst.is_ipv4() { MAX_ERROR_V4.min(way) } else { MAX_ERROR_V6 };
         let room = most - ip::header_len(from) - icmp::HEADER_LEN;
         let packet = gso::first_packet(frame);
         let quoted = Slice::copy_of(&packet[..payload.end.min(packet.len()).min(room)]);

@@ -340,6 +340,18 @@ fn identifications_of_fragments() {
     assert!(steps.len() > 19_900, "only {} different steps", steps.len());
 }
 
+/// An error is short enough for the path that it takes.
+#[test]
+fn an_error_fits_a_narrow_path() {
+    for (ends, mtu, len) in [(V4, 1500, 576), (V4, 560, 560), (V6, 1500, 1280), (V6, 1280, 1280)] {
+        let mut ip = layer();
+        ip.on_packet_too_big(Instant::ZERO, ends[0], mtu, 1500);
+        Part::udp(ends, 0, true).give(&mut ip, &[0; 1400]);
+        let told = ip.give_up(Instant::from_millis(60_000), &mut Stats::default()).expect("it is over");
+        assert_eq!(told.expect("told").len(), len);
+    }
+}
+
 /// Later than the time-out, and a long time later: the clock may stand still and jump.
 #[test]
 fn time_may_jump() {

@@ -2,7 +2,7 @@
 
 use super::addr::{ToCidr, ToSocketAddrs, each};
 use super::error::invalid;
-use super::{TcpListener, TcpStream, UdpSocket};
+use super::{IcmpSocket, RawSocket, TcpListener, TcpStream, UdpSocket};
 use crate::buf::Chunk;
 use crate::device::Device;
 use crate::error;
@@ -12,7 +12,7 @@ use crate::stack::{Cidr, Config, Share, Stack, TcpInfo, UdpBind};
 use crate::stats::Stats;
 use core::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -98,7 +98,7 @@ impl Host {
     // ---- sockets ----
 
     /// Listens on the first of `addr` that can be had, with a backlog of 128. Port 0 picks a free one; an unspecified
-    /// address means all of the host's.
+    /// address means all of the host's, and `::` those of IPv4 too: peers have addresses such as `::ffff:192.0.2.1` then.
     ///
     /// # Errors
     /// `AddrInUse`, `AddrNotAvailable`, and those of [`ToSocketAddrs`].
@@ -111,7 +111,16 @@ impl Host {
     /// # Errors
     /// As [`listen`](Host::listen).
     pub fn listen_with(&self, addr: impl ToSocketAddrs, backlog: usize) -> io::Result<TcpListener> {
-        each(addr, |addr| Ok(TcpListener::new(self, TcpListener::parts(self.shards(), addr, backlog)?)))
+        each(addr, |addr| Ok(TcpListener::new(self, TcpListener::parts(self.shards(), addr, backlog, false)?)))
+    }
+
+    /// As [`listen_with`](Host::listen_with), but on `::` no connection over IPv4 is accepted (IPV6_V6ONLY), so that
+    /// another listener may have them.
+    ///
+    /// # Errors
+    /// As [`listen`](Host::listen).
+    pub fn listen_only_v6(&self, addr: impl ToSocketAddrs, backlog: usize) -> io::Result<TcpListener> {
+        each(addr, |addr| Ok(TcpListener::new(self, TcpListener::parts(self.shards(), addr, backlog, true)?)))
     }
 
     /// As [`listen_with`](Host::listen_with), a listener for each queue, in their order: each accepts what came to its
@@ -121,7 +130,7 @@ impl Host {
     /// # Errors
     /// As [`listen`](Host::listen).
     pub fn listen_on_each(&self, addr: impl ToSocketAddrs, backlog: usize) -> io::Result<Vec<TcpListener>> {
-        let parts = each(addr, |addr| TcpListener::parts(self.shards(), addr, backlog))?;
+        let parts = each(addr, |addr| TcpListener::parts(self.shards(), addr, backlog, false))?;
         Ok(parts.split().into_iter().map(|part| TcpListener::new(self, part)).collect())
     }
 
@@ -187,6 +196,22 @@ impl Host {
     pub fn bind_udp_on_each(&self, addr: impl ToSocketAddrs) -> io::Result<Vec<UdpSocket>> {
         let parts = each(addr, |addr| UdpSocket::parts(self.shards(), addr, UdpBind::default()))?;
         Ok(parts.split().into_iter().map(|part| UdpSocket::new(self, part, 0)).collect::<error::Result<_>>()?)
+    }
+
+    /// A raw socket for the packets of `protocol` to `local`, or to every address of its family if it is unspecified.
+    ///
+    /// # Errors
+    /// `AddrNotAvailable`, `Unsupported` for a family without an address, ENOBUFS beyond 256 raw and ping sockets.
+    pub fn bind_raw(&self, local: impl Into<IpAddr>, protocol: u8) -> io::Result<RawSocket> {
+        RawSocket::open(self, local.into(), protocol, self.next())
+    }
+
+    /// A ping socket at `local`, or at every address of its family if it is unspecified.
+    ///
+    /// # Errors
+    /// As [`bind_raw`](Host::bind_raw).
+    pub fn bind_icmp(&self, local: impl Into<IpAddr>) -> io::Result<IcmpSocket> {
+        IcmpSocket::open(self, local.into(), self.next())
     }
 
     /// Memory of 64 KiB to write into, for [`TcpStream::send_chunk`] once it is [frozen](Chunk::freeze). It goes back to

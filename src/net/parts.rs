@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::runtime::{Core, Patience, Shard, wait_any};
-use crate::stack::{ListenerId, Readiness, SocketId, Stack, UdpId};
+use crate::stack::{ListenerId, RawId, Readiness, SocketId, Stack, UdpId};
 use crate::time::Instant;
 use core::ops::ControlFlow;
 use core::task::{Context, Poll};
@@ -55,6 +55,20 @@ impl Part for UdpId {
 
     fn local_addr(self, stack: &Stack) -> Result<SocketAddr> {
         stack.udp_local_addr(self)
+    }
+}
+
+impl Part for RawId {
+    fn name(self) -> SocketId {
+        SocketId::Raw(self)
+    }
+
+    fn close(self, stack: &mut Stack, _: Instant) {
+        let _ = stack.raw_close(self);
+    }
+
+    fn local_addr(self, stack: &Stack) -> Result<SocketAddr> {
+        stack.raw_local_addr(self)
     }
 }
 

@@ -6,7 +6,7 @@ use super::patience::Blocking;
 use super::{Host, TcpStream};
 use crate::error;
 use crate::runtime::Shard;
-use crate::stack::{ListenerId, Readiness, SocketId};
+use crate::stack::{ListenerId, Readiness, SocketId, TcpOptions};
 use core::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -36,9 +36,16 @@ impl TcpListener {
     }
 
     /// The parts of a listener in all shards, which share the backlog.
-    pub(super) fn parts(shards: &[Arc<Shard>], addr: SocketAddr, backlog: usize) -> error::Result<Parts<ListenerId>> {
+    pub(super) fn parts(
+        shards: &[Arc<Shard>],
+        addr: SocketAddr,
+        backlog: usize,
+        only_v6: bool,
+    ) -> error::Result<Parts<ListenerId>> {
         let backlog = backlog.div_ceil(shards.len());
-        Parts::open(shards, addr, |stack, addr| stack.tcp_listen(addr, backlog, stack.default_tcp_options()))
+        Parts::open(shards, addr, |stack, addr| {
+            stack.tcp_listen(addr, backlog, TcpOptions { only_v6, ..stack.default_tcp_options() })
+        })
     }
 
     pub(super) fn new(host: &Host, parts: Parts<ListenerId>) -> TcpListener {
@@ -75,6 +82,14 @@ impl TcpListener {
     /// If the host has been shut down.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.0.parts.look(|stack, id| stack.listener_addr(id))?)
+    }
+
+    /// Whether it takes no IPv4 although it is bound to `::`; see [`Host::listen_only_v6`].
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn only_v6(&self) -> io::Result<bool> {
+        Ok(self.0.parts.look(|stack, id| stack.listener_is_only_v6(id))?)
     }
 
     /// Another handle on the same listener.

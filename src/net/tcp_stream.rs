@@ -505,12 +505,13 @@ impl TcpStream {
         Ok(self.info()?.pmtu)
     }
 
-    /// Sets the byte with DSCP and ECN of the connection's packets (IP_TOS, IPV6_TCLASS). The two bits of ECN are not
-    /// the application's to set, and are kept as zero, as on Linux.
+    /// Sets the byte with DSCP and ECN of the connection's packets, 0 to 255 (IP_TOS, IPV6_TCLASS). The two bits of ECN are
+    /// not the application's to set, and are kept as zero, as on Linux.
     ///
     /// # Errors
-    /// If the host has ended.
-    pub fn set_tos(&self, tos: u8) -> io::Result<()> {
+    /// `InvalidInput`, or if the host has ended.
+    pub fn set_tos(&self, tos: u32) -> io::Result<()> {
+        let tos = u8::try_from(tos).map_err(|_| super::error::invalid(format!("a TOS of {tos} is above 255")))?;
         self.set_option(|options| options.tos = tos & !ECN)
     }
 
@@ -518,8 +519,8 @@ impl TcpStream {
     ///
     /// # Errors
     /// If the host has been shut down.
-    pub fn tos(&self) -> io::Result<u8> {
-        self.option(|options| options.tos)
+    pub fn tos(&self) -> io::Result<u32> {
+        self.option(|options| options.tos.into())
     }
 
     /// What dropping the stream does with data that the peer has not acknowledged: `None` delivers it in the

@@ -292,8 +292,7 @@ impl UdpSocket {
     /// # Errors
     /// If the stack has panicked.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        let (shard, id) = self.0.parts.get(self.0.home);
-        Ok(shard.look(|stack| stack.udp_take_error(id))?.map(io::Error::from))
+        Ok(self.at_home(Stack::udp_take_error)?.map(io::Error::from))
     }
 
     /// What it is ready for, as poll(2) would tell.
@@ -304,6 +303,12 @@ impl UdpSocket {
     /// Does the same with all its parts.
     pub(super) fn parts_act(&self, act: impl FnMut(&mut Stack, UdpId) -> error::Result<()>) -> error::Result<()> {
         self.0.parts.act(act)
+    }
+
+    /// Does it with the part that sends, where errors come to.
+    pub(super) fn at_home<T>(&self, act: impl FnOnce(&mut Stack, UdpId) -> error::Result<T>) -> error::Result<T> {
+        let (shard, id) = self.0.parts.get(self.0.home);
+        shard.look(|stack| act(stack, id))
     }
 
     /// Looks at what its parts have in common.

@@ -175,12 +175,11 @@ impl UdpSocket {
         self.multicast_ttl_v4()
     }
 
-    /// Sets the DSCP and ECN byte of its datagrams, 0 to 255 (IP_TOS, IPV6_TCLASS).
+    /// Sets the DSCP and ECN byte of its datagrams (IP_TOS, IPV6_TCLASS).
     ///
     /// # Errors
-    /// `InvalidInput`, or if the host has ended.
-    pub fn set_tos(&self, tos: u32) -> io::Result<()> {
-        let tos = u8::try_from(tos).map_err(|_| super::error::invalid(format!("a TOS of {tos} is above 255")))?;
+    /// If the host has ended.
+    pub fn set_tos(&self, tos: u8) -> io::Result<()> {
         self.set(|options| options.tos = tos)
     }
 
@@ -188,8 +187,8 @@ impl UdpSocket {
     ///
     /// # Errors
     /// If the stack has panicked.
-    pub fn tos(&self) -> io::Result<u32> {
-        self.option(|options| options.tos.into())
+    pub fn tos(&self) -> io::Result<u8> {
+        self.option(|options| options.tos)
     }
 
     /// Sets how many received bytes it holds, with 96 for each datagram (SO_RCVBUF). A queue that is empty takes any

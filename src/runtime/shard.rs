@@ -426,7 +426,7 @@ impl Shard {
                     SocketId::Tcp(tcp) => {
                         let _ = core.stack.tcp_shutdown(now, tcp, crate::stack::Shutdown::Write);
                     }
-                    SocketId::Udp(_) => {}
+                    SocketId::Udp(_) | SocketId::Raw(_) => {}
                 }
             }
         });

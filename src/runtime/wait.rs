@@ -174,6 +174,7 @@ macro_rules! place {
             SocketId::Tcp(id) => (&mut $waits.tcp, id.index, id.generation),
             SocketId::Listener(id) => (&mut $waits.listeners, id.index, id.generation),
             SocketId::Udp(id) => (&mut $waits.udp, id.index, id.generation),
+            SocketId::Raw(id) => (&mut $waits.raw, id.index, id.generation),
         }
     };
 }
@@ -184,6 +185,7 @@ pub(super) struct Waits {
     tcp: Entries,
     listeners: Entries,
     udp: Entries,
+    raw: Entries,
     pub(super) pollers: Pollers,
     /// Woken after every batch: for the few who wait for what is not readiness (linger, shutdown).
     progress: Vec<Waiter>,
@@ -216,12 +218,13 @@ impl Waits {
 
     /// The sockets that applications hold.
     pub(super) fn ids(&self) -> Vec<SocketId> {
-        use crate::stack::{ListenerId, TcpId, UdpId};
+        use crate::stack::{ListenerId, RawId, TcpId, UdpId};
         let tcp = self.tcp.names().map(|(index, generation)| SocketId::Tcp(TcpId { index, generation }));
         let listeners =
             self.listeners.names().map(|(index, generation)| SocketId::Listener(ListenerId { index, generation }));
         let udp = self.udp.names().map(|(index, generation)| SocketId::Udp(UdpId { index, generation }));
-        tcp.chain(listeners).chain(udp).collect()
+        let raw = self.raw.names().map(|(index, generation)| SocketId::Raw(RawId { index, generation }));
+        tcp.chain(listeners).chain(udp).chain(raw).collect()
     }
 
     /// The thread of `parker` waits until `target` has something. False if there is no such thing: waiting is vain.
@@ -341,7 +344,7 @@ impl Waits {
 
     /// Takes what `poller` was registered with off all sockets.
     pub(super) fn close_poller(&mut self, poller: PollerId, wakeups: &mut Wakeups) {
-        for entries in [&mut self.tcp, &mut self.listeners, &mut self.udp] {
+        for entries in [&mut self.tcp, &mut self.listeners, &mut self.udp, &mut self.raw] {
             for entry in entries.iter_mut() {
                 entry.registration.take_if(|registration| registration.poller == poller);
             }
@@ -377,7 +380,7 @@ impl Waits {
 
     /// Takes everybody off.
     pub(super) fn collect_all(&mut self, wakeups: &mut Wakeups) {
-        for entries in [&mut self.tcp, &mut self.listeners, &mut self.udp] {
+        for entries in [&mut self.tcp, &mut self.listeners, &mut self.udp, &mut self.raw] {
             for entry in entries.iter_mut() {
                 wakeups.extend(entry.list.drain(..).map(|(_, waiter)| waiter));
             }

@@ -38,6 +38,10 @@ covers! {
     QueueFull = "fault: full queue",
     /// A packet met a link that was down.
     Outage = "fault: outage",
+    /// A packet arrived in fragments.
+    Fragments = "fault: fragments",
+    /// An ICMP error said what is not so.
+    IcmpNoise = "fault: ICMP errors",
     /// A super-segment was cut.
     SuperSegment = "super-segment cut",
     /// The retransmission timer ran out.

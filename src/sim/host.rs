@@ -202,7 +202,9 @@ impl OurHost {
             let Some(id) = *id else { continue };
             let Ok(info) = self.stack.tcp_info(id) else { continue };
             // Duplicate ACKs let more fly than the window says, but never many times as much.
-            *most_cwnd = info.cwnd.max(*most_cwnd);
+            // The initial window may be gone before anybody looks: when somebody says that the path is narrow.
+            let initial = 10 * self.stack.mtu() as u32;
+            *most_cwnd = info.cwnd.max(*most_cwnd).max(initial);
             // What waits at the peer behind a hole is in the network no more.
             let flying = info.in_flight - info.sacked;
             if flying > 4 * *most_cwnd + 16 * info.mss as u32 {
@@ -256,7 +258,7 @@ impl Host for OurHost {
                         return Some(Ready::Flow(flow));
                     }
                 }
-                SocketId::Udp(_) => {}
+                SocketId::Udp(_) | SocketId::Raw(_) => {}
             }
         }
     }
@@ -366,6 +368,10 @@ impl Host for OurHost {
         let (memory, cap) = (self.stack.memory(), self.stack.config().memory);
         if memory > cap {
             return Err(format!("INV-6: {memory} bytes of buffers, {cap} allowed"));
+        }
+        let ((held, packets), bounds) = (self.stack.reassembling(), &self.stack.config().reassembly);
+        if held > bounds.memory || packets > bounds.packets {
+            return Err(format!("INV-6: {held} bytes of {packets} packets in fragments"));
         }
         self.check_trace(coverage)?;
         if self.checks.is_multiple_of(16) {

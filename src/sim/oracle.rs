@@ -5,7 +5,7 @@ use super::coverage::{Cover, Coverage};
 use super::host::Flow;
 use super::packet::{Packet, Tcp, parse};
 use super::stream::Stream;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// Limits of retransmission, to tell a connection given up by rule from one given up at whim.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +24,7 @@ pub(super) const KEEPALIVE_PROBES: u32 = 9;
 /// What the oracle must know about a host.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HostFacts {
-    pub(super) addr: Ipv4Addr,
+    pub(super) addrs: [IpAddr; 2],
     pub(super) mtu: usize,
     pub(super) judged: bool,
     /// Whether its listener answers every SYN with a cookie.
@@ -162,8 +162,11 @@ impl Oracle {
     fn check_packet(&self, from: usize, bytes: &[u8], packet: &Packet<'_>) -> Check {
         let (me, peer) = (self.hosts[from], self.hosts[1 - from]);
         ensure!(bytes.len() <= me.mtu, "INV-8: a packet of {} bytes on a link of MTU {}", bytes.len(), me.mtu);
-        ensure!(packet.src == me.addr, "a packet from {}, which is not ours", packet.src);
-        ensure!(packet.dst == peer.addr, "a packet to {}, where nobody is", packet.dst);
+        ensure!(packet.ttl > 0, "INV-8: a packet with a TTL of zero");
+        ensure!(me.addrs.contains(&packet.src), "a packet from {}, which is not ours", packet.src);
+        // No checksum is over IPv6's header, so that an ICMP error may answer an address that was damaged on its way.
+        let nobody = packet.tcp.is_some() && !peer.addrs.contains(&packet.dst);
+        ensure!(!nobody, "a segment to {}, where nobody is", packet.dst);
         Ok(())
     }
 

@@ -1,14 +1,16 @@
 //! The oracle's own reading of a packet. It shares no code with the stack's, so that the two can disagree.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// An IPv4 packet with a TCP segment, or with something else in it.
+/// An IP packet with a TCP segment, or with something else in it.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     /// Source address.
-    pub src: Ipv4Addr,
+    pub src: IpAddr,
     /// Destination address.
-    pub dst: Ipv4Addr,
+    pub dst: IpAddr,
+    /// TTL or hop limit. A packet that has reached its end is good whatever it is, and over IPv6 no checksum guards it.
+    pub ttl: u8,
     /// The protocol number.
     pub protocol: u8,
     /// The segment, if the protocol is TCP.
@@ -76,10 +78,29 @@ impl Tcp<'_> {
 /// # Errors
 /// What is wrong with it, in words.
 pub fn parse(bytes: &[u8]) -> Result<Packet<'_>, &'static str> {
-    let header = bytes.get(..20).ok_or("shorter than an IPv4 header")?;
-    if header[0] >> 4 != 4 {
-        return Err("not IPv4");
+    match bytes.first().map(|first| first >> 4) {
+        Some(4) => parse_v4(bytes),
+        Some(6) => parse_v6(bytes),
+        _ => Err("neither IPv4 nor IPv6"),
     }
+}
+
+fn parse_v6(bytes: &[u8]) -> Result<Packet<'_>, &'static str> {
+    let header = bytes.get(..40).ok_or("shorter than an IPv6 header")?;
+    if 40 + usize::from(be16(header, 4)) != bytes.len() {
+        return Err("IPv6 lengths contradict each other");
+    }
+    let addr = |at: usize| {
+        let mut octets = [0; 16];
+        octets.copy_from_slice(&header[at..at + 16]);
+        IpAddr::V6(Ipv6Addr::from(octets))
+    };
+    let packet = transport([addr(8), addr(24)], &header[8..40], header[6], &bytes[40..])?;
+    Ok(Packet { ttl: header[7], ..packet })
+}
+
+fn parse_v4(bytes: &[u8]) -> Result<Packet<'_>, &'static str> {
+    let header = bytes.get(..20).ok_or("shorter than an IPv4 header")?;
     let header_len = usize::from(header[0] & 15) * 4;
     let total = usize::from(be16(header, 2));
     if header_len < 20 || total < header_len || total != bytes.len() {
@@ -91,15 +112,20 @@ pub fn parse(bytes: &[u8]) -> Result<Packet<'_>, &'static str> {
     if be16(header, 6) & 0x3fff != 0 {
         return Err("a fragment");
     }
-    if header[8] == 0 {
-        return Err("TTL is zero");
-    }
-    let protocol = header[9];
-    let src = Ipv4Addr::new(header[12], header[13], header[14], header[15]);
-    let dst = Ipv4Addr::new(header[16], header[17], header[18], header[19]);
-    let payload = &bytes[header_len..];
+    let addr = |at: usize| IpAddr::V4(Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]));
+    let packet = transport([addr(12), addr(16)], &header[12..20], header[9], &bytes[header_len..])?;
+    Ok(Packet { ttl: header[8], ..packet })
+}
+
+/// What IP carries, between `ends`, which stand as `addresses` in the header.
+fn transport<'a>(
+    [src, dst]: [IpAddr; 2],
+    addresses: &[u8],
+    protocol: u8,
+    payload: &'a [u8],
+) -> Result<Packet<'a>, &'static str> {
     let pseudo = || {
-        let addresses: u32 = header[12..20].chunks_exact(2).map(|c| u32::from(be16(c, 0))).sum();
+        let addresses: u32 = addresses.chunks_exact(2).map(|c| u32::from(be16(c, 0))).sum();
         addresses + u32::from(protocol) + payload.len() as u32
     };
     let tcp = match protocol {
@@ -109,13 +135,15 @@ pub fn parse(bytes: &[u8]) -> Result<Packet<'_>, &'static str> {
             }
             Some(parse_tcp(payload)?)
         }
+        17 if src.is_ipv6() && payload.get(6..8) == Some(&[0, 0]) => return Err("UDP over IPv6 without a checksum"),
         17 if payload.get(6..8).is_some_and(|c| c != [0, 0]) && sum(payload, pseudo()) != 0xffff => {
             return Err("wrong UDP checksum");
         }
         1 if sum(payload, 0) != 0xffff => return Err("wrong ICMP checksum"),
+        58 if sum(payload, pseudo()) != 0xffff => return Err("wrong ICMPv6 checksum"),
         _ => None,
     };
-    Ok(Packet { src, dst, protocol, tcp })
+    Ok(Packet { src, dst, ttl: 0, protocol, tcp })
 }
 
 fn parse_tcp(bytes: &[u8]) -> Result<Tcp<'_>, &'static str> {
@@ -230,6 +258,28 @@ mod tests {
         assert!(tcp.syn() && !tcp.has_ack() && !tcp.fin() && !tcp.rst());
         assert_eq!((tcp.mss, tcp.scale, tcp.timestamps), (Some(1460), Some(7), Some((9, 0))));
         assert_eq!((tcp.len(), tcp.options_len), (1, 20));
+    }
+
+    /// The same segment over IPv6; its pseudo-header's sum differs by that of the addresses.
+    #[test]
+    fn a_packet_of_ipv6_is_read() {
+        let v4 = syn();
+        let mut bytes = vec![0x60, 0, 0, 0, 0, 40, 6, 64];
+        let ends = [1, 2].map(|host| Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host));
+        ends.iter().for_each(|end| bytes.extend_from_slice(&end.octets()));
+        bytes.extend_from_slice(&v4[20..]);
+        bytes[56..58].fill(0);
+        let pseudo = sum(&bytes[8..40], 6 + 40);
+        let checksum = !sum(&bytes[40..], u32::from(pseudo));
+        bytes[56..58].copy_from_slice(&checksum.to_be_bytes());
+        let packet = parse(&bytes).expect("good");
+        assert_eq!([packet.src, packet.dst], ends.map(IpAddr::V6));
+        assert_eq!(packet.tcp.expect("TCP").seq, 0xffff_fffe);
+        bytes[57] ^= 1;
+        assert_eq!(parse(&bytes).err(), Some("wrong TCP checksum"));
+        for len in 0..bytes.len() {
+            assert!(parse(&bytes[..len]).is_err());
+        }
     }
 
     #[test]

@@ -1,16 +1,21 @@
 //! What one seed stands for: every choice of a run is made here, so that a seed can be read as well as run.
 
 use super::app::{AppPlan, Finish, Pauses};
+use super::noise::NoisePlan;
 use super::oracle::KEEPALIVE_PROBES;
 use crate::device::impair::Impairment;
 use crate::rng::Rng;
 use crate::stack::{Cidr, Config, Keepalive};
-use crate::wire::Offloads;
+use crate::wire::{Offloads, ipv6};
 use core::time::Duration;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Addresses of the two hosts.
 pub const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2)];
+
+/// Those of IPv6, which they have if their links carry it.
+pub const ADDRESSES_V6: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2)];
 
 /// Who opens a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +31,8 @@ pub enum Opening {
 /// One connection.
 #[derive(Clone, Debug)]
 pub struct FlowPlan {
+    /// Whether it goes over IPv6.
+    pub v6: bool,
     /// Who opens it.
     pub opening: Opening,
     /// When, since the run's start.
@@ -83,6 +90,8 @@ pub struct Scenario {
     pub links: [Impairment; 2],
     /// Seeds of the two directions' faults.
     pub link_seeds: [u64; 2],
+    /// What else the network does until then.
+    pub noise: NoisePlan,
     /// When the faults end, since the run's start. Afterwards the link is perfect but for its delay.
     pub faults_end: Duration,
 }
@@ -133,7 +142,22 @@ impl Scenario {
         for (side, host) in hosts.iter_mut().enumerate() {
             host.config.offloads = if seed >> side & 1 == 1 { Offloads::ALL } else { Offloads::NONE };
         }
-        Scenario { seed, start, hosts, flows, links, link_seeds: [r.u64(), r.u64()], faults_end }
+        let link_seeds = [r.u64(), r.u64()];
+        // Drawn last, for the same reason: half of the connections of hosts that both have IPv6.
+        if hosts.iter().all(|host| host.config.mtu >= ipv6::MIN_MTU) {
+            for (host, addr) in hosts.iter_mut().zip(ADDRESSES_V6) {
+                host.config.addresses.push(Cidr::new(addr.into(), 64));
+            }
+            flows.iter_mut().for_each(|flow| flow.v6 = r.chance(0.5));
+        }
+        let share = |bits: u64| if seed >> bits & 3 == 3 { 0.15 } else { 0.0 };
+        let noise = NoisePlan { fragments: share(5), errors: share(7) };
+        Scenario { seed, start, hosts, flows, links, link_seeds, noise, faults_end }
+    }
+
+    /// Whether the hosts have IPv6.
+    pub fn has_v6(&self) -> bool {
+        self.hosts.iter().all(|host| host.config.addresses.iter().any(|own| own.addr.is_ipv6()))
     }
 
     /// How long after the run's start everything must be over: the end of the faults and of the applications' own
@@ -253,6 +277,7 @@ fn flow(r: &mut Rng, index: usize, count: usize) -> FlowPlan {
         apps[r.between(0, 1) as usize].finish = Finish::Shutdown;
     }
     FlowPlan {
+        v6: false,
         opening,
         start: Duration::from_micros(if r.chance(0.7) { 0 } else { r.between(0, 500_000) }),
         ports,

@@ -4,16 +4,17 @@ use super::app::{App, Finish};
 use super::coverage::{Cover, Coverage};
 use super::host::{Flow, Host, OurHost, Ready};
 use super::link::Link;
+use super::noise::{Noise, NoisePlan};
 use super::oracle::{HostFacts, Oracle, Patience};
 use super::packet::parse;
-use super::scenario::{ADDRESSES, FlowPlan, Opening, Scenario, SocketPlan, listen_port};
+use super::scenario::{ADDRESSES, ADDRESSES_V6, FlowPlan, Opening, Scenario, SocketPlan, listen_port};
 use super::stream::{Stream, TraceHash};
 use crate::error::Error;
 use crate::stack::TcpOptions;
 use crate::tcp::state::State;
 use crate::time::Instant;
 use core::time::Duration;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Events in one run at most; a run that needs more is going in circles.
 const MAX_EVENTS: u64 = 3_000_000;
@@ -66,6 +67,7 @@ pub struct World<'a> {
     now: Instant,
     hosts: [Box<dyn Host + 'a>; 2],
     links: [Link; 2],
+    noise: Noise,
     oracle: Oracle,
     flows: Vec<FlowState>,
     listening: [bool; 2],
@@ -106,7 +108,7 @@ impl<'a> World<'a> {
             let config = &scenario.hosts[i].config;
             let handshake = config.tcp.syn_retries.min(config.tcp.synack_retries);
             HostFacts {
-                addr: ADDRESSES[i],
+                addrs: [ADDRESSES[i].into(), ADDRESSES_V6[i].into()],
                 mtu: config.mtu,
                 judged: hosts[i].judged(),
                 cookies: config.max_syn_queue == 0,
@@ -132,12 +134,15 @@ impl<'a> World<'a> {
             };
             flows.push(FlowState { plan: plan.clone(), apps: [app(0), app(1)], opened: [false; 2] });
         }
+        // Other stacks need not take fragments, nor ignore errors.
+        let noise = if facts.iter().all(|host| host.judged) { scenario.noise } else { NoisePlan::default() };
         let link = |i: usize| Link::new(scenario.links[i].clone(), scenario.link_seeds[i], start, faults_end);
         World {
             start,
             now: start,
             hosts,
             links: [link(0), link(1)],
+            noise: Noise::new(noise, scenario.seed, faults_end),
             oracle,
             flows,
             listening: [false; 2],
@@ -156,6 +161,7 @@ impl<'a> World<'a> {
     pub fn run(mut self) -> Report {
         let result = self.live().and_then(|()| self.judge());
         let violation = result.err().map(|what| Violation { at: self.now.since(self.start), what });
+        self.noise.cover(&mut self.coverage);
         for link in &self.links {
             link.cover(&mut self.coverage);
         }
@@ -254,7 +260,9 @@ impl<'a> World<'a> {
             let passive = |f: &&FlowState| f.plan.opening == Opening::From(1 - side);
             let Some(flow) = self.flows.iter().find(passive) else { continue };
             let options = Self::socket(&flow.plan.sockets[side]);
-            let local = SocketAddr::new(IpAddr::V4(addr), listen_port(side));
+            // One listener for both families, where there are two.
+            let addr = if self.scenario.has_v6() { Ipv6Addr::UNSPECIFIED.into() } else { addr.into() };
+            let local = SocketAddr::new(addr, listen_port(side));
             let backlog = self.scenario.hosts[side].backlog;
             self.hosts[side].listen(self.now, local, backlog, &options).map_err(|e| format!("listen failed: {e}"))?;
             self.listening[side] = true;
@@ -272,9 +280,10 @@ impl<'a> World<'a> {
                 Opening::From(a) | Opening::Refused(a) => a..a + 1,
                 Opening::Simultaneous => 0..2,
             };
-            let ports = plan.ports;
+            let (ports, v6) = (plan.ports, plan.v6);
             for side in sides {
-                let end = |i: usize| SocketAddr::new(IpAddr::V4(ADDRESSES[i]), ports[i]);
+                let addr = |i: usize| if v6 { IpAddr::V6(ADDRESSES_V6[i]) } else { IpAddr::V4(ADDRESSES[i]) };
+                let end = |i: usize| SocketAddr::new(addr(i), ports[i]);
                 let options = Self::socket(&self.flows[flow].plan.sockets[side]);
                 self.hosts[side]
                     .connect(self.now, flow, end(side), end(1 - side), &options)
@@ -302,8 +311,10 @@ impl<'a> World<'a> {
                     self.packets_at_progress = self.packets;
                 }
                 self.note("->", side, &packet);
-                self.hosts[side].receive(self.now, packet);
-                self.check(side)?;
+                for piece in self.noise.arrive(self.now, packet) {
+                    self.hosts[side].receive(self.now, piece);
+                    self.check(side)?;
+                }
             }
         }
         Ok(())
@@ -383,6 +394,9 @@ impl<'a> World<'a> {
         self.note("  ", side, &packet);
         let flows = &self.flows;
         self.oracle.sent(side, &packet, |flow| flows[flow].apps[side].written, &mut self.coverage)?;
+        if let Some(error) = self.noise.complain(self.now, &packet) {
+            self.links[1 - side].push(self.now, error);
+        }
         self.links[side].push(self.now, packet);
         let cookies = if self.scenario.has_cookies() { COOKIES_LAST } else { Duration::ZERO };
         let calm = self.last_progress.max(self.start + self.scenario.faults_end) + LAST_PACKET + cookies;
@@ -511,8 +525,10 @@ impl<'a> World<'a> {
         let reset = self.oracle.watch(flow).reset_arrived(side);
         let explained = match error {
             Error::ConnectionReset => reset,
-            Error::ConnectionRefused => reset && app.read == 0,
+            Error::ConnectionRefused if reset => app.read == 0,
             Error::TimedOut => self.oracle.may_time_out(flow, side),
+            // What was said of a connection that timed out tells more than that it did.
+            _ if self.is_hearsay(error) => self.oracle.may_time_out(flow, side),
             // Writing after the peer's reset or after one's own shutdown of both directions.
             Error::BrokenPipe | Error::NotConnected => reset || app.shut,
             _ => false,
@@ -524,6 +540,18 @@ impl<'a> World<'a> {
         self.coverage.hit_if(error == Error::ConnectionRefused, Cover::Refused);
         self.coverage.hit_if(error == Error::TimedOut, Cover::TimedOut);
         Ok(())
+    }
+
+    /// Whether `error` is what somebody said in an ICMP error, or a host about fragments that did not come.
+    fn is_hearsay(&self, error: Error) -> bool {
+        let said = [
+            Error::HostUnreachable,
+            Error::NetworkUnreachable,
+            Error::ProtocolUnreachable,
+            Error::ConnectionRefused,
+            Error::MessageTooLong,
+        ];
+        self.scenario.noise != NoisePlan::default() && said.contains(&error)
     }
 
     /// Between two patient applications every byte arrives, unless one end gave up by rule.
@@ -538,7 +566,8 @@ impl<'a> World<'a> {
         let listened = !matches!(state.plan.opening, Opening::Refused(_))
             && self.scenario.hosts.iter().all(|h| h.stops_listening.is_none());
         // That a host gave up may only be seen by the reset with which it answers later segments.
-        let timed_out = |side: usize| state.apps[side].error == Some(Error::TimedOut);
+        let timed_out =
+            |side: usize| state.apps[side].error.is_some_and(|e| e == Error::TimedOut || self.is_hearsay(e));
         let gave_up = (0..2).any(|side| self.oracle.may_have_given_up(flow, side) || timed_out(side));
         let impatient = self.scenario.hosts.iter().any(|h| h.config.tcp.retries2 < 10);
         // Both SYNs may find nobody at home; and a SYN cookie can only be recognized in the first segment after it, so

@@ -1,5 +1,6 @@
 //! Every setting and bound of a stack, with its default. `docs/limits.md` says why each is what it is.
 
+use super::Route;
 use crate::tcp::TcpConfig;
 use crate::wire::Offloads;
 use core::time::Duration;
@@ -51,6 +52,8 @@ impl Cidr {
 pub struct Config {
     /// The stack's own addresses. At least one.
     pub addresses: Vec<Cidr>,
+    /// Where packets go. Without any, every destination is beyond the link.
+    pub routes: Vec<Route>,
     /// The largest IP packet on the link, in bytes (68 to 65,535).
     pub mtu: usize,
     /// What the device does to the frames we send: nothing, unless it says so. Only what stands here is asked of it.
@@ -113,6 +116,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             addresses: Vec::new(),
+            routes: Vec::new(),
             mtu: 1500,
             offloads: Offloads::NONE,
             ttl: 64,

@@ -56,7 +56,11 @@ impl Stack {
 
     /// The next datagram, or its first fragment. What is for many may be for ourselves too, or for nobody else.
     fn next_datagram(&mut self, now: Instant) -> Option<TxFrame> {
-        while let Some(Departure { id, frame, leaves, heard }) = self.udp.poll_transmit(&mut self.ip) {
+        if let Some((id, frame)) = self.raw.poll_transmit(&mut self.ip) {
+            self.mark_ready(super::SocketId::Raw(id));
+            return self.fit(now, frame);
+        }
+        while let Some(Departure { id, frame, leaves, heard }) = self.udp.poll_transmit(&mut self.ip, now) {
             self.mark_ready(super::SocketId::Udp(id));
             if heard {
                 self.loop_back(now, &frame);

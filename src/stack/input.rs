@@ -41,7 +41,8 @@ impl Stack {
     /// is for yet another shard by now, it is late, and dropped.
     pub fn on_misdirected(&mut self, now: Instant, frame: RxFrame) -> Disposition {
         self.stats.misdirected += 1;
-        let disposition = match self.receive(now, &frame, false) {
+        // Copies were made where it came.
+        let disposition = match self.process(now, &frame, false, false) {
             Disposition::Misdirected => Disposition::Dropped(DropReason::Misdirected),
             disposition => disposition,
         };
@@ -87,7 +88,24 @@ impl Stack {
         if frame.meta.checksum == RxChecksum::Contradicted {
             return Disposition::Dropped(DropReason::DeviceMetadata);
         }
-        let input = self.ip.input(now, frame, looped, &mut self.stats);
+        self.process_or_show(now, frame, looped, false)
+    }
+
+    /// As `process`, with copies for those who look at every packet.
+    fn process_or_show(&mut self, now: Instant, frame: &RxFrame, looped: bool, whole: bool) -> Disposition {
+        if self.raw.is_open() {
+            return self.process_with_copies(now, frame, looped, whole);
+        }
+        self.process(now, frame, looped, whole)
+    }
+
+    /// Does with a packet what is to be done. `whole` ones were made of fragments.
+    pub(super) fn process(&mut self, now: Instant, frame: &RxFrame, looped: bool, whole: bool) -> Disposition {
+        let input = if whole {
+            self.ip.input_whole(now, frame, looped, &mut self.stats)
+        } else {
+            self.ip.input(now, frame, looped, &mut self.stats)
+        };
         self.dispatch(now, frame, looped, input)
     }
 
@@ -107,8 +125,7 @@ impl Stack {
             }
             Input::IcmpError(report) => self.on_icmp(now, &report),
             Input::Reassembled(whole) => {
-                let input = self.ip.input_whole(now, &whole, looped, &mut self.stats);
-                let disposition = self.dispatch(now, &whole, looped, input);
+                let disposition = self.process_or_show(now, &whole, looped, true);
                 if disposition == Disposition::Misdirected
                     && let Some(owner) = self.owner.take()
                 {
@@ -369,7 +386,7 @@ impl Stack {
                 {
                     return self.pass_on(home);
                 }
-                let (disposition, ready) = self.udp.on_icmp(report);
+                let (disposition, ready) = self.udp.on_icmp(&mut self.ip, now, report);
                 if let Some(id) = ready {
                     self.mark_ready(SocketId::Udp(id));
                 }

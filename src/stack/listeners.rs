@@ -1,8 +1,10 @@
 //! Listeners: `tcp_listen`, `tcp_accept` and what they need.
 
+use super::ports::listener_bound;
 use super::table::Holder;
 use super::{ListenerId, Readiness, SocketId, Stack, TcpId, TcpOptions};
 use crate::error::{Error, Result};
+use crate::ip::bound::Bound;
 use crate::tcp::listener::Listener;
 use crate::time::Instant;
 use std::net::SocketAddr;
@@ -13,7 +15,9 @@ impl Stack {
         self.default_options.clone()
     }
 
-    /// Listens on `local`; port 0 picks a free one, an unspecified address takes every address of ours. `backlog` is how
+    /// Listens on `local`; port 0 picks a free one, an unspecified address takes every address of ours, and `::` those of
+    /// IPv4 too, unless the options say otherwise: such connections have IPv6 addresses, `::ffff:` and the IPv4 one.
+    /// `backlog` is how
     /// many established connections may wait for `accept`, at least one. `options` are those of the connections to be
     /// accepted.
     ///
@@ -21,15 +25,16 @@ impl Stack {
     /// `AddrInUse`, `AddrNotAvailable`, `InvalidInput` from the options.
     pub fn tcp_listen(&mut self, local: SocketAddr, backlog: usize, options: TcpOptions) -> Result<ListenerId> {
         options.validate()?;
-        if !local.ip().is_unspecified() && !self.ip.is_local(local.ip()) {
+        let bound = Bound::new(local.ip(), options.only_v6);
+        if matches!(bound, Bound::One(addr) if !self.ip.is_local(addr)) {
             return Err(Error::AddrNotAvailable);
         }
         let port = match local.port() {
-            0 => self.free_listener_port(local.ip())?,
+            0 => self.free_listener_port(bound)?,
             port => port,
         };
         let local = SocketAddr::new(local.ip(), port);
-        if self.listener_conflict(local) {
+        if self.listener_conflict(bound, port) {
             return Err(Error::AddrInUse);
         }
         let listener = Listener::new(local, backlog.min(self.config.max_backlog).max(1), options);
@@ -48,12 +53,16 @@ impl Stack {
     /// # Errors
     /// `WouldBlock` when there is none, `BadHandle`.
     pub fn tcp_accept(&mut self, now: Instant, id: ListenerId) -> Result<(TcpId, SocketAddr)> {
-        let index = self.listener_mut(id)?.accept_queue.pop_front().ok_or(Error::WouldBlock)?;
+        let listener = self.listener_mut(id)?;
+        let (index, v6) = (listener.accept_queue.pop_front().ok_or(Error::WouldBlock)?, listener.local.is_ipv6());
         let slot = self.table.get_mut(index).ok_or(Error::WouldBlock)?;
         slot.holder = Holder::App;
+        if let Some(socket) = &mut slot.socket {
+            socket.mapped = v6 && slot.tuple.remote_addr.is_ipv4();
+        }
         // Nobody was told what it became ready for until now.
         slot.was_ready = Readiness::NONE;
-        let peer = slot.tuple.remote();
+        let peer = slot.remote();
         self.recount(index, now);
         Ok((self.table.id(index), peer))
     }
@@ -64,6 +73,14 @@ impl Stack {
     /// `BadHandle`.
     pub fn listener_addr(&self, id: ListenerId) -> Result<SocketAddr> {
         Ok(self.listener(id)?.local)
+    }
+
+    /// Whether a listener takes no IPv4 although it may be bound to `::`.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn listener_is_only_v6(&self, id: ListenerId) -> Result<bool> {
+        Ok(self.listener(id)?.only_v6)
     }
 
     /// The options that accepted connections will have; set them through the reference.
@@ -128,14 +145,12 @@ impl Stack {
         numbers.iter().filter_map(|&n| self.listener_at(n))
     }
 
-    /// The listener that a segment to `local` is for: the one bound to the address, else the one for all addresses.
+    /// The listener that a segment to `local` is for: the one bound to the address, else the one for all of its family,
+    /// else the one for all.
     pub(super) fn listener_for(&self, local: SocketAddr) -> Option<u32> {
         let numbers = self.listeners.by_port.get(&local.port())?;
-        let bound_to = |matches: &dyn Fn(SocketAddr) -> bool| {
-            numbers.iter().copied().find(|&n| self.listener_at(n).is_some_and(|l| matches(l.local)))
-        };
-        bound_to(&|addr| addr == local)
-            .or_else(|| bound_to(&|addr| addr.ip().is_unspecified() && addr.is_ipv4() == local.is_ipv4()))
+        let takes = |n: u32, bound| self.listener_at(n).is_some_and(|l| listener_bound(l) == bound);
+        Bound::taking(local.ip()).into_iter().find_map(|bound| numbers.iter().copied().find(|&n| takes(n, bound)))
     }
 
     /// A connection that a listener opened has left SYN-RECEIVED.

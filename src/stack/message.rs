@@ -1,5 +1,6 @@
 //! Datagrams with all that goes with them: what sendmsg(2) and recvmsg(2) have in their headers and control messages.
 
+use crate::error::Error;
 use core::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -15,6 +16,8 @@ pub struct UdpBind {
     /// SO_REUSEPORT: as `reuse_address`, but each of the sockets hears a part of the peers, chosen by a keyed hash of the
     /// addresses and ports.
     pub reuse_port: bool,
+    /// IPV6_V6ONLY: a socket on `::` takes no IPv4.
+    pub only_v6: bool,
     /// Takes the datagrams to every port that no other socket has. The address's port must be zero. What is sent must
     /// say its source port.
     pub every_port: bool,
@@ -51,6 +54,23 @@ impl fmt::Debug for SendMsg<'_> {
         write!(f, "SendMsg({} bytes to {destination:?} from {source:?}, ", data.len())?;
         write!(f, "segment {segment:?}, tos {tos:?}, ttl {ttl:?})")
     }
+}
+
+/// What a router or a host said of a datagram of ours (sock_extended_err of ip(7)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketError {
+    /// As a call would fail.
+    pub error: Error,
+    /// Type and code of the ICMP message, or of ICMPv6's.
+    pub message: (u8, u8),
+    /// Who said it (SO_EE_OFFENDER).
+    pub offender: IpAddr,
+    /// Where the datagram went.
+    pub destination: SocketAddr,
+    /// What the link carries that it was too big for, in bytes; zero if the router did not say.
+    pub mtu: Option<u32>,
+    /// As much of the datagram's data as was quoted.
+    pub data: Vec<u8>,
 }
 
 /// What came with a received datagram.

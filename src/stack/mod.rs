@@ -20,7 +20,9 @@ mod input;
 mod listeners;
 mod message;
 mod ports;
+mod raw_sockets;
 mod readiness;
+mod route;
 mod segmented;
 mod share;
 mod table;
@@ -28,12 +30,15 @@ mod tcp_sockets;
 mod udp_sockets;
 mod wheel;
 
+pub use crate::icmp::ErrorKind as IcmpError;
+pub use crate::raw::{Echo, EchoError};
 pub use crate::tcp::{
     Congestion, Ecn, Keepalive, LossDetection, LossRecovery, MtuDiscovery, MtuProbing, TcpConfig, TcpInfo, TcpOptions,
 };
 pub use config::{Cidr, Config, ReassemblyConfig, UdpConfig};
-pub use message::{INTERFACE, RecvMsg, SendMsg, UdpBind};
+pub use message::{INTERFACE, RecvMsg, SendMsg, SocketError, UdpBind};
 pub use readiness::Readiness;
+pub use route::{Route, RouteKind};
 pub use share::{FourTuple, Names, Share};
 
 use crate::buf::Pool;
@@ -51,8 +56,8 @@ use crate::tcp::state::State;
 use crate::tcp::syncookie::CookieJar;
 use crate::time::Instant;
 use crate::trace::Trace;
-use crate::udp;
 use crate::wire::{RxFrame, TxFrame};
+use crate::{raw, udp};
 use budget::Budget;
 use core::time::Duration;
 use hashbrown::{HashMap, HashSet};
@@ -85,6 +90,11 @@ handle!(
     UdpId
 );
 
+handle!(
+    /// A raw or ping socket's handle.
+    RawId
+);
+
 /// Any socket's handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SocketId {
@@ -94,6 +104,8 @@ pub enum SocketId {
     Listener(ListenerId),
     /// A UDP socket.
     Udp(UdpId),
+    /// A raw or ping socket.
+    Raw(RawId),
 }
 
 /// Which direction to shut down.
@@ -117,6 +129,7 @@ pub struct Stack {
     rng: Rng,
     ip: Ip,
     udp: udp::Sockets,
+    raw: raw::Sockets,
     isn: IsnGenerator,
     cookies: CookieJar,
     table: Table,
@@ -193,12 +206,14 @@ impl Stack {
         let secrets = common.as_mut().unwrap_or(&mut rng);
         let (isn, cookies) = (IsnGenerator::new(secrets), CookieJar::new(secrets));
         let (tuples, others) = (rng.key(), rng.key());
+        let raw_rng = rng.fork();
         Ok(Stack {
             default_options,
             stats: Stats::default(),
             trace: Trace::new(config.trace_events),
             ip: Ip::new(&config, ip_rng, now)?,
             udp: udp::Sockets::new(&config, udp_rng)?,
+            raw: raw::Sockets::new(&config, raw_rng),
             isn,
             cookies,
             table: Table::new(tuples),
@@ -297,6 +312,7 @@ impl Stack {
                 if listener.accept_queue.is_empty() { Readiness::NONE } else { Readiness::READABLE }
             }),
             SocketId::Udp(id) => self.udp.readiness(id),
+            SocketId::Raw(id) => self.raw.readiness(id),
         }
     }
 
@@ -338,6 +354,11 @@ impl Stack {
         Ok(())
     }
 
+    /// Sorts the addresses that a name has, the one to try first to the front (RFC 6724 6).
+    pub fn order_destinations(&self, destinations: &mut [SocketAddr]) {
+        self.ip.order_destinations(destinations, |to| crate::ip::bound::unmapped(to.ip()));
+    }
+
     /// The counters.
     pub fn stats(&self) -> &Stats {
         &self.stats
@@ -356,7 +377,12 @@ impl Stack {
 
     /// Bytes of buffered data in all sockets, as charged to the budget.
     pub fn memory(&self) -> usize {
-        self.budget.connections + self.udp.memory()
+        self.budget.connections + self.udp.memory() + self.raw.memory()
+    }
+
+    /// Bytes held beside [`memory`](Stack::memory) for fragments that wait for others, and the packets that they are of.
+    pub fn reassembling(&self) -> (usize, usize) {
+        self.ip.reassembling()
     }
 
     /// Every listener, connection and TIME-WAIT record.
@@ -604,7 +630,7 @@ impl Stack {
 
     /// Looks at what memory is left.
     fn update_pressure(&mut self, now: Instant) {
-        let udp = self.udp.memory();
+        let udp = self.udp.memory() + self.raw.memory();
         if self.budget.look(udp) {
             self.released = self.held_back.len();
             self.release(now);
@@ -631,7 +657,7 @@ impl Stack {
 
     /// A connection's numbers.
     fn info(&self, slot: &Slot) -> TcpInfo {
-        let (local, remote) = (slot.tuple.local(), slot.tuple.remote());
+        let (local, remote) = (slot.local(), slot.remote());
         let mut info = TcpInfo::new(slot.connection.as_ref().map_or(State::Closed, Connection::state), local, remote);
         let options = slot.options(&self.default_options);
         if let Some(tcb) = slot.connection.as_ref().and_then(Connection::tcb) {
@@ -662,6 +688,21 @@ fn mss_of_link(ip: &Ip, remote: IpAddr) -> u16 {
     u16::try_from(ip.payload_mtu(remote).saturating_sub(20)).unwrap_or(u16::MAX)
 }
 
+/// Settings of one raw or ping socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawOptions {
+    /// TTL or hop limit of its packets; none is the stack's, and 1 to groups.
+    pub ttl: Option<u8>,
+    /// The DSCP and ECN byte of its packets.
+    pub tos: u8,
+    /// Whether it may send to broadcast addresses.
+    pub broadcast: bool,
+    /// Whether what a raw socket sends over IPv4 begins with the IP header (IP_HDRINCL).
+    pub header_included: bool,
+    /// Received bytes, with 96 for each packet, that it holds.
+    pub recv_buffer: usize,
+}
+
 /// Settings of one UDP socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UdpOptions {
@@ -681,4 +722,9 @@ pub struct UdpOptions {
     pub recv_buffer: usize,
     /// Whether datagrams that continue one another are received together (UDP_GRO).
     pub gro: bool,
+    /// What is done about the MTU of its paths (IP_MTU_DISCOVER).
+    pub mtu_discovery: MtuDiscovery,
+    /// Whether all that routers and hosts say of its datagrams is kept to be read (IP_RECVERR). Each then also fails the
+    /// next call, connected or not.
+    pub recv_errors: bool,
 }

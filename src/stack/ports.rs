@@ -2,29 +2,25 @@
 
 use super::Stack;
 use crate::error::{Error, Result};
+use crate::ip::bound::Bound;
+use crate::tcp::listener::Listener;
 use crate::tcp::tuple::FourTuple;
 use std::net::{IpAddr, SocketAddr};
 
 impl Stack {
-    /// Whether a listener on `local` would take another's connections. Connections of the port do not stand in the way,
-    /// as on Linux with SO_REUSEADDR, which std's listeners set.
-    pub(super) fn listener_conflict(&self, local: SocketAddr) -> bool {
-        self.listeners_at(local.port()).any(|other| {
-            let (a, b) = (local.ip(), other.local.ip());
-            a.is_ipv4() == b.is_ipv4() && (a == b || a.is_unspecified() || b.is_unspecified())
-        })
+    /// Whether a listener on `port` that takes `bound` would take another's connections. Connections of the port do not
+    /// stand in the way, as on Linux with SO_REUSEADDR, which std's listeners set.
+    pub(super) fn listener_conflict(&self, bound: Bound, port: u16) -> bool {
+        self.listeners_at(port).any(|other| listener_bound(other).overlaps(bound))
     }
 
-    /// A free port for a listener on `addr`, chosen at random from the whole ephemeral range.
+    /// A free port for a listener that takes `bound`, chosen at random from the whole ephemeral range.
     ///
     /// # Errors
     /// `AddrInUse` if there is none.
-    pub(super) fn free_listener_port(&mut self, addr: IpAddr) -> Result<u16> {
+    pub(super) fn free_listener_port(&mut self, bound: Bound) -> Result<u16> {
         let candidates = self.random_ports();
-        candidates
-            .into_iter()
-            .find(|&port| !self.listener_conflict(SocketAddr::new(addr, port)))
-            .ok_or(Error::AddrInUse)
+        candidates.into_iter().find(|&port| !self.listener_conflict(bound, port)).ok_or(Error::AddrInUse)
     }
 
     /// A free local port for a connection from `addr` to `remote`: unpredictable (RFC 6056 3.3.1), not one that a listener
@@ -54,4 +50,9 @@ impl Stack {
         let start = self.rng.between(u64::from(low), u64::from(high)) as u16;
         (start..=high).chain(low..start)
     }
+}
+
+/// The addresses that a listener takes.
+pub(super) fn listener_bound(listener: &Listener) -> Bound {
+    Bound::new(listener.local.ip(), listener.only_v6)
 }

@@ -2,12 +2,14 @@
 
 use crate::buf::SliceQueue;
 use crate::error::{Error, Result};
+use crate::ip::bound::shown;
 use crate::rng::Key;
 use crate::tcp::TcpOptions;
 use crate::tcp::connection::Connection;
 use crate::tcp::tuple::FourTuple;
 use core::hash::BuildHasher;
 use hashbrown::HashTable;
+use std::net::SocketAddr;
 
 use super::segmented::Segmented;
 use super::{Readiness, TcpId};
@@ -46,6 +48,20 @@ impl Slot {
         self.socket.as_ref().map_or(default, |socket| socket.options(default))
     }
 
+    /// Our end, as its holder knows it.
+    pub(super) fn local(&self) -> SocketAddr {
+        shown(self.tuple.local(), self.is_mapped())
+    }
+
+    /// The peer's end, as its holder knows it.
+    pub(super) fn remote(&self) -> SocketAddr {
+        shown(self.tuple.remote(), self.is_mapped())
+    }
+
+    fn is_mapped(&self) -> bool {
+        self.socket.as_ref().is_some_and(|socket| socket.mapped)
+    }
+
     /// Whether nobody holds it while it is still being shut down. A TIME-WAIT record is no orphan: it costs nothing.
     pub(super) fn is_orphan(&self) -> bool {
         self.holder == Holder::Nobody && !matches!(self.connection, None | Some(Connection::TimeWait(_)))
@@ -80,6 +96,8 @@ pub(super) struct SocketSide {
     /// What the user has set, unless that is what every connection of this stack has.
     options: Option<Box<TcpOptions>>,
     aside: Option<Box<Aside>>,
+    /// It is one of IPv6 to its holder and of IPv4 on the wire.
+    pub(super) mapped: bool,
     /// Whether the connection was ever established.
     pub(super) established: bool,
     /// The sending side was shut down before the handshake ended.
@@ -108,6 +126,7 @@ impl SocketSide {
         let mut socket = SocketSide {
             options: None,
             aside: None,
+            mapped: false,
             established: false,
             close_wanted: false,
             fin_received: false,

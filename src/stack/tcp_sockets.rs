@@ -4,6 +4,7 @@ use super::table::{Holder, Slot, SocketSide};
 use super::{Readiness, Shutdown, Stack, TcpId, TcpInfo, TcpOptions, mss_of_link};
 use crate::buf::{Slice, Slices};
 use crate::error::{Error, Result};
+use crate::ip::bound::{unmapped, unmapped_addr};
 use crate::tcp::TcpConfig;
 use crate::tcp::autotune::Range;
 use crate::tcp::config::{Memory, SHARE_UNDER_PRESSURE};
@@ -16,11 +17,12 @@ use std::net::SocketAddr;
 
 impl Stack {
     /// Opens a connection to `remote`, from `local` if given (port 0 picks one). It becomes writable when established,
-    /// or gets an error.
+    /// or gets an error. One to an IPv4 address that is mapped into IPv6 goes over IPv4, and its addresses are mapped.
     ///
     /// # Errors
     /// `AddrNotAvailable`, `AddrInUse` (the 4-tuple exists), `InvalidInput` (port 0, broadcast, multicast, unspecified,
-    /// or from the options), `NetworkUnreachable` (no address of that family), `NoBufferSpace`.
+    /// or from the options), `NetworkUnreachable` (no address of that family, no route), `HostUnreachable`,
+    /// `PermissionDenied` and `InvalidInput` as the route says, `NoBufferSpace`.
     pub fn tcp_connect(
         &mut self,
         now: Instant,
@@ -29,6 +31,8 @@ impl Stack {
         options: TcpOptions,
     ) -> Result<TcpId> {
         options.validate()?;
+        let mapped = remote.ip() != unmapped(remote.ip());
+        let (local, remote) = (local.map(unmapped_addr), unmapped_addr(remote));
         if remote.port() == 0 {
             return Err(Error::InvalidInput("port 0 cannot be connected to"));
         }
@@ -54,7 +58,9 @@ impl Stack {
             trace: &mut self.trace,
         };
         let connection = Connection::open(iss, offset, &mut cx);
-        let index = self.table.insert(tuple, connection, Holder::App, SocketSide::new(options, &self.default_options));
+        let mut socket = SocketSide::new(options, &self.default_options);
+        socket.mapped = mapped;
+        let index = self.table.insert(tuple, connection, Holder::App, socket);
         self.arm(index);
         self.mark_egress(index);
         Ok(self.table.id(index))
@@ -67,6 +73,7 @@ impl Stack {
         if chosen.is_some_and(|ip| !self.ip.is_local(ip)) {
             return Err(Error::AddrNotAvailable);
         }
+        self.ip.check_route(remote.ip())?;
         let addr = match chosen {
             Some(ip) => ip,
             None => self.ip.source_for(remote.ip()).ok_or(Error::NetworkUnreachable)?,
@@ -425,7 +432,7 @@ impl Stack {
     /// # Errors
     /// `BadHandle`.
     pub fn tcp_local_addr(&self, id: TcpId) -> Result<SocketAddr> {
-        Ok(self.table.check(id)?.tuple.local())
+        Ok(self.table.check(id)?.local())
     }
 
     /// The peer's end.
@@ -435,7 +442,7 @@ impl Stack {
     pub fn tcp_peer_addr(&self, id: TcpId) -> Result<SocketAddr> {
         let slot = self.table.check(id)?;
         let connected = slot.connection.as_ref().is_some_and(|c| c.state().is_synchronized());
-        if connected { Ok(slot.tuple.remote()) } else { Err(Error::NotConnected) }
+        if connected { Ok(slot.remote()) } else { Err(Error::NotConnected) }
     }
 
     /// The state; CLOSED once the connection is gone.

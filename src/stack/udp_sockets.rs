@@ -1,6 +1,6 @@
 //! `udp_*`: the calls of UDP sockets.
 
-use super::{RecvMsg, SendMsg, Stack, UdpBind, UdpId, UdpOptions};
+use super::{RecvMsg, SendMsg, SocketError, Stack, UdpBind, UdpId, UdpOptions};
 use crate::error::{Error, Result};
 use crate::time::Instant;
 use core::ops::DerefMut;
@@ -29,8 +29,8 @@ impl Stack {
     /// # Errors
     /// `WouldBlock`, `MessageTooLong`, `NotConnected`, `InvalidInput` (port 0), `PermissionDenied` (broadcast), and once
     /// a pending error such as `ConnectionRefused`.
-    pub fn udp_send(&mut self, _now: Instant, id: UdpId, data: &[u8], to: Option<SocketAddr>) -> Result<usize> {
-        self.udp.send(&self.ip, id, data, to)
+    pub fn udp_send(&mut self, now: Instant, id: UdpId, data: &[u8], to: Option<SocketAddr>) -> Result<usize> {
+        self.udp_send_msg(now, id, &SendMsg { data, destination: to, ..SendMsg::default() })
     }
 
     /// Queues a datagram, or several, with all that `message` says.
@@ -38,7 +38,8 @@ impl Stack {
     /// # Errors
     /// As [`udp_send`](Stack::udp_send) and [`udp_send_segmented`](Stack::udp_send_segmented); `AddrNotAvailable` if the
     /// source is not ours, `InvalidInput` if it is not the socket's.
-    pub fn udp_send_msg(&mut self, _now: Instant, id: UdpId, message: &SendMsg<'_>) -> Result<usize> {
+    pub fn udp_send_msg(&mut self, now: Instant, id: UdpId, message: &SendMsg<'_>) -> Result<usize> {
+        self.udp.check_path(&self.ip, now, id, message)?;
         self.udp.send_msg(&self.ip, id, message)
     }
 
@@ -47,8 +48,13 @@ impl Stack {
     /// # Errors
     /// As [`udp_send_msg`](Stack::udp_send_msg), of the first. What is wrong with a later one is told when that is the
     /// first.
-    pub fn udp_send_many(&mut self, _now: Instant, id: UdpId, messages: &[SendMsg<'_>]) -> Result<usize> {
-        self.udp.send_many(&self.ip, id, messages)
+    pub fn udp_send_many(&mut self, now: Instant, id: UdpId, messages: &[SendMsg<'_>]) -> Result<usize> {
+        // What is too large ends the list; it is told of when it is the first.
+        let wrong = messages.iter().position(|message| self.udp.check_path(&self.ip, now, id, message).is_err());
+        if wrong == Some(0) {
+            return self.udp_send_msg(now, id, &messages[0]);
+        }
+        self.udp.send_many(&self.ip, id, &messages[..wrong.unwrap_or(messages.len())])
     }
 
     /// As [`udp_recv`](Stack::udp_recv), with all that came with the datagram; with several that continue one another, if
@@ -90,13 +96,13 @@ impl Stack {
     /// As [`udp_send`](Stack::udp_send); `InvalidInput` also if `segment` is zero or there are too many.
     pub fn udp_send_segmented(
         &mut self,
-        _now: Instant,
+        now: Instant,
         id: UdpId,
         data: &[u8],
         segment: usize,
         to: Option<SocketAddr>,
     ) -> Result<usize> {
-        self.udp.send_segmented(&self.ip, id, data, segment, to)
+        self.udp_send_msg(now, id, &SendMsg { data, destination: to, segment: Some(segment), ..SendMsg::default() })
     }
 
     /// Takes the next datagram and those behind it that continue it: from the same source, of the same length but for
@@ -164,6 +170,22 @@ impl Stack {
     /// `BadHandle`.
     pub fn udp_take_error(&mut self, id: UdpId) -> Result<Option<Error>> {
         self.udp.take_error(id)
+    }
+
+    /// Takes the oldest error of the socket's queue (MSG_ERRQUEUE), where `recv_errors` of its options is set.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none, `BadHandle`.
+    pub fn udp_recv_error(&mut self, id: UdpId) -> Result<SocketError> {
+        self.udp.recv_error(id)
+    }
+
+    /// The largest packet on the path to the connected peer, in bytes, as far as is known (IP_MTU).
+    ///
+    /// # Errors
+    /// `NotConnected`, `BadHandle`.
+    pub fn udp_path_mtu(&self, now: Instant, id: UdpId) -> Result<usize> {
+        self.udp.path_mtu(&self.ip, now, id)
     }
 
     /// The socket's settings, to be read and set.

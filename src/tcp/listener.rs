@@ -34,6 +34,8 @@ pub enum OnListen {
 pub struct Listener {
     /// Where it listens; an unspecified address means every address of ours.
     pub local: SocketAddr,
+    /// Whether one on `::` takes no IPv4.
+    pub only_v6: bool,
     /// The options of the connections that it accepts.
     pub options: TcpOptions,
     /// Established connections that it may hold for `accept`.
@@ -48,7 +50,8 @@ pub struct Listener {
 impl Listener {
     /// A listener with empty queues.
     pub fn new(local: SocketAddr, backlog: usize, options: TcpOptions) -> Self {
-        Listener { local, options, backlog, syn_queue: 0, accept_queue: VecDeque::new(), cookies_until: None }
+        let only_v6 = options.only_v6;
+        Listener { local, only_v6, options, backlog, syn_queue: 0, accept_queue: VecDeque::new(), cookies_until: None }
     }
 
     /// Whether no more established connections fit. Linux's custom: the final ACK and new SYNs are dropped in silence,

@@ -120,7 +120,7 @@ impl Tcb {
     /// The connection begins, and this is known of its path.
     pub(crate) fn begin_on_path(&mut self, known: Option<PathLimit>, cx: &Cx<'_>) {
         let ends = self.ends_mss(cx.link_mss);
-        let path = match known.filter(|known| known.mss < ends || known.fragments) {
+        let path = match known.filter(|known| known.mss < cx.link_mss) {
             Some(known) => PathMss::told(known),
             None if cx.config.mtu_probing == MtuProbing::Always => {
                 let low = base(cx).min(ends);

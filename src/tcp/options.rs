@@ -17,6 +17,8 @@ pub struct TcpOptions {
     pub ttl: u8,
     /// DSCP and ECN byte of its packets.
     pub tos: u8,
+    /// A listener on `::` takes no IPv4 (IPV6_V6ONLY). It matters when it begins to listen, and to nothing else.
+    pub only_v6: bool,
     /// What `close` does with unsent data: `None` goes on in the background, zero resets the connection. (A longer
     /// time is the caller's to wait.)
     pub linger: Option<Duration>,
@@ -113,6 +115,7 @@ impl Default for TcpOptions {
             nodelay: false,
             ttl: 64,
             tos: 0,
+            only_v6: false,
             linger: None,
             keepalive: None,
             user_timeout: None,

@@ -3,8 +3,9 @@
 //! | file | holds |
 //! |---|---|
 //! | here | the socket table, datagrams in and out, ICMP errors |
+//! | `errors` | what went wrong with what a socket has sent |
 //! | `socket` | one socket: its ends, its groups, its pending error |
-//! | `inbox` | what it received |
+//! | `source` | which address a datagram goes from |
 //! | `ports` | bound addresses, conflicts, ephemeral ports, and who hears what is for one host |
 //!
 //! Binding has std's semantics: no address is shared, and a wildcard has its port alone, unless all who are concerned
@@ -13,27 +14,30 @@
 //! all hosts of a network, to each socket that is not bound to another address.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-mod inbox;
+mod errors;
 mod ports;
 mod socket;
+mod source;
 
 use crate::buf::Slice;
 use crate::error::{Error, Result};
-use crate::icmp::{ErrorKind, Report};
+use crate::icmp::ErrorKind;
+use crate::ip::bound::{Bound, unmapped, unmapped_addr};
+use crate::ip::inbox::{Envelope, cost};
 use crate::ip::{self, Ip, Outgoing, Packet};
 use crate::rng::Rng;
-use crate::stack::{Config, Readiness, RecvMsg, SendMsg, UdpBind, UdpId, UdpOptions};
+use crate::stack::{Config, MtuDiscovery, Readiness, RecvMsg, SendMsg, UdpBind, UdpId, UdpOptions};
 use crate::stats::{Disposition, DropReason, Stats};
 use crate::time::Instant;
 use crate::wire::udp::{self as wire, UdpHeader};
 use crate::wire::{Gso, GsoKind, Offloads, RxFrame, TxFrame, checksum};
 use core::ops::DerefMut;
-use inbox::{Envelope, cost};
-use ports::{Ends, Ports, Sharing};
+use ports::{Ports, Sharing};
 use smallvec::SmallVec;
 use socket::Socket;
+use source::fixed;
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The part of the stack's memory that UDP may fill: a quarter, so that no flood of datagrams starves TCP.
 const MEMORY_SHARE: usize = 4;
@@ -64,6 +68,9 @@ pub const MAX_BATCH: usize = 64;
 
 /// Bytes after which such a call takes no further datagram.
 const BATCH_BYTES: usize = 256 * 1024;
+
+/// Bytes of data that a path may not carry in one packet: less fits every path that a router is believed about.
+const LARGE: usize = ip::pmtu::MIN_V4 as usize - 60 - wire::HEADER_LEN;
 
 /// All UDP sockets of a stack.
 #[derive(Debug)]
@@ -101,6 +108,7 @@ struct Datagram {
     dst: SocketAddr,
     ttl: u8,
     tos: u8,
+    mtu_discovery: MtuDiscovery,
     /// Whether we hear it too, if it is not for one host.
     heard: bool,
     data: Slice,
@@ -180,18 +188,22 @@ impl Sockets {
 
     // ---- calls ----
 
-    /// Binds a new socket; port 0 picks a free one, an unspecified address takes every address of ours. A group or a
-    /// broadcast address takes only what is sent there.
+    /// Binds a new socket; port 0 picks a free one, an unspecified address takes every address of ours, and `::` those of
+    /// IPv4 too, unless it is told not to. A group or a broadcast address takes only what is sent there.
     ///
     /// # Errors
     /// `AddrInUse`, `AddrNotAvailable`, `Unsupported` for a family without an address, `NoBufferSpace` at the bound on
     /// sockets, `InvalidInput` if a socket of every port names one.
     pub fn bind(&mut self, ip: &Ip, local: SocketAddr, how: UdpBind) -> Result<UdpId> {
-        let addr = local.ip();
-        if addr.is_unspecified() {
-            ip.source_for(addr).ok_or(Error::Unsupported)?;
-        } else if !ip.is_local(addr) && !addr.is_multicast() && !ip.is_broadcast(addr) {
-            return Err(Error::AddrNotAvailable);
+        let bound = Bound::new(local.ip(), how.only_v6);
+        match bound {
+            Bound::All => {}
+            Bound::AllV4 | Bound::AllV6 => _ = ip.source_for(unmapped(local.ip())).ok_or(Error::Unsupported)?,
+            Bound::One(addr) => {
+                if !ip.is_local(addr) && !addr.is_multicast() && !ip.is_broadcast(addr) {
+                    return Err(Error::AddrNotAvailable);
+                }
+            }
         }
         if how.every_port && local.port() != 0 {
             return Err(Error::InvalidInput("a socket of every port is bound to none"));
@@ -202,10 +214,11 @@ impl Sockets {
             None => return Err(Error::NoBufferSpace),
         };
         let sharing = Sharing { address: how.reuse_address, port: how.reuse_port };
-        let local = if how.every_port {
-            self.ports.bind_every(addr, sharing, index)?
+        let port = if how.every_port {
+            self.ports.bind_every(bound, sharing, index)?;
+            0
         } else {
-            self.ports.bind(local, sharing, index)?
+            self.ports.bind(bound, local.port(), sharing, index)?
         };
         if self.free.pop().is_none() {
             self.slots.push(Slot::default());
@@ -220,8 +233,11 @@ impl Sockets {
             multicast_source: None,
             recv_buffer: self.limits.recv_buffer,
             gro: false,
+            mtu_discovery: MtuDiscovery::Want,
+            recv_errors: false,
         };
-        slot.socket = Some(Box::new(Socket::new(local, options)));
+        let local = SocketAddr::new(local.ip(), port);
+        slot.socket = Some(Box::new(Socket::new(local, how.only_v6, options)));
         Ok(UdpId { index, generation: slot.generation })
     }
 
@@ -233,13 +249,15 @@ impl Sockets {
     /// not, `NetworkUnreachable` without an address of the family, `AddrInUse`.
     pub fn connect(&mut self, ip: &Ip, id: UdpId, peer: SocketAddr) -> Result<()> {
         let socket = named(&mut self.slots, id)?;
-        let mut local = socket.bound;
-        if local.ip().is_unspecified() {
-            local.set_ip(socket.source(ip, peer, None)?.ip());
-        } else {
-            socket.source(ip, peer, fixed(ip, local))?;
-        }
-        socket.rename(&mut self.ports, Ends { local, peer: Some(peer) }, id.index)
+        let peer = socket.on_wire(peer)?;
+        let local = match socket.bound {
+            Bound::One(addr) => {
+                socket.source(ip, peer, fixed(ip, addr))?;
+                addr
+            }
+            _ => socket.source(ip, peer, None)?.ip(),
+        };
+        socket.rename(&mut self.ports, local, Some(peer), id.index)
     }
 
     /// Forgets the peer, and the local address that was chosen for its sake.
@@ -248,7 +266,12 @@ impl Sockets {
     /// `BadHandle`; `AddrInUse` if another socket has the address that it would have again.
     pub fn disconnect(&mut self, id: UdpId) -> Result<()> {
         let socket = named(&mut self.slots, id)?;
-        socket.rename(&mut self.ports, Ends { local: socket.bound, peer: None }, id.index)
+        let local = match socket.bound {
+            Bound::One(addr) => addr,
+            Bound::AllV4 => Ipv4Addr::UNSPECIFIED.into(),
+            Bound::AllV6 | Bound::All => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        socket.rename(&mut self.ports, local, None, id.index)
     }
 
     /// Joins a group: for what anybody sends there, or only for what `source` sends. Joining is for each socket.
@@ -259,7 +282,7 @@ impl Sockets {
     /// bound on groups or sources, `BadHandle`.
     pub fn join(&mut self, ip: &mut Ip, id: UdpId, group: IpAddr, source: Option<IpAddr>) -> Result<()> {
         let socket = self.get_mut(id)?;
-        if group.is_ipv4() != socket.bound.is_ipv4() {
+        if group.is_ipv6() != socket.is_v6() {
             return Err(Error::InvalidInput("a group of the other family"));
         }
         socket.join(ip, group, source)
@@ -311,9 +334,12 @@ impl Sockets {
         check_segments(data, segment)?;
         let segment = segment.unwrap_or(data.len());
         let socket = named(&mut self.slots, id)?;
-        socket.check()?;
-        let dst = destination.or(socket.peer).ok_or(Error::NotConnected)?;
-        let src = socket.source_of(ip, dst, source)?;
+        socket.errors.check()?;
+        let dst = match destination {
+            Some(destination) => socket.on_wire(destination)?,
+            None => socket.peer.ok_or(Error::NotConnected)?,
+        };
+        let src = socket.source_of(ip, dst, source.map(unmapped_addr))?;
         // One datagram is cut into fragments if it has to be.
         let most = if data.len() > segment { ip.payload_mtu(dst.ip()) - wire::HEADER_LEN } else { max_data(dst.ip()) };
         if segment.min(data.len()) > most {
@@ -337,10 +363,15 @@ impl Sockets {
             dst,
             ttl: ttl.unwrap_or(own_ttl),
             tos: tos.unwrap_or(options.tos),
+            mtu_discovery: options.mtu_discovery,
             heard: options.multicast_loop || !dst.ip().is_multicast(),
             data: Slice::copy_of(data),
             segment: (data.len() > segment).then_some(segment),
         };
+        // Only of what is large, or asked for, an error can come that counts.
+        if socket.peer.is_none() && (data.len() >= LARGE || socket.options.recv_errors) {
+            socket.errors.note_sent(dst);
+        }
         socket.unsent += 1;
         self.memory += cost;
         self.outbox.push_back(datagram);
@@ -354,7 +385,7 @@ impl Sockets {
     pub fn send_many(&mut self, ip: &Ip, id: UdpId, messages: &[SendMsg<'_>]) -> Result<usize> {
         let mut bytes = 0;
         for (sent, message) in messages.iter().take(MAX_BATCH).enumerate() {
-            if sent > 0 && (bytes >= BATCH_BYTES || self.get(id)?.has_failed()) {
+            if sent > 0 && (bytes >= BATCH_BYTES || self.get(id)?.errors.is_pending()) {
                 return Ok(sent);
             }
             match self.send_msg(ip, id, message) {
@@ -390,7 +421,7 @@ impl Sockets {
     ) -> Result<usize> {
         let (mut received, mut bytes) = (0, 0);
         for (buf, message) in bufs.iter_mut().zip(messages).take(MAX_BATCH) {
-            if received > 0 && (bytes >= BATCH_BYTES || self.get(id)?.has_failed()) {
+            if received > 0 && (bytes >= BATCH_BYTES || self.get(id)?.errors.is_pending()) {
                 break;
             }
             match self.recv_msg(id, buf, false) {
@@ -414,12 +445,13 @@ impl Sockets {
     }
 
     /// Lets `act` take from a socket's queue, and counts what is freed.
-    fn pop<T>(&mut self, id: UdpId, act: impl FnOnce(&mut Socket) -> Result<T>) -> Result<T> {
+    fn pop(&mut self, id: UdpId, act: impl FnOnce(&mut Socket) -> Result<RecvMsg>) -> Result<RecvMsg> {
         let socket = named(&mut self.slots, id)?;
         let before = socket.inbox.charged();
         let got = act(socket);
         self.memory -= before - socket.inbox.charged();
-        got
+        let got = got?;
+        Ok(RecvMsg { source: socket.shown(got.source), destination: socket.shown(got.destination), ..got })
     }
 
     /// Takes the next datagram and those behind it that continue it: from the same source, of the same length but for
@@ -437,7 +469,8 @@ impl Sockets {
     /// # Errors
     /// `BadHandle`.
     pub fn local_addr(&self, id: UdpId) -> Result<SocketAddr> {
-        Ok(self.get(id)?.local)
+        let socket = self.get(id)?;
+        Ok(socket.shown(socket.local))
     }
 
     /// The connected peer.
@@ -445,7 +478,8 @@ impl Sockets {
     /// # Errors
     /// `NotConnected`, `BadHandle`.
     pub fn peer_addr(&self, id: UdpId) -> Result<SocketAddr> {
-        self.get(id)?.peer.ok_or(Error::NotConnected)
+        let socket = self.get(id)?;
+        Ok(socket.shown(socket.peer.ok_or(Error::NotConnected)?))
     }
 
     /// Takes the pending error, if there is one. An ICMP error that need not last, such as an unreachable network, is
@@ -454,7 +488,7 @@ impl Sockets {
     /// # Errors
     /// `BadHandle`.
     pub fn take_error(&mut self, id: UdpId) -> Result<Option<Error>> {
-        Ok(self.get_mut(id)?.take_error())
+        Ok(self.get_mut(id)?.errors.take())
     }
 
     /// The socket's settings, to be read and set.
@@ -528,9 +562,9 @@ impl Sockets {
     /// A copy for each socket that hears what is sent to the group or network `to`.
     fn deliver_to_all(&mut self, to: SocketAddr, arrival: &Arrival) -> Outcome {
         let (group, source) = (to.ip().is_multicast(), arrival.envelope.from);
-        let hears = |&(index, local): &(u32, IpAddr)| {
+        let hears = |&(index, bound): &(u32, Bound)| {
             let socket = self.slots[index as usize].socket.as_deref();
-            (local == to.ip() || local.is_unspecified() && local.is_ipv4() == to.is_ipv4())
+            bound.takes(to.ip())
                 && socket.is_some_and(|s| s.hears(source) && (!group || s.is_member(to.ip(), source.ip())))
         };
         let hearers: SmallVec<[u32; 8]> = self.ports.on(to.port()).filter(hears).map(|(index, _)| index).collect();
@@ -565,28 +599,22 @@ impl Sockets {
         taken
     }
 
-    /// Takes an ICMP error about a UDP datagram. It concerns a socket only if that is connected to where the datagram
-    /// went: other errors are easily forged, and nobody could tell which call they belong to.
-    pub fn on_icmp(&mut self, report: &Report) -> (Disposition, Option<UdpId>) {
-        match bound(&self.ports, &mut self.slots, report.local, report.remote) {
-            // Without path MTU discovery the next datagram would be no smaller.
-            Some(_) if matches!(report.kind, ErrorKind::PacketTooBig { .. }) => {
-                (Disposition::Dropped(DropReason::IcmpIgnored), None)
-            }
-            Some((id, socket)) if socket.peer == Some(report.remote) => {
-                let fails = socket.note(report.kind);
-                (Disposition::Delivered, fails.then_some(id))
-            }
-            _ => (Disposition::Dropped(DropReason::IcmpUnmatched), None),
-        }
-    }
-
     /// The next datagram to send, or a super-segment of several.
-    pub fn poll_transmit(&mut self, ip: &mut Ip) -> Option<Departure> {
+    pub fn poll_transmit(&mut self, ip: &mut Ip, now: Instant) -> Option<Departure> {
         let offloads = self.offloads;
         let front = self.outbox.front_mut()?;
-        let &mut Datagram { id, src, dst, ttl, tos, heard, segment, .. } = front;
-        let in_one = segment.is_none() || (offloads.uso && offloads.checksum);
+        let &mut Datagram { id, src, dst, ttl, tos, heard, mtu_discovery, segment, .. } = front;
+        let one = segment.unwrap_or(front.data.len()).min(front.data.len());
+        // What does not fit its path is fragmented, here or later, unless the user does not want that.
+        let fits = one + wire::HEADER_LEN <= ip.payload_mtu_of_path(dst.ip(), now);
+        let dont_fragment = match mtu_discovery {
+            MtuDiscovery::Want => fits,
+            MtuDiscovery::Do | MtuDiscovery::Probe => true,
+            MtuDiscovery::Dont => false,
+        };
+        // Whoever cuts a super-segment counts the identifications up, so that they would not differ from those of others
+        // (RFC 6864 4.3); what is never fragmented needs none.
+        let in_one = segment.is_none() || (offloads.uso && offloads.checksum && dont_fragment);
         let len = segment.filter(|_| !in_one).map_or(front.data.len(), |segment| segment.min(front.data.len()));
         let data = front.data.slice(0..len);
         front.data.advance(len);
@@ -603,9 +631,7 @@ impl Sockets {
         }
         let mut frame = TxFrame::default();
         let (from, to) = (src.ip(), dst.ip());
-        // Whoever cuts a super-segment counts the identifications up, so that they would not differ from those of others
-        // (RFC 6864 4.3); what is never fragmented needs none.
-        let (ports, dont_fragment) = ((src.port(), dst.port()), segment.is_some());
+        let ports = (src.port(), dst.port());
         let out = Outgoing { src: from, dst: to, protocol: ip::UDP, ttl, tos, dont_fragment, ports };
         let start = ip.output(&out, wire::HEADER_LEN + data.len(), &mut frame.header);
         let header = UdpHeader { src_port: src.port(), dst_port: dst.port() };
@@ -649,11 +675,6 @@ fn bound<'a>(
     slot.socket.as_deref_mut().map(|socket| (id, socket))
 }
 
-/// The address that a socket with this end sends from, if it is that of one host.
-fn fixed(ip: &Ip, local: SocketAddr) -> Option<IpAddr> {
-    Some(local.ip()).filter(|&addr| !addr.is_unspecified() && !addr.is_multicast() && !ip.is_broadcast(addr))
-}
-
 /// UDP_SEGMENT's limits in udp(7).
 fn check_segments(data: &[u8], segment: Option<usize>) -> Result<()> {
     match segment {
@@ -663,56 +684,6 @@ fn check_segments(data: &[u8], segment: Option<usize>) -> Result<()> {
             Err(Error::InvalidInput("more than 64 segments"))
         }
         _ => Ok(()),
-    }
-}
-
-impl Socket {
-    /// Changes what it is found by.
-    fn rename(&mut self, ports: &mut Ports, ends: Ends, index: u32) -> Result<()> {
-        ports.rename(self.ends(), ends, index)?;
-        Ends { local: self.local, peer: self.peer } = ends;
-        Ok(())
-    }
-
-    /// The address from which a datagram to `dst` goes, if the application wants it to be `wanted`.
-    fn source_of(&self, ip: &Ip, dst: SocketAddr, wanted: Option<SocketAddr>) -> Result<SocketAddr> {
-        let own = self.local.port();
-        let port = match wanted.map_or(0, |wanted| wanted.port()) {
-            0 if own == 0 => return Err(Error::InvalidInput("a socket of every port has none to send from")),
-            0 => own,
-            port if own == 0 || port == own => port,
-            _ => return Err(Error::InvalidInput("the source port is not the socket's")),
-        };
-        let wanted = wanted.map(|wanted| wanted.ip()).filter(|addr| !addr.is_unspecified());
-        if wanted.is_some_and(|addr| !ip.is_local(addr)) {
-            return Err(Error::AddrNotAvailable);
-        }
-        let addr = self.source(ip, dst, wanted.or_else(|| fixed(ip, self.local)))?;
-        Ok(SocketAddr::new(addr.ip(), port))
-    }
-
-    /// The address from which a datagram to `dst` goes: `fixed`, or that which leads there.
-    fn source(&self, ip: &Ip, dst: SocketAddr, fixed: Option<IpAddr>) -> Result<SocketAddr> {
-        if dst.is_ipv4() != self.local.is_ipv4() {
-            return Err(Error::Unsupported);
-        }
-        if dst.port() == 0 {
-            return Err(Error::InvalidInput("port 0 is no destination"));
-        }
-        let addr = dst.ip();
-        if ip.is_broadcast(addr) {
-            if !self.options.broadcast {
-                return Err(Error::PermissionDenied);
-            }
-        } else if !addr.is_multicast() && !ip.is_valid_peer(addr) {
-            return Err(Error::InvalidInput("no host has the destination address"));
-        }
-        let fixed = fixed.or(self.options.multicast_source.filter(|_| addr.is_multicast()));
-        let src = fixed.or_else(|| ip.source_for(addr)).ok_or(Error::NetworkUnreachable)?;
-        if src.is_loopback() && !ip.is_local(addr) {
-            return Err(Error::InvalidInput("a loopback address reaches no other host"));
-        }
-        Ok(SocketAddr::new(src, self.local.port()))
     }
 }
 

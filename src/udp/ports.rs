@@ -1,12 +1,13 @@
 //! UDP's port space: who has which address and port, and for whom a datagram is.
 
 use crate::error::{Error, Result};
+use crate::ip::bound::Bound;
 use crate::rng::{Key, Rng};
 use core::hash::BuildHasher;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use smallvec::SmallVec;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 /// Random draws for an ephemeral port before all of them are tried in turn.
 const DRAWS: u32 = 32;
@@ -29,8 +30,10 @@ impl Sharing {
 /// What a socket is found by: its own end and, once it is connected, its peer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Ends {
-    /// Its own end. Port zero is every port.
-    pub(super) local: SocketAddr,
+    /// Its own addresses.
+    pub(super) bound: Bound,
+    /// Its own port; zero is every port.
+    pub(super) port: u16,
     /// The only peer that it hears.
     pub(super) peer: Option<SocketAddr>,
 }
@@ -38,7 +41,7 @@ pub(super) struct Ends {
 #[derive(Clone, Copy, Debug)]
 struct Holder {
     socket: u32,
-    local: IpAddr,
+    bound: Bound,
     sharing: Sharing,
 }
 
@@ -73,13 +76,13 @@ impl Ports {
     /// The socket that a datagram from `from` to `dst` is for: one that is connected to `from`, else that of exactly this
     /// address, else the wildcard's, else whoever takes every port.
     pub(super) fn find(&self, dst: SocketAddr, from: SocketAddr) -> Option<u32> {
-        let at = |local, peer| Some(self.choose(self.by_ends.get(&Ends { local, peer })?, dst, from));
-        let connected = if self.connected > 0 { at(dst, Some(from)) } else { None };
-        let bound = connected.or_else(|| at(dst, None)).or_else(|| at(wildcard(dst), None));
-        bound.or_else(|| {
+        let at = |bound, port, peer| Some(self.choose(self.by_ends.get(&Ends { bound, port, peer })?, dst, from));
+        let taking = Bound::taking(dst.ip());
+        let connected = if self.connected > 0 { at(taking[0], dst.port(), Some(from)) } else { None };
+        let unconnected = |port| taking.into_iter().find_map(|bound| at(bound, port, None));
+        connected.or_else(|| unconnected(dst.port())).or_else(|| {
             self.by_port.get(&0)?;
-            let every = |addr: SocketAddr| at(SocketAddr::new(addr.ip(), 0), None);
-            every(dst).or_else(|| every(wildcard(dst)))
+            unconnected(0)
         })
     }
 
@@ -95,36 +98,34 @@ impl Ports {
     }
 
     /// All sockets of `port`, with the addresses that they are bound to.
-    pub(super) fn on(&self, port: u16) -> impl Iterator<Item = (u32, IpAddr)> {
-        self.by_port.get(&port).into_iter().flatten().map(|holder| (holder.socket, holder.local))
+    pub(super) fn on(&self, port: u16) -> impl Iterator<Item = (u32, Bound)> {
+        self.by_port.get(&port).into_iter().flatten().map(|holder| (holder.socket, holder.bound))
     }
 
-    fn is_free(&self, local: SocketAddr, sharing: Sharing) -> bool {
-        let mut holders = self.by_port.get(&local.port()).into_iter().flatten();
-        holders.all(|other| !overlap(local.ip(), other.local) || sharing.goes_with(other.sharing))
+    fn is_free(&self, bound: Bound, port: u16, sharing: Sharing) -> bool {
+        let mut holders = self.by_port.get(&port).into_iter().flatten();
+        holders.all(|other| !bound.overlaps(other.bound) || sharing.goes_with(other.sharing))
     }
 
-    /// Binds `socket` to `local`, with a port of our choice if its port is zero, and gives the address that it has now.
-    pub(super) fn bind(&mut self, local: SocketAddr, sharing: Sharing, socket: u32) -> Result<SocketAddr> {
-        let local = if local.port() == 0 { self.ephemeral(local.ip())? } else { local };
-        self.hold(Ends { local, peer: None }, sharing, socket)?;
-        Ok(local)
+    /// Binds `socket` to `port`, one of our choice if that is zero, and gives the port that it has now.
+    pub(super) fn bind(&mut self, bound: Bound, port: u16, sharing: Sharing, socket: u32) -> Result<u16> {
+        let port = if port == 0 { self.ephemeral(bound)? } else { port };
+        self.hold(Ends { bound, port, peer: None }, sharing, socket)?;
+        Ok(port)
     }
 
-    /// Gives `socket` every port of `local` that nobody else has.
-    pub(super) fn bind_every(&mut self, local: IpAddr, sharing: Sharing, socket: u32) -> Result<SocketAddr> {
-        let local = SocketAddr::new(local, 0);
-        self.hold(Ends { local, peer: None }, sharing, socket)?;
-        Ok(local)
+    /// Gives `socket` every port of its addresses that nobody else has.
+    pub(super) fn bind_every(&mut self, bound: Bound, sharing: Sharing, socket: u32) -> Result<()> {
+        self.hold(Ends { bound, port: 0, peer: None }, sharing, socket)
     }
 
     fn hold(&mut self, ends: Ends, sharing: Sharing, socket: u32) -> Result<()> {
-        if !self.is_free(ends.local, sharing) {
+        if !self.is_free(ends.bound, ends.port, sharing) {
             return Err(Error::AddrInUse);
         }
-        let holder = Holder { socket, local: ends.local.ip(), sharing };
+        let holder = Holder { socket, bound: ends.bound, sharing };
         self.by_ends.entry(ends).or_default().push(holder);
-        self.by_port.entry(ends.local.port()).or_default().push(holder);
+        self.by_port.entry(ends.port).or_default().push(holder);
         self.connected += usize::from(ends.peer.is_some());
         Ok(())
     }
@@ -132,7 +133,7 @@ impl Ports {
     /// Takes `ends` from `socket`, and gives how they were shared.
     pub(super) fn release(&mut self, ends: Ends, socket: u32) -> Sharing {
         let Some(sharing) = take(self.by_ends.entry(ends), socket) else { return Sharing::default() };
-        take(self.by_port.entry(ends.local.port()), socket);
+        take(self.by_port.entry(ends.port), socket);
         self.connected -= usize::from(ends.peer.is_some());
         sharing
     }
@@ -148,19 +149,17 @@ impl Ports {
     }
 
     /// RFC 6056 3.3.2: random ports until one is free, and none is guessed from the last. It is shared with nobody.
-    fn ephemeral(&mut self, addr: IpAddr) -> Result<SocketAddr> {
+    fn ephemeral(&mut self, bound: Bound) -> Result<u16> {
         let (low, high) = (u64::from(self.low), u64::from(self.high));
-        let at = |port: u64| SocketAddr::new(addr, port as u16);
         for _ in 0..DRAWS {
-            let candidate = at(self.rng.between(low, high));
-            if self.is_free(candidate, Sharing::default()) {
+            let candidate = self.rng.between(low, high) as u16;
+            if self.is_free(bound, candidate, Sharing::default()) {
                 return Ok(candidate);
             }
         }
-        let start = self.rng.between(low, high);
-        let in_turn = (start..=high).chain(low..start);
-        let mut all = in_turn.map(at);
-        all.find(|&candidate| self.is_free(candidate, Sharing::default())).ok_or(Error::AddrNotAvailable)
+        let start = self.rng.between(low, high) as u16;
+        let mut in_turn = (start..=self.high).chain(self.low..start);
+        in_turn.find(|&port| self.is_free(bound, port, Sharing::default())).ok_or(Error::AddrNotAvailable)
     }
 }
 
@@ -173,19 +172,6 @@ fn take<K>(entry: Entry<'_, K, Holders, Key>, socket: u32) -> Option<Sharing> {
         holders.remove();
     }
     Some(taken.sharing)
-}
-
-/// Whether some address is named by both.
-fn overlap(a: IpAddr, b: IpAddr) -> bool {
-    a == b || a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified())
-}
-
-fn wildcard(addr: SocketAddr) -> SocketAddr {
-    let any = match addr {
-        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
-    SocketAddr::new(any, addr.port())
 }
 
 #[cfg(test)]
@@ -201,14 +187,24 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn named(local: SocketAddr, peer: Option<SocketAddr>) -> Ends {
+        Ends { bound: Bound::new(local.ip(), false), port: local.port(), peer }
+    }
+
     fn ends(local: &str) -> Ends {
-        Ends { local: at(local), peer: None }
+        named(at(local), None)
     }
 
     impl Ports {
         /// Binds `local` for one socket alone.
         fn alone(&mut self, local: &str, socket: u32) -> Result<SocketAddr> {
-            self.bind(at(local), Sharing::default(), socket)
+            self.shared(at(local), Sharing::default(), socket)
+        }
+
+        /// Binds `local` for one socket and those who share it with that.
+        fn shared(&mut self, local: SocketAddr, sharing: Sharing, socket: u32) -> Result<SocketAddr> {
+            let port = self.bind(Bound::new(local.ip(), false), local.port(), sharing, socket)?;
+            Ok(SocketAddr::new(local.ip(), port))
         }
 
         /// Whom a datagram of some stranger is for.
@@ -255,7 +251,7 @@ mod tests {
         let drawn: Vec<u16> = (0..60_000)
             .map(|_| {
                 let local = ports.alone("10.0.0.1:0", 1).unwrap();
-                ports.release(Ends { local, peer: None }, 1);
+                ports.release(named(local, None), 1);
                 local.port()
             })
             .collect();
@@ -296,14 +292,14 @@ mod tests {
                 [("10.0.0.1:53", "10.0.0.1:53"), ("0.0.0.0:53", "10.0.0.1:53"), ("10.0.0.1:53", "0.0.0.0:53")]
             {
                 let mut ports = ports(1024, 65_535);
-                ports.bind(at(one), first, 1).unwrap();
-                assert_eq!(ports.bind(at(other), second, 2).is_ok(), shared, "{first:?} {second:?} {one} {other}");
+                ports.shared(at(one), first, 1).unwrap();
+                assert_eq!(ports.shared(at(other), second, 2).is_ok(), shared, "{first:?} {second:?} {one} {other}");
             }
         }
         let mut ports = ports(5000, 5000);
-        ports.bind(at("0.0.0.0:0"), both, 1).unwrap();
+        ports.shared(at("0.0.0.0:0"), both, 1).unwrap();
         assert_eq!(
-            ports.bind(at("0.0.0.0:0"), both, 2),
+            ports.shared(at("0.0.0.0:0"), both, 2),
             Err(Error::AddrNotAvailable),
             "a port of our choice is shared with nobody"
         );
@@ -314,10 +310,10 @@ mod tests {
         let mut ports = ports(1024, 65_535);
         let address = Sharing { address: true, port: false };
         for socket in [1, 2, 3] {
-            ports.bind(at("0.0.0.0:53"), address, socket).unwrap();
+            ports.shared(at("0.0.0.0:53"), address, socket).unwrap();
         }
         assert_eq!(ports.hearer("10.0.0.1:53"), Some(3));
-        ports.bind(at("10.0.0.1:53"), address, 4).unwrap();
+        ports.shared(at("10.0.0.1:53"), address, 4).unwrap();
         assert_eq!((ports.hearer("10.0.0.1:53"), ports.hearer("10.0.0.2:53")), (Some(4), Some(3)));
         ports.release(ends("0.0.0.0:53"), 3);
         assert_eq!(ports.hearer("10.0.0.2:53"), Some(2));
@@ -329,7 +325,7 @@ mod tests {
         let mut ports = ports(1024, 65_535);
         let sharing = Sharing { address: false, port: true };
         for socket in 0..4 {
-            ports.bind(at("10.0.0.1:53"), sharing, socket).unwrap();
+            ports.shared(at("10.0.0.1:53"), sharing, socket).unwrap();
         }
         let peers = || (1..=4000u16).map(|port| SocketAddr::new(at("10.0.0.9:0").ip(), port));
         let mut heard = [0; 4];
@@ -342,7 +338,7 @@ mod tests {
         assert!(heard.iter().all(|n| (850..1150).contains(n)), "{heard:?}");
         // Another key, another division.
         let mut others = Ports::new(1024, 65_535, Rng::new(Rng::seed_from(4))).unwrap();
-        (0..4).for_each(|socket| assert!(others.bind(at("10.0.0.1:53"), sharing, socket).is_ok()));
+        (0..4).for_each(|socket| assert!(others.shared(at("10.0.0.1:53"), sharing, socket).is_ok()));
         let same = peers().filter(|&peer| ports.find(at("10.0.0.1:53"), peer) == others.find(at("10.0.0.1:53"), peer));
         assert!(same.count() < 1300);
     }
@@ -352,16 +348,16 @@ mod tests {
         let mut ports = ports(1024, 65_535);
         let address = Sharing { address: true, port: false };
         for (socket, port) in [(1, 7), (2, 8)] {
-            ports.bind(at("10.0.0.1:53"), address, socket).unwrap();
+            ports.shared(at("10.0.0.1:53"), address, socket).unwrap();
             let peer = Some(SocketAddr::new(at("10.0.0.9:0").ip(), port));
-            ports.rename(ends("10.0.0.1:53"), Ends { local: at("10.0.0.1:53"), peer }, socket).unwrap();
+            ports.rename(ends("10.0.0.1:53"), named(at("10.0.0.1:53"), peer), socket).unwrap();
         }
         assert_eq!(ports.find(at("10.0.0.1:53"), at("10.0.0.9:9")), None);
-        ports.bind(at("0.0.0.0:53"), address, 3).unwrap();
+        ports.shared(at("0.0.0.0:53"), address, 3).unwrap();
         for (from, socket) in [("10.0.0.9:7", 1), ("10.0.0.9:8", 2), ("10.0.0.9:9", 3), ("10.0.0.8:7", 3)] {
             assert_eq!(ports.find(at("10.0.0.1:53"), at(from)), Some(socket), "{from}");
         }
-        ports.release(Ends { local: at("10.0.0.1:53"), peer: Some(at("10.0.0.9:7")) }, 1);
+        ports.release(named(at("10.0.0.1:53"), Some(at("10.0.0.9:7"))), 1);
         assert_eq!(ports.find(at("10.0.0.1:53"), at("10.0.0.9:7")), Some(3));
         assert_eq!(ports.connected, 1);
     }
@@ -369,8 +365,8 @@ mod tests {
     #[test]
     fn who_takes_every_port_gets_what_nobody_else_does() {
         let mut ports = ports(1024, 65_535);
-        ports.bind_every(at("0.0.0.0:0").ip(), Sharing::default(), 1).unwrap();
-        assert_eq!(ports.bind_every(at("10.0.0.1:0").ip(), Sharing::default(), 2), Err(Error::AddrInUse));
+        ports.bind_every(Bound::AllV4, Sharing::default(), 1).unwrap();
+        assert_eq!(ports.bind_every(Bound::One(at("10.0.0.1:0").ip()), Sharing::default(), 2), Err(Error::AddrInUse));
         ports.alone("10.0.0.1:53", 2).unwrap();
         assert_eq!((ports.hearer("10.0.0.1:53"), ports.hearer("10.0.0.1:54")), (Some(2), Some(1)));
         assert_eq!((ports.hearer("10.0.0.2:53"), ports.hearer("[2001:db8::1]:53")), (Some(1), None));

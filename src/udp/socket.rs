@@ -1,10 +1,11 @@
 //! One UDP socket: its ends, its groups, what was received for it, what went wrong.
 
-use super::inbox::Inbox;
+use super::errors::Errors;
 use super::ports::Ends;
 use crate::error::{Error, Result};
-use crate::icmp::ErrorKind;
 use crate::ip::Ip;
+use crate::ip::bound::{Bound, shown, unmapped_addr};
+use crate::ip::inbox::Inbox;
 use crate::stack::{Readiness, RecvMsg, UdpOptions};
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,9 +17,11 @@ const MAX_SOURCES: usize = 10;
 
 #[derive(Debug)]
 pub(super) struct Socket {
-    /// Our end, as bound. Disconnected, it has it again.
-    pub(super) bound: SocketAddr,
-    /// Our end; as connected once there is a peer.
+    /// Whether it is one of IPv6: it knows IPv4 addresses as mapped ones. All that follow are as on the wire.
+    v6: bool,
+    /// What it takes, as bound. Disconnected, it has it again.
+    pub(super) bound: Bound,
+    /// Our end, as bound; as connected once there is a peer.
     pub(super) local: SocketAddr,
     /// The connected peer.
     pub(super) peer: Option<SocketAddr>,
@@ -29,8 +32,7 @@ pub(super) struct Socket {
     pub(super) unsent: usize,
     pub(super) inbox: Inbox,
     groups: Vec<Membership>,
-    hard: Option<Error>,
-    soft: Option<Error>,
+    pub(super) errors: Errors,
 }
 
 /// A group that a socket is a member of.
@@ -42,24 +44,46 @@ struct Membership {
 }
 
 impl Socket {
-    pub(super) fn new(local: SocketAddr, options: UdpOptions) -> Self {
+    /// A socket bound to `local`, mapped or not; `only_v6` keeps one on `::` from taking IPv4.
+    pub(super) fn new(local: SocketAddr, only_v6: bool, options: UdpOptions) -> Self {
         Socket {
-            bound: local,
-            local,
+            v6: local.is_ipv6(),
+            bound: Bound::new(local.ip(), only_v6),
+            local: unmapped_addr(local),
             peer: None,
             options,
             home: None,
             unsent: 0,
             inbox: Inbox::default(),
             groups: Vec::new(),
-            hard: None,
-            soft: None,
+            errors: Errors::default(),
         }
     }
 
     /// What it is found by.
     pub(super) fn ends(&self) -> Ends {
-        Ends { local: self.local, peer: self.peer }
+        let bound = if self.local.ip().is_unspecified() { self.bound } else { Bound::One(self.local.ip()) };
+        Ends { bound, port: self.local.port(), peer: self.peer }
+    }
+
+    /// Whether it is one of IPv6.
+    pub(super) fn is_v6(&self) -> bool {
+        self.v6
+    }
+
+    /// An address as the application knows it.
+    pub(super) fn shown(&self, addr: SocketAddr) -> SocketAddr {
+        shown(addr, self.v6)
+    }
+
+    /// An address that the application names, as it is on the wire.
+    ///
+    /// # Errors
+    /// `Unsupported` if it is of a family that the socket cannot reach, or not in the form that the socket's has.
+    pub(super) fn on_wire(&self, addr: SocketAddr) -> Result<SocketAddr> {
+        let on_wire = unmapped_addr(addr);
+        let reached = addr.is_ipv6() == self.v6 && self.bound.is_of_family(on_wire.ip());
+        reached.then_some(on_wire).ok_or(Error::Unsupported)
     }
 
     /// Whether datagrams from `from` are for it.
@@ -69,13 +93,13 @@ impl Socket {
 
     /// Copies what fits of the next datagram into `buf`; the rest of it is lost, unless it is only peeked at.
     pub(super) fn pop(&mut self, buf: &mut [u8], peek: bool) -> Result<RecvMsg> {
-        self.check()?;
+        self.errors.check()?;
         self.inbox.pop(buf, peek)
     }
 
     /// Copies the next datagram and those that continue it, as many as fit whole.
     pub(super) fn pop_run(&mut self, buf: &mut [u8]) -> Result<RecvMsg> {
-        self.check()?;
+        self.errors.check()?;
         self.inbox.pop_run(buf)
     }
 
@@ -140,34 +164,13 @@ impl Socket {
         self.groups.drain(..).for_each(|membership| membership.leave(ip));
     }
 
-    // ---- errors ----
-    /// Fails once with a pending error.
-    pub(super) fn check(&mut self) -> Result<()> {
-        self.hard.take().map_or(Ok(()), Err)
-    }
-
-    /// Whether the next call fails.
-    pub(super) fn has_failed(&self) -> bool {
-        self.hard.is_some()
-    }
-
-    /// Takes the pending error; a soft one has no other way out (SO_ERROR).
-    pub(super) fn take_error(&mut self) -> Option<Error> {
-        self.hard.take().or(self.soft.take())
-    }
-
-    /// Notes what an ICMP error said, and says whether calls fail by it (RFC 1122 4.1.3.3): only where the destination
-    /// itself refused, since anybody else may be wrong for a while.
-    pub(super) fn note(&mut self, kind: ErrorKind) -> bool {
-        let error = if kind.is_hard() { &mut self.hard } else { &mut self.soft };
-        *error = Some(kind.error());
-        kind.is_hard()
-    }
-
     pub(super) fn readiness(&self, send_queue: usize) -> Readiness {
         let mut ready = Readiness::NONE;
-        if self.hard.is_some() {
+        if self.errors.is_pending() {
             ready |= Readiness::ERROR | Readiness::READABLE | Readiness::WRITABLE;
+        }
+        if self.errors.is_queued() {
+            ready |= Readiness::ERROR;
         }
         if !self.inbox.is_empty() {
             ready |= Readiness::READABLE;

@@ -49,8 +49,13 @@ pub fn whole_header(first: &[u8], payload: usize, len: usize, tos: u8) -> Option
 fn named_at(headers: &[u8]) -> Option<usize> {
     let (mut named_at, mut at) = (ipv6::NEXT_HEADER, ipv6::HEADER_LEN);
     while at < headers.len() {
+        let kind = headers[named_at];
         named_at = at;
-        at += 8 + 8 * usize::from(*headers.get(at + 1)?);
+        at += match kind {
+            // One that is the whole packet (RFC 6946): its second byte is no length.
+            extension::FRAGMENT => extension::FRAGMENT_LEN,
+            _ => 8 + 8 * usize::from(*headers.get(at + 1)?),
+        };
     }
     (at == headers.len()).then_some(named_at)
 }
@@ -183,6 +188,17 @@ mod tests {
         let (v4, v6) = (first(&v4(&[1; 8], 8), 28), first(&v6(8), 48));
         assert!(whole_header(&v4, 28, 65_507, 0).is_some() && whole_header(&v4, 28, 65_508, 0).is_none());
         assert!(whole_header(&v6, 48, 65_535, 0).is_some() && whole_header(&v6, 48, 65_536, 0).is_none());
+    }
+
+    /// Found by fuzzing: the second byte of an atomic fragment's header, which is reserved, was taken for a length.
+    #[test]
+    fn an_atomic_fragment_header_may_stand_before() {
+        let mut first = v6(32);
+        first[6] = extension::FRAGMENT;
+        first.extend([extension::FRAGMENT, 0x26, 0, 0, 0, 0, 0, 1]);
+        first.extend([17, 0, 0, 1, 0, 0, 0, 7]);
+        let header = whole_header(&first, 56, 1000, 0xb9).expect("a chain that leads there");
+        assert_eq!((header.len(), header[6], header[40], header[41]), (48, extension::FRAGMENT, 17, 0x26));
     }
 
     /// Extension headers before the fragment header stay, and the last of them names what the fragment header did.

@@ -3,7 +3,7 @@
 
 use super::checksum::{self, Sum};
 use super::tcp::Flags;
-use super::{Gso, GsoKind, RxChecksum, RxFrame, TxFrame, ipv4, protocol, tcp, udp};
+use super::{Gso, GsoKind, RxChecksum, RxFrame, TxFrame, extension, ipv4, ipv6, protocol, tcp, udp};
 use core::ops::Range;
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -16,10 +16,6 @@ const TCP_FLAGS: usize = 13;
 const V4_LEN: Range<usize> = 2..4;
 const V4_ID: Range<usize> = 4..6;
 const V4_CHECKSUM: Range<usize> = 10..12;
-
-/// Where in an IPv6 header the length of its payload stands, and how long that header is.
-const V6_LEN: Range<usize> = 4..6;
-const V6_HEADER: usize = 40;
 
 /// Where in a UDP header its length stands.
 const UDP_LEN: Range<usize> = 4..6;
@@ -38,8 +34,7 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    /// That of an unfragmented TCP or UDP packet whose headers are all there. IPv6 extension headers are not looked
-    /// behind.
+    /// That of an unfragmented TCP or UDP packet whose headers are all there.
     pub(super) fn of(packet: &[u8]) -> Option<Transport> {
         let (v4, start, protocol) = match packet {
             [first, _, _, _, _, _, fragment, offset, _, protocol, ..] if first >> 4 == 4 => {
@@ -49,7 +44,13 @@ impl Transport {
                 }
                 (true, usize::from(first & 0x0f) * 4, *protocol)
             }
-            [first, _, _, _, _, _, next, ..] if first >> 4 == 6 => (false, V6_HEADER, *next),
+            [first, _, _, _, _, _, next, ..] if first >> 4 == 6 => {
+                let upper = extension::skip(packet, *next);
+                if upper.fragment.is_some() {
+                    return None;
+                }
+                (false, upper.start, upper.protocol)
+            }
             _ => return None,
         };
         let (field, len) = match protocol {
@@ -209,7 +210,7 @@ impl<'a> Pieces<'a> {
             let checksum = checksum::checksum(&packet[..transport.start]);
             put(packet, V4_CHECKSUM, usize::from(checksum));
         } else {
-            put(packet, V6_LEN, len - V6_HEADER);
+            put(packet, ipv6::PAYLOAD_LEN, len - ipv6::HEADER_LEN);
         }
         let header = &mut packet[transport.start..];
         if transport.protocol == protocol::UDP {

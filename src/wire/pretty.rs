@@ -1,6 +1,6 @@
 //! A packet as text for people, by smoltcp's pretty printer: an implementation that is not ours says what it sees.
 
-use super::{icmp, ipv4, protocol};
+use super::{icmp, ip, protocol};
 use core::fmt;
 use smoltcp::wire::{Ipv4Packet, Ipv6Packet, PrettyPrinter};
 
@@ -21,8 +21,8 @@ impl fmt::Display for Pretty<'_> {
         let bytes = self.0;
         match bytes.first().map(|first| first >> 4) {
             None => f.write_str("(empty)"),
-            Some(4) if quotes(bytes) > MAX_QUOTES => {
-                write!(f, "IPv4 ({} bytes of ICMP errors about ICMP errors)", bytes.len())
+            Some(version @ (4 | 6)) if quotes(bytes) > MAX_QUOTES => {
+                write!(f, "IPv{version} ({} bytes of ICMP errors about ICMP errors)", bytes.len())
             }
             Some(4) => write!(f, "{}", PrettyPrinter::<Ipv4Packet<&[u8]>>::new("", &bytes)),
             Some(6) => write!(f, "{}", PrettyPrinter::<Ipv6Packet<&[u8]>>::new("", &bytes)),
@@ -34,7 +34,8 @@ impl fmt::Display for Pretty<'_> {
 /// How many packets `bytes` quotes, one within the other, counted to just above the bound.
 fn quotes(mut bytes: &[u8]) -> usize {
     for depth in 0..=MAX_QUOTES {
-        bytes = match ipv4::parse_quoted(bytes) {
+        bytes = match ip::parse_quoted(bytes) {
+            // That of the other family, too: the pretty printer does not mind.
             Ok((header, len)) if header.protocol == protocol::ICMP => &bytes[len..],
             _ => return depth,
         };
@@ -50,7 +51,7 @@ fn quotes(mut bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
     use crate::wire::icmp::IcmpHeader;
-    use crate::wire::ipv4::Ipv4Header;
+    use crate::wire::ipv4::{self, Ipv4Header};
     use crate::wire::tcp::{self, Flags, TcpHeader};
     use crate::wire::tcp_options::TcpOptions;
     use proptest::prelude::*;
@@ -123,6 +124,24 @@ mod tests {
             }
         }
         assert!(depth > 2000);
+        let text = pretty(&bytes).to_string();
+        assert!(text.len() < 100, "{text}");
+    }
+
+    /// The same where the outermost packet is one of IPv6.
+    #[test]
+    fn nor_are_those_within_ipv6() {
+        use crate::wire::ipv6::{self, Ipv6Header};
+        let mut quoted = syn();
+        for _ in 0..100 {
+            quoted = error_about(&quoted);
+        }
+        let (src, dst) = (std::net::Ipv6Addr::LOCALHOST, std::net::Ipv6Addr::LOCALHOST);
+        let header = Ipv6Header { src, dst, next_header: 1, hop_limit: 1, traffic_class: 0, flow_label: 0 };
+        let inner = &quoted[20..]; // an ICMP message
+        let mut bytes = vec![0; 40];
+        ipv6::emit(&header, inner.len(), &mut bytes);
+        bytes.extend_from_slice(inner);
         let text = pretty(&bytes).to_string();
         assert!(text.len() < 100, "{text}");
     }

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use tunstack::error::Error;
-use tunstack::stack::{Config, SocketId};
+use tunstack::stack::{Config, Readiness, SocketId};
 
 /// A stack of 64 KiB, one connection that has something queued, and one that holds more than all memory.
 fn under_pressure() -> (Tester, usize, tunstack::stack::TcpId, usize, tunstack::stack::TcpId) {
@@ -36,6 +36,35 @@ fn a_writer_is_woken_when_memory_is_ample_again() {
     assert!(ready.any(|id| id == SocketId::Tcp(a)), "the writer is woken");
     t.use_conn(a);
     assert_eq!(t.try_write(b"more"), Ok(4));
+}
+
+/// Room came, and before the application was told of it memory was short: it is told when there is room again.
+#[test]
+fn a_writer_whose_news_was_overtaken_by_pressure_is_not_forgotten() {
+    let mut t = Tester::with(|c: &mut Config| c.memory = 256 * 1024).without_timer_check();
+    t.listen(80);
+    let honest = t.new_flow(3000, 80);
+    let a = t.establish();
+    t.set(|o| o.send_buffer = Some(20_000));
+    while t.try_write(&pattern(0..20_000)).is_ok() {}
+    t.drain();
+    let hog = t.new_flow(3001, 80);
+    let b = t.establish();
+    while t.stack.poll_ready().is_some() {}
+    t.switch(honest);
+    t.use_conn(a);
+    t.send(ack().seq(1).ack(10_001));
+    t.switch(hog);
+    t.use_conn(b);
+    t.write(&pattern(0..230_000));
+    let mut told = core::iter::from_fn(|| t.stack.poll_ready());
+    assert!(told.any(|id| id == SocketId::Tcp(a)), "something has changed");
+    assert!(!t.stack.readiness(SocketId::Tcp(a)).contains(Readiness::WRITABLE), "but memory is short");
+    while t.stack.poll_ready().is_some() {}
+    t.abort();
+    let mut told = core::iter::from_fn(|| t.stack.poll_ready());
+    assert!(told.any(|id| id == SocketId::Tcp(a)), "the writer is woken");
+    assert!(t.stack.readiness(SocketId::Tcp(a)).contains(Readiness::WRITABLE));
 }
 
 /// The budget is looked at when a connection vanishes, too.

@@ -12,8 +12,13 @@ use tempfile::TempDir;
 pub const TESTS: &[Test] = &[
     Test { name: "capture::the_demo_is_clean", tools: &["tshark"], limit: 90, body: the_demo },
     Test { name: "capture::all_protocols_are_clean", tools: &["tshark", "ping"], limit: 60, body: all_protocols },
+    Test { name: "capture::the_walk_through_the_headers", tools: &["tshark"], limit: 120, body: headers_page },
     Test { name: "capture::a_lossy_demo_tells_its_losses", tools: &["tshark"], limit: 120, body: lossy },
 ];
+
+#[path = "../../examples/headers.rs"]
+#[expect(dead_code, reason = "a program of its own; here only its capture is wanted")]
+mod headers;
 
 const VERIFY: [&str; 6] =
     ["-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"];
@@ -155,4 +160,20 @@ fn lossy() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     let comments = packets(&file, "frame.comment", &["frame.comment"]);
     assert!(!comments.is_empty());
+}
+
+/// What docs/headers.md says is to be seen in the capture, is.
+fn headers_page() {
+    let dir = TempDir::new().expect("a directory");
+    let file = dir.path().join("headers.pcapng");
+    fs::write(&file, headers::capture()).expect("the capture");
+    let page = include_str!("../../docs/headers.md");
+    // In the last column of the tables, and in the text: what compares or names fields.
+    let spans = page.split("```").step_by(2).flat_map(|text| text.split('`').skip(1).step_by(2));
+    let protocols = ["ip.", "ipv6.", "tcp.", "udp.", "icmp.", "icmpv6.", "frame."];
+    let filters: Vec<&str> = spans.filter(|span| protocols.iter().any(|start| span.starts_with(start))).collect();
+    assert!(filters.len() > 70, "only {} filters", filters.len());
+    let unseen: Vec<&&str> = filters.iter().filter(|filter| count(&file, filter) == 0).collect();
+    assert!(unseen.is_empty(), "no packet shows {unseen:#?}");
+    assert_eq!(count(&file, "ip.opt.type == 99"), 0, "the control");
 }

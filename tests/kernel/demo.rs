@@ -33,6 +33,9 @@ fn plain() {
         assert!(said.contains(word), "the ladder does not show {word}:\n{said}");
     }
     assert!(capture.len() > 1000);
+    let (said, capture) = demo(30, &["--ipv6"]);
+    assert!(said.contains("ESTABLISHED") && said.contains("tunstack (2001:db8::2)"), "{said}");
+    assert!(capture.len() > 1000);
 }
 
 fn lossy() {
@@ -43,6 +46,8 @@ fn lossy() {
 fn without_a_tun() {
     let (said, _) = demo(30, &["--virtual"]);
     assert!(said.contains("ESTABLISHED") && said.contains("virtual"), "{said}");
+    let (said, _) = demo(30, &["--virtual", "-6"]);
+    assert!(said.contains("ESTABLISHED") && said.contains("http://[2001:db8::2]/"), "{said}");
     let (said, _) = demo(50, &["--virtual", "--loss", "10%", "--delay", "20ms"]);
     assert!(said.contains("ESTABLISHED"), "{said}");
 }

@@ -9,13 +9,18 @@ mod capture;
 mod demo;
 mod device;
 mod faults;
+mod fragments;
+mod groups;
 mod harness;
 mod http;
+mod ipv6;
 mod offload;
 mod perf;
+mod pmtu;
 mod queues;
 mod scripts;
 mod sockets;
+mod way;
 
 use harness::{Test, inside};
 use libtest_mimic::{Arguments, Trial};
@@ -24,16 +29,21 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let tests: Vec<&'static Test> = [
         http::TESTS,
+        ipv6::TESTS,
         sockets::TESTS,
         faults::TESTS,
+        fragments::TESTS,
         apps::TESTS,
         demo::TESTS,
         capture::TESTS,
         device::TESTS,
         offload::TESTS,
         perf::TESTS,
+        pmtu::TESTS,
         queues::TESTS,
         scripts::TESTS,
+        groups::TESTS,
+        way::TESTS,
     ]
     .concat()
     .leak()

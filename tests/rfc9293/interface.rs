@@ -3,8 +3,8 @@
 use crate::support::*;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use tunstack::error::{Error, Result};
-use tunstack::stack::{Readiness, TcpId};
-use tunstack::stats::DropReason;
+use tunstack::stack::{Readiness, Route, RouteKind, TcpId};
+use tunstack::stats::{Disposition, DropReason};
 use tunstack::tcp::state::State;
 
 const SECOND: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
@@ -268,4 +268,40 @@ fn accept_queue_is_bounded() {
         accepted += 1;
     }
     assert_eq!(accepted, 40);
+}
+
+/// 1122-48 1122-46: routes say who can be reached, from which address, and with what size; whom we must not answer we do
+/// not hear.
+#[test]
+fn routes_decide() {
+    let (other, far) = (Ipv4Addr::new(192, 0, 2, 7), Ipv4Addr::new(198, 51, 100, 9));
+    let kinds = [
+        (RouteKind::Unreachable, Error::HostUnreachable),
+        (RouteKind::Prohibit, Error::PermissionDenied),
+        (RouteKind::Blackhole, Error::InvalidInput("the route to the destination is a black hole")),
+    ];
+    for (kind, error) in kinds {
+        let mut t = Tester::with(|c| {
+            c.addresses.push(cidr(other, 24));
+            c.routes = vec![
+                Route { kind, ..Route::new(cidr(far, 24)) },
+                Route { mtu: Some(link_mtu(1400)), source: Some(on_wire(other)), ..Route::new(cidr(PEER, 32)) },
+            ];
+        });
+        let options = t.stack.default_tcp_options();
+        let udp = t.stack.udp_bind(wire_addr(SocketAddrV4::new(LOCAL, 9))).expect("a socket");
+        for (to, error) in [(far, error), (Ipv4Addr::new(203, 0, 113, 9), Error::NetworkUnreachable)] {
+            let to = wire_addr(SocketAddrV4::new(to, 80));
+            assert_eq!(t.stack.tcp_connect(t.now(), None, to, options.clone()), Err(error));
+            assert_eq!(t.stack.udp_send(t.now(), udp, b"x", Some(to)), Err(error));
+        }
+        t.listen(80);
+        let became = t.send(syn().mss(1460).src(SocketAddrV4::new(far, 1000)));
+        assert_eq!(became, Disposition::Dropped(DropReason::NoRoute));
+        t.expect_nothing();
+        t.send(syn().mss(1460));
+        t.expect(synack().mss(1360));
+        t.connect();
+        assert_eq!(*t.expect(syn().mss(1360)).src.ip(), other);
+    }
 }

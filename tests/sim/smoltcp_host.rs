@@ -3,13 +3,13 @@
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
-use smoltcp::wire::{HardwareAddress, IpCidr, IpEndpoint};
+use smoltcp::wire::{HardwareAddress, IpCidr, IpEndpoint, IpListenEndpoint};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tunstack::buf::{Chunk, Slice};
 use tunstack::error::{Error, Result};
-use tunstack::sim::{ADDRESSES, Coverage, Flow, Host, Ready, Scenario};
+use tunstack::sim::{ADDRESSES, ADDRESSES_V6, Coverage, Flow, Host, Ready, Scenario};
 use tunstack::stack::{Shutdown, TcpOptions};
 use tunstack::tcp::state::State;
 use tunstack::time::Instant;
@@ -86,7 +86,10 @@ impl SmoltcpHost {
         let now = Instant::from_nanos(scenario.start);
         let mut iface = Interface::new(config, &mut wire, time(now));
         iface.update_ip_addrs(|addresses| {
-            addresses.push(IpCidr::new(ADDRESSES[side].into(), 24)).expect("room for one address");
+            addresses.push(IpCidr::new(ADDRESSES[side].into(), 24)).expect("room for two addresses");
+            if scenario.has_v6() {
+                addresses.push(IpCidr::new(ADDRESSES_V6[side].into(), 64)).expect("room for two addresses");
+            }
         });
         SmoltcpHost {
             iface,
@@ -175,7 +178,9 @@ impl Host for SmoltcpHost {
         // Each smoltcp socket accepts one connection; one for each flow there may be.
         for _ in 0..self.flows.len() {
             let mut socket = Self::new_socket(options);
-            socket.listen(endpoint(local)).map_err(|_| Error::AddrNotAvailable)?;
+            let to: IpListenEndpoint =
+                if local.ip().is_unspecified() { local.port().into() } else { endpoint(local).into() };
+            socket.listen(to).map_err(|_| Error::AddrNotAvailable)?;
             self.listening.push(self.sockets.add(socket));
         }
         Ok(())

@@ -3,7 +3,9 @@
 pub(crate) mod common;
 mod datagrams;
 pub(crate) mod fabric;
+mod families;
 mod groups;
 mod hosts;
 mod poller;
+mod raw;
 mod streams;

@@ -32,7 +32,7 @@ use report::Report;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
@@ -55,6 +55,9 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How often the end of all connections is looked for.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// The kernel's address over IPv6, in the documentation prefix (RFC 3849).
+const KERNEL_V6: Cidr = Cidr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), 64);
+
 /// What `demo` can be told.
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
@@ -67,6 +70,9 @@ pub(crate) struct DemoArgs {
     /// Make the link bad in other ways, such as reorder=5%,duplicate=1% (see serve --fault)
     #[arg(long, value_name = "SPEC")]
     fault: Option<String>,
+    /// Over IPv6
+    #[arg(short = '6', long)]
+    ipv6: bool,
     /// No kernel: two of our stacks on a link in memory
     #[arg(long = "virtual", conflicts_with = "command")]
     without_kernel: bool,
@@ -86,6 +92,7 @@ pub(crate) struct DemoArgs {
 
 /// What the arguments come to.
 struct Plan {
+    v6: bool,
     fault: Impairment,
     seed: u64,
     limit: Option<Duration>,
@@ -104,7 +111,7 @@ impl Plan {
         let limit = args.time_limit.as_deref().map(settings::duration).transpose();
         let limit = limit.map_err(|e| Failure::usage(format!("--time-limit: {e}")))?;
         let default = args.command.is_empty().then_some(Duration::from_secs(60));
-        Ok(Plan { fault, seed: args.seed, limit: limit.or(default), pcap: place(args.out.as_deref())? })
+        Ok(Plan { v6: args.ipv6, fault, seed: args.seed, limit: limit.or(default), pcap: place(args.out.as_deref())? })
     }
 }
 
@@ -181,7 +188,8 @@ fn private_link(args: &DemoArgs) -> Result<(Tunnel, Entered), String> {
     let identity = if args.command.is_empty() { Identity::Same } else { Identity::Root };
     let entered = tunnel::enter_private(identity).map_err(|failure| failure.text)?;
     // Packets as a wire has them are what is to be seen.
-    let options = Options { netns: Some("new".into()), offload: Some("off".into()), ..Options::default() };
+    let host = args.ipv6.then(|| format!("{}/{}", KERNEL_V6.addr, KERNEL_V6.prefix));
+    let options = Options { netns: Some("new".into()), offload: Some("off".into()), host, ..Options::default() };
     let settings = Settings::try_from(options).map_err(|f| f.text)?;
     debug_assert_eq!(settings.netns, Netns::New);
     tunnel::open(&settings).map(|tunnel| (tunnel, entered)).map_err(|failure| failure.text)
@@ -195,9 +203,10 @@ fn on_tunnel(tunnel: Tunnel, plan: &Plan) -> Result<Stage, Failure> {
 
 fn in_memory(plan: &Plan) -> Result<Stage, Failure> {
     let (near, far) = mem::pair(1500, LINK_FRAMES).map_err(Failure::because("a link in memory"))?;
-    let kernel_s = DOCUMENTATION[0];
+    let kernel_s = if plan.v6 { KERNEL_V6 } else { DOCUMENTATION[0] };
     let client = Host::builder().address(kernel_s).start(far).map_err(Failure::because("the client's stack"))?;
-    let addr = Cidr::new(Ipv4Addr::new(192, 0, 2, 2).into(), kernel_s.prefix);
+    let addr = if plan.v6 { Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2).into() } else { [192, 0, 2, 2].into() };
+    let addr = Cidr::new(addr, kernel_s.prefix);
     set_up(near, addr, Client::Ours(client), plan)
 }
 
@@ -232,6 +241,14 @@ fn set_up(device: impl Device + 'static, addr: Cidr, client: Client, plan: &Plan
     })
 }
 
+/// The server's URL without a path; its port is HTTP's.
+fn url(addr: SocketAddr) -> String {
+    match addr {
+        SocketAddr::V4(addr) => format!("http://{}", addr.ip()),
+        SocketAddr::V6(addr) => format!("http://[{}]", addr.ip()),
+    }
+}
+
 /// What a fetch came to.
 struct Fetched {
     time: Duration,
@@ -243,10 +260,7 @@ struct Fetched {
 
 fn fetch_and_tell(stage: &Stage, plan: &Plan) -> Result<ExitCode, Failure> {
     let limit = plan.limit.unwrap_or(Duration::MAX);
-    output::line(&format!(
-        "fetching a page and {SIZE} random bytes from http://{}/; time limit {limit:?}",
-        stage.addr.ip()
-    ));
+    output::line(&format!("fetching a page and {SIZE} random bytes from {}/; time limit {limit:?}", url(stage.addr)));
     let begun = Instant::now();
     let left = || limit.saturating_sub(begun.elapsed());
     // Whatever goes wrong, here or in what is awaited below, this ends: the limit, the way out, and some air.
@@ -349,8 +363,8 @@ fn fetch_by_curl(curl: &Path, stage: &Stage, limit: Duration) -> io::Result<Fetc
     let begun = Instant::now();
     let seconds = limit.as_secs().clamp(1, 3600).to_string();
     let output = Command::new(curl)
-        .args(["-sS", "--noproxy", "*", "--max-time", &seconds])
-        .arg(format!("http://{}{path}", stage.addr.ip()))
+        .args(["-g", "-sS", "--noproxy", "*", "--max-time", &seconds])
+        .arg(format!("{}{path}", url(stage.addr)))
         .stdin(Stdio::null())
         .output()?;
     if !output.status.success() {
@@ -380,7 +394,7 @@ fn wait_for_ends(server: &Host, limit: Duration) {
 }
 
 fn run_command(stage: &Stage, plan: &Plan, command: &[OsString]) -> Result<ExitCode, Failure> {
-    let url = format!("http://{}/", stage.addr.ip());
+    let url = format!("{}/", url(stage.addr));
     output::line(&format!("{url} is tunstack (also {url}random, {SIZE} bytes); running {}", command[0].display()));
     if let Some(limit) = plan.limit {
         output::line(&format!("time limit {limit:?}"));

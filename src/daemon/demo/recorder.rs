@@ -11,11 +11,11 @@ use crate::stats::{Disposition, DropReason};
 use crate::time::Instant;
 use crate::trace::{TraceEvent, What};
 use crate::wire::tcp::{Flags, TcpHeader};
-use crate::wire::{RxFrame, RxMeta, TxFrame, ipv4, tcp};
+use crate::wire::{RxFrame, RxMeta, TxFrame, ip, tcp};
 use siphasher::sip::SipHasher24;
 use std::hash::Hasher;
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,15 +37,15 @@ pub(crate) struct Segment {
 impl Segment {
     /// Reads a whole IP packet; `None` if it is no TCP.
     pub(crate) fn parse(packet: &[u8]) -> Option<Segment> {
-        let (ip, payload) = ipv4::parse(packet).ok()?;
-        if ip.protocol != TCP || ip.is_fragment() {
+        let (ip, payload) = ip::parse(packet).ok()?;
+        if ip.protocol != TCP || ip.fragment.is_some() {
             return None;
         }
         let payload = packet.get(payload)?;
         let (header, len) = tcp::parse(payload).ok()?;
         Some(Segment {
-            src: SocketAddrV4::new(ip.src, header.src_port).into(),
-            dst: SocketAddrV4::new(ip.dst, header.dst_port).into(),
+            src: SocketAddr::new(ip.src, header.src_port),
+            dst: SocketAddr::new(ip.dst, header.dst_port),
             text: u32::try_from(payload.len() - len).ok()?,
             header,
         })

@@ -25,7 +25,7 @@ impl Host {
     }
 }
 
-const SHARED: UdpBind = UdpBind { reuse_address: true, reuse_port: false, every_port: false };
+const SHARED: UdpBind = UdpBind { reuse_address: true, reuse_port: false, only_v6: false, every_port: false };
 
 #[test]
 fn members_hear_their_group_each_its_own_copy_and_nobody_else_does() {
@@ -136,7 +136,7 @@ fn a_sender_hears_itself_only_as_a_member_and_only_if_it_wants_to() {
     let id = host.bind("0.0.0.0:5000");
     let departs = |host: &mut Host| {
         host.send(id, b"x", "239.1.1.1:5000").unwrap();
-        let departure = host.udp.poll_transmit(&mut host.ip).unwrap();
+        let departure = host.udp.poll_transmit(&mut host.ip, host.now).unwrap();
         (departure.leaves, departure.heard, departure.frame.header[8])
     };
     assert_eq!(departs(&mut host), (true, false, 1), "no member");
@@ -166,7 +166,7 @@ fn broadcast_reaches_all_who_are_not_bound_elsewhere_and_comes_back() {
     assert_eq!(host.hearers("10.0.0.2:9", "255.255.255.255:5000"), [any]);
     host.udp.options(only_that).unwrap().broadcast = true;
     host.send(only_that, b"x", "10.0.0.255:5000").unwrap();
-    let departure = host.udp.poll_transmit(&mut host.ip).unwrap();
+    let departure = host.udp.poll_transmit(&mut host.ip, host.now).unwrap();
     assert!(departure.leaves && departure.heard);
     let looped = RxFrame::plain(Slice::copy_of(&departure.frame.to_vec()));
     assert_eq!(ipv4::parse(&looped.data).unwrap().0.src, Ipv4Addr::new(10, 0, 0, 1), "broadcast is no source");

@@ -1,5 +1,6 @@
 //! Sockets and datagrams. Names of rows and attacks are those of the requirements.
 
+mod errors;
 mod many;
 mod messages;
 
@@ -63,7 +64,7 @@ impl Host {
 
     /// The next packet sent, taken apart, with everything in it validated.
     fn sent(&mut self) -> Option<Sent> {
-        let Departure { id, frame, .. } = self.udp.poll_transmit(&mut self.ip)?;
+        let Departure { id, frame, .. } = self.udp.poll_transmit(&mut self.ip, self.now)?;
         let bytes = frame.to_vec();
         let (ip, payload) = crate::wire::ip::parse(&bytes).expect("a good IP header");
         assert_eq!(payload.end, bytes.len());
@@ -95,7 +96,7 @@ impl Host {
         match self.ip.input(self.now, &frame, looped, &mut self.stats) {
             Input::Udp(packet) => self.udp.input(&mut self.ip, self.now, &frame, &packet, &mut self.stats),
             Input::IcmpError(report) => {
-                let (disposition, changed) = self.udp.on_icmp(&report);
+                let (disposition, changed) = self.udp.on_icmp(&mut self.ip, self.now, &report);
                 Outcome { disposition, changed, others: Vec::new(), reply: None }
             }
             Input::Done { disposition, reply } => Outcome { disposition, changed: None, others: Vec::new(), reply },
@@ -216,7 +217,7 @@ fn a_computed_zero_is_never_sent() {
     let mut all_ones = 0;
     for word in 0..=u16::MAX {
         host.send(id, &word.to_be_bytes(), "10.0.0.2:53").unwrap();
-        let frame = host.udp.poll_transmit(&mut host.ip).unwrap().frame;
+        let frame = host.udp.poll_transmit(&mut host.ip, host.now).unwrap().frame;
         assert_ne!(frame.header[26..28], [0, 0]);
         all_ones += u32::from(frame.header[26..28] == [0xff, 0xff]);
     }
@@ -367,7 +368,9 @@ fn binding_has_the_rules_of_std() {
     for elsewhere in ["10.0.0.9:53", "8.8.8.8:53", "10.8.0.255:53", "[2001:db8::1]:53"] {
         assert_eq!(bind(&mut host, elsewhere), Err(Error::AddrNotAvailable), "{elsewhere}");
     }
-    assert_eq!(bind(&mut host, "[::]:53"), Err(Error::Unsupported));
+    assert_eq!(bind(&mut host, "[::]:53"), Err(Error::AddrInUse));
+    let only_v6 = UdpBind { only_v6: true, ..UdpBind::default() };
+    assert_eq!(host.udp.bind(&host.ip, at("[::]:53"), only_v6), Err(Error::Unsupported));
     host.udp.close(&mut host.ip, specific).unwrap();
     assert!(bind(&mut host, "10.0.0.1:53").is_ok());
 
@@ -506,7 +509,7 @@ fn an_icmp_error_that_fits_no_connected_socket_changes_nothing() {
     }
     host.connect(id, "10.0.0.9:53").unwrap();
     let too_big = icmp_error(ErrorKind::PacketTooBig { mtu: 600 }, &quoted);
-    assert_eq!(host.arrives(&too_big).disposition, dropped(DropReason::IcmpIgnored));
+    assert_eq!(host.arrives(&too_big).disposition, dropped(DropReason::IcmpUnmatched), "it was not that big");
     assert_eq!((host.udp.take_error(id), host.recv(id)), (Ok(None), Err(Error::WouldBlock)));
     host.udp.close(&mut host.ip, id).unwrap();
     assert_eq!(host.arrives(&error).disposition, dropped(DropReason::IcmpUnmatched), "closed");
@@ -607,7 +610,7 @@ fn a_local_client_and_server_meet() {
     let client = host.bind("0.0.0.0:0");
     host.connect(client, "127.0.0.1:53").unwrap();
     host.udp.send(&host.ip, client, b"ask", None).unwrap();
-    let frame = host.udp.poll_transmit(&mut host.ip).unwrap().frame;
+    let frame = host.udp.poll_transmit(&mut host.ip, host.now).unwrap().frame;
     let rx = RxFrame::plain(Slice::copy_of(&frame.to_vec()));
     assert_eq!(host.frame(rx.clone(), true).changed, Some(server));
 
@@ -651,8 +654,8 @@ fn segments_leave_as_datagrams_of_their_size() {
     let mut host = Host::with(offloading);
     let id = host.bind("0.0.0.0:99");
     assert_eq!(host.udp.send_segmented(&host.ip, id, &text(), 1000, to), Ok(2500));
-    let frame = host.udp.poll_transmit(&mut host.ip).unwrap().frame;
-    assert!(host.udp.poll_transmit(&mut host.ip).is_none());
+    let frame = host.udp.poll_transmit(&mut host.ip, host.now).unwrap().frame;
+    assert!(host.udp.poll_transmit(&mut host.ip, host.now).is_none());
     assert_eq!(frame.meta.gso, Some(Gso { kind: GsoKind::Udp, size: 1000 }));
     assert_eq!(frame.meta.partial_checksum, Some((20, 6)));
     let mut by_device = Vec::new();
@@ -668,7 +671,7 @@ fn what_is_one_datagram_is_no_super_segment() {
     for len in [0, 1, 1000] {
         let to = Some(at("10.0.0.9:53"));
         assert_eq!(host.udp.send_segmented(&host.ip, id, &text()[..len], 1000, to), Ok(len));
-        let frame = host.udp.poll_transmit(&mut host.ip).unwrap().frame;
+        let frame = host.udp.poll_transmit(&mut host.ip, host.now).unwrap().frame;
         assert_eq!((frame.meta.gso, frame.len()), (None, 28 + len));
         assert!(frame.meta.partial_checksum.is_some());
     }

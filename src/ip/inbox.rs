@@ -1,4 +1,4 @@
-//! What was received for a UDP socket and not read yet.
+//! What was received for a socket of datagrams or packets and not read yet.
 
 use crate::buf::Slice;
 use crate::error::{Error, Result};
@@ -14,12 +14,17 @@ const IDLE: usize = 4;
 
 /// Where a datagram comes from and went to, and what else its headers say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Envelope {
-    pub(super) from: SocketAddr,
-    pub(super) to: IpAddr,
-    pub(super) to_port: u16,
-    pub(super) ttl: u8,
-    pub(super) tos: u8,
+pub struct Envelope {
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// Where it was sent to.
+    pub to: IpAddr,
+    /// To which port.
+    pub to_port: u16,
+    /// Its TTL or hop limit.
+    pub ttl: u8,
+    /// Its DSCP and ECN byte.
+    pub tos: u8,
 }
 
 /// One datagram, or several of one super-segment.
@@ -41,24 +46,25 @@ impl Received {
 
 /// A bounded queue of datagrams.
 #[derive(Debug, Default)]
-pub(super) struct Inbox {
+pub struct Inbox {
     received: VecDeque<Received>,
     charged: usize,
 }
 
 impl Inbox {
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
         self.received.is_empty()
     }
 
     /// What it costs.
-    pub(super) fn charged(&self) -> usize {
+    pub fn charged(&self) -> usize {
         self.charged
     }
 
     /// Queues a datagram, or several of `segment` bytes each but the last, if there is room within `limit`, and says
     /// whether there was. An empty queue takes anything, so that no setting makes a socket deaf.
-    pub(super) fn push(&mut self, envelope: Envelope, data: Slice, segment: u16, limit: usize) -> bool {
+    pub fn push(&mut self, envelope: Envelope, data: Slice, segment: u16, limit: usize) -> bool {
         let cost = cost(&data);
         if !self.received.is_empty() && self.charged + cost > limit {
             return false;
@@ -69,7 +75,10 @@ impl Inbox {
     }
 
     /// Copies what fits of the next datagram into `buf`; the rest of it is lost, unless it is only peeked at.
-    pub(super) fn pop(&mut self, buf: &mut [u8], peek: bool) -> Result<RecvMsg> {
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none.
+    pub fn pop(&mut self, buf: &mut [u8], peek: bool) -> Result<RecvMsg> {
         let next = self.received.front().ok_or(Error::WouldBlock)?;
         let (full, Envelope { from, to, to_port, ttl, tos }) = (next.next_len(), next.envelope);
         let len = full.min(buf.len());
@@ -82,7 +91,10 @@ impl Inbox {
     }
 
     /// Copies the next datagram and those that continue it, with the same headers, as many as fit whole.
-    pub(super) fn pop_run(&mut self, buf: &mut [u8]) -> Result<RecvMsg> {
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none.
+    pub fn pop_run(&mut self, buf: &mut [u8]) -> Result<RecvMsg> {
         let front = self.received.front().ok_or(Error::WouldBlock)?;
         let (first, envelope) = (front.next_len(), front.envelope);
         let mut run = self.pop(buf, false)?;
@@ -100,8 +112,13 @@ impl Inbox {
         Ok(run)
     }
 
+    /// The next datagram as it lies there.
+    pub fn front(&self) -> Option<(&Envelope, &[u8])> {
+        self.received.front().map(|next| (&next.envelope, &next.data[..next.next_len()]))
+    }
+
     /// Drops the next datagram.
-    fn skip(&mut self) {
+    pub fn skip(&mut self) {
         let Some(next) = self.received.front_mut() else { return };
         next.data.advance(next.next_len());
         if next.data.is_empty() {
@@ -116,6 +133,6 @@ impl Inbox {
 }
 
 /// What a received datagram is charged: the memory that it pins, and its entry.
-pub(super) fn cost(data: &Slice) -> usize {
+pub fn cost(data: &Slice) -> usize {
     data.pinned() + OVERHEAD
 }

@@ -1,0 +1,106 @@
+//! What a ping socket makes of ICMP messages: replies to its echo requests, and errors about them.
+
+use crate::error::{Error, Result};
+use crate::icmp::{self, ErrorKind, Message};
+use crate::ip::inbox::Inbox;
+use crate::ip::{ICMP, ICMPV6, Packet};
+use crate::wire::ip as header;
+use std::net::IpAddr;
+
+/// The type of echo requests, in IPv4's and in IPv6's numbers.
+const ECHO_REQUEST: [u8; 2] = [8, 128];
+
+/// What came back for an echo request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Echo {
+    /// Who sent it: whoever was asked, or whoever complains.
+    pub source: IpAddr,
+    /// The sequence number of the request.
+    pub sequence: u16,
+    /// Bytes of data in the buffer. With an error, of the packet that it quotes.
+    pub len: usize,
+    /// Bytes of data that came.
+    pub full_len: usize,
+    /// The TTL or hop limit that it came with.
+    pub ttl: u8,
+    /// The DSCP and ECN byte that it came with.
+    pub tos: u8,
+    /// Set if it is no reply but an error.
+    pub error: Option<EchoError>,
+}
+
+/// An error about an echo request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EchoError {
+    /// What is wrong.
+    pub kind: ErrorKind,
+    /// The same as type and code of the message, in its own IP version's numbers.
+    pub message: (u8, u8),
+    /// Whom the request was for.
+    pub destination: IpAddr,
+}
+
+/// Whose an ICMP message is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Concern {
+    pub(super) ident: u16,
+    /// Who was asked.
+    pub(super) peer: IpAddr,
+}
+
+/// The echo request with this identifier and sequence number.
+pub(super) fn request(ident: u16, sequence: u16) -> Message {
+    let ([a, b], [c, d]) = (ident.to_be_bytes(), sequence.to_be_bytes());
+    Message::EchoRequest([a, b, c, d])
+}
+
+/// Whose the message in a received packet is, if it is a valid reply to an echo request or error about one.
+pub(super) fn read(protocol: u8, packet: &Packet, frame: &[u8]) -> Option<Concern> {
+    if protocol != if packet.dst.is_ipv4() { ICMP } else { ICMPV6 } || !packet.unicast {
+        return None;
+    }
+    let message = &frame[packet.bytes.clone()];
+    match Message::read(packet.src, packet.dst, message).ok()? {
+        Message::EchoRequest(_) => None,
+        Message::EchoReply([a, b, ..]) => Some(Concern { ident: u16::from_be_bytes([a, b]), peer: packet.src }),
+        Message::Error(_) => {
+            let (quoted, destination) = quoted_request(&message[icmp::HEADER_LEN..])?;
+            Some(Concern { ident: u16::from_be_bytes([quoted[4], quoted[5]]), peer: destination })
+        }
+    }
+}
+
+/// The first eight bytes of the echo request that an error quotes, and whom it was for.
+fn quoted_request(quoted: &[u8]) -> Option<(&[u8; icmp::HEADER_LEN], IpAddr)> {
+    let (header, len) = header::parse_quoted(quoted).ok()?;
+    let message = quoted.get(len..)?.first_chunk()?;
+    let whole = header.fragment.is_none_or(|fragment| fragment.offset == 0);
+    let is_icmp = matches!((header.protocol, header.dst), (ICMP, IpAddr::V4(_)) | (ICMPV6, IpAddr::V6(_)));
+    (whole && is_icmp && message[0] == ECHO_REQUEST[usize::from(header.dst.is_ipv6())]).then_some((message, header.dst))
+}
+
+/// Takes the next message from `inbox`, where only such are that [`read`] has found to be its socket's.
+pub(super) fn pop(inbox: &mut Inbox, buf: &mut [u8]) -> Result<Echo> {
+    let (envelope, message) = inbox.front().ok_or(Error::WouldBlock)?;
+    let (source, destination) = (envelope.from.ip(), envelope.to);
+    let body = &message[icmp::HEADER_LEN..];
+    let error = match Message::read(source, destination, message) {
+        Ok(Message::Error(kind)) => quoted_request(body)
+            .map(|(quoted, to)| (quoted, EchoError { kind, message: (message[0], message[1]), destination: to })),
+        _ => None,
+    };
+    let sequence = error.map_or(&message[6..8], |(quoted, _)| &quoted[6..8]);
+    let len = body.len().min(buf.len());
+    buf[..len].copy_from_slice(&body[..len]);
+    let echo = Echo {
+        source,
+        sequence: u16::from_be_bytes([sequence[0], sequence[1]]),
+        len,
+        full_len: body.len(),
+        ttl: envelope.ttl,
+        tos: envelope.tos,
+        error: error.map(|(_, error)| error),
+    };
+    inbox.skip();
+    Ok(echo)
+}
