@@ -341,7 +341,8 @@ impl Governor {
         }
         self.ecn_until = Some(nxt);
         if !in_recovery {
-            if self.cc.control().window() <= self.mss {
+            // (The ACK that says so has grown it by a segment just now.)
+            if self.flight <= self.mss && self.cc.control().window() <= 2 * self.mss {
                 self.pacer.hold(now + rto);
             }
             self.cc.control_mut().on_ecn(self.flight.max(nxt.since(una)));
