@@ -43,7 +43,7 @@ impl Sockets {
         (Disposition::Delivered, fails.then_some(id))
     }
 
-    /// Takes the oldest error of the queue, where [`UdpOptions::recv_errors`] is set.
+    /// Takes the oldest error of the queue, where [`UdpOptions::recv_errors`](crate::stack::UdpOptions::recv_errors) is set.
     ///
     /// # Errors
     /// `WouldBlock` if there is none, `BadHandle`.

@@ -20,7 +20,7 @@ pub struct IpHeader {
     pub src: IpAddr,
     /// Destination address, of the same family.
     pub dst: IpAddr,
-    /// What the payload is: a transport, or over IPv6 possibly an [extension](super::extension) header.
+    /// What the payload is: a transport, or over IPv6 possibly an [`extension`] header.
     pub protocol: u8,
     /// TTL or hop limit.
     pub ttl: u8,
