@@ -15,10 +15,12 @@ use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkM
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
 
 /// The documentation prefixes of RFC 5737, with the host's address in each: no real network is shadowed by them.
 pub const DOCUMENTATION: [Cidr; 3] = [
@@ -152,7 +154,34 @@ impl Netlink {
             self.add_address(link.index, *address)?;
         }
         self.set_up(link.index)?;
+        self.settle(name, &settings.addresses)?;
         Ok(Outcome::Configured(self.link(name)?))
+    }
+
+    /// Waits until the kernel takes what is for these addresses of a link that is up. It routes an IPv6 address to
+    /// itself only a little later, from a work queue (`addrconf_dad_work`); a packet that comes before is lost.
+    ///
+    /// # Errors
+    /// ETIMEDOUT, or whatever the kernel says.
+    pub fn settle(&mut self, name: &str, addresses: &[Cidr]) -> Result<()> {
+        let end = Instant::now() + PATIENCE;
+        let awaited = |address: &&Cidr| address.addr.is_ipv6();
+        loop {
+            let routes = self.routes()?;
+            let arrives = |address: &Cidr| {
+                let host = Cidr::new(address.addr, 128);
+                routes.iter().any(|route| route.destination == host && route.link.as_deref() == Some(name))
+            };
+            if addresses.iter().filter(awaited).all(arrives) {
+                return Ok(());
+            }
+            if Instant::now() >= end {
+                return Err(failed("wait for the address")(io::Error::from_raw_os_error(
+                    Errno::TIMEDOUT.raw_os_error(),
+                )));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Sets the loopback interface up: in a new namespace it is down.

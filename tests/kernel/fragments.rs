@@ -1,6 +1,6 @@
 //! Datagrams and echoes of every size, cut by the kernel and by us.
 
-use crate::harness::{Test, noise, succeed};
+use crate::harness::{Test, ipv6_up, noise, succeed};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 use tunstack::device::tun::Tun;
@@ -22,7 +22,7 @@ fn host(name: &str, mtu: usize, offloads: Offloads) -> Host {
     succeed(5, "ip", &["address", "add", "192.0.2.1/24", "dev", name]);
     let mut builder = Host::builder().address("192.0.2.2/24");
     if mtu >= 1280 {
-        succeed(5, "ip", &["-6", "address", "add", "2001:db8::1/64", "dev", name, "nodad"]);
+        ipv6_up(name, "2001:db8::1/64");
         builder = builder.address("2001:db8::2/64");
     }
     builder.start(device).expect("starting the host")

@@ -2,7 +2,7 @@
 //! that are shared out.
 
 use crate::capture::packets;
-use crate::harness::{STACK, Test, succeed};
+use crate::harness::{STACK, Test, ipv6_up, succeed};
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
@@ -33,12 +33,13 @@ fn host() -> Host {
     for line in [
         "link set dev tun0 addrgenmode none",
         "address add 192.0.2.1/24 broadcast + dev tun0",
-        "address add 2001:db8::1/64 dev tun0 nodad",
-        "address add fe80::1/64 dev tun0 nodad",
         "link set dev tun0 multicast on up",
         "route add 239.0.0.0/8 dev tun0",
     ] {
         succeed(5, "ip", &line.split(' ').collect::<Vec<_>>());
+    }
+    for address in ["2001:db8::1/64", "fe80::1/64"] {
+        ipv6_up("tun0", address);
     }
     let builder = Host::builder().address("192.0.2.2/24").address("2001:db8::2/64").address("fe80::2/64");
     builder.start_shared(Arc::new(tun)).expect("a running stack")

@@ -14,6 +14,8 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tunstack::daemon::netif::Netlink;
+use tunstack::net::ToCidr;
 
 /// The first argument of this program when it is to run one test in the namespace that it is in.
 pub const INSIDE: &str = "--inside";
@@ -186,6 +188,15 @@ pub fn succeed(limit: u64, program: &str, args: &[&str]) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Gives a device of this namespace an IPv6 address and sets it up, and waits until the kernel takes what is for it.
+#[track_caller]
+pub fn ipv6_up(device: &str, address: &str) {
+    succeed(5, "ip", &["-6", "address", "add", address, "dev", device, "nodad"]);
+    succeed(5, "ip", &["link", "set", "dev", device, "up"]);
+    let address = address.to_cidr().expect("an address and a prefix");
+    Netlink::open().and_then(|mut kernel| kernel.settle(device, &[address])).expect("an address that packets reach");
 }
 
 /// Runs a tool with something on its standard input.

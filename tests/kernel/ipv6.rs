@@ -1,6 +1,6 @@
 //! IPv6 against the kernel: the same that IPv4 can, on the same link at the same time.
 
-use crate::harness::{Daemon, Test, at, noise, sha256, succeed};
+use crate::harness::{Daemon, Test, at, ipv6_up, noise, sha256, succeed};
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
@@ -121,8 +121,7 @@ fn closed_ports() {
 fn host() -> Host {
     let device = Tun::open("tun0", 1500, Offloads::ALL).expect("a TUN");
     succeed(5, "ip", &["address", "add", "192.0.2.1/24", "dev", "tun0"]);
-    succeed(5, "ip", &["address", "add", "2001:db8::1/64", "dev", "tun0", "nodad"]);
-    succeed(5, "ip", &["link", "set", "dev", "tun0", "up"]);
+    ipv6_up("tun0", "2001:db8::1/64");
     Host::builder().address("192.0.2.2/24").address("2001:db8::2/64").start(device).expect("a running stack")
 }
 
