@@ -15,7 +15,8 @@ mod smoltcp_host;
 #[expect(dead_code, unused_imports, reason = "the test language has more words than these tests use")]
 mod support;
 
-use campaign::{Opponent, Outcome, run_seed, run_seeds};
+use campaign::{Opponent, run_seed, run_seeds};
+use tunstack::sim::Outcome;
 
 /// Enough seeds to meet everything that must be met, few enough for every run of the tests.
 const SEEDS: u64 = 8000;

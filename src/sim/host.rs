@@ -4,8 +4,8 @@ use super::coverage::{Cover, Coverage};
 use crate::buf::Slice;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
-use crate::stack::{Config, ListenerId, Shutdown, SocketId, Stack, TcpId, TcpOptions};
-use crate::stats::DropReason;
+use crate::stack::{Config, ListenerId, Shutdown, SocketId, Stack, TcpId, TcpInfo, TcpOptions};
+use crate::stats::{DropReason, Stats};
 use crate::tcp::state::State;
 use crate::time::Instant;
 use crate::wire::RxFrame;
@@ -69,6 +69,14 @@ pub trait Host {
     fn state(&self, flow: Flow) -> State;
     /// Whether data waits to be read.
     fn unread(&mut self, flow: Flow) -> bool;
+    /// The numbers of a flow's connection, where the host has them.
+    fn info(&self, _flow: Flow) -> Option<TcpInfo> {
+        None
+    }
+    /// The stack's counters, where the host has them.
+    fn stats(&self) -> Option<&Stats> {
+        None
+    }
 
     /// Whether this is our stack: only then is its end judged.
     fn judged(&self) -> bool;
@@ -351,6 +359,14 @@ impl Host for OurHost {
 
     fn unread(&mut self, flow: Flow) -> bool {
         self.id(flow).and_then(|id| self.stack.tcp_peek(id, &mut [0])).is_ok_and(|n| n > 0)
+    }
+
+    fn info(&self, flow: Flow) -> Option<TcpInfo> {
+        self.stack.tcp_info(self.id(flow).ok()?).ok()
+    }
+
+    fn stats(&self) -> Option<&Stats> {
+        Some(self.stack.stats())
     }
 
     fn judged(&self) -> bool {
