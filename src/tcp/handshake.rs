@@ -109,7 +109,7 @@ impl Handshake {
     fn agrees_on_ecn(&self, flags: Flags, cx: &Cx<'_>) -> bool {
         let setup = if flags.ack() { Flags::ECE } else { Flags::ECE | Flags::CWR };
         let wanted = if self.passive { cx.config.ecn != Ecn::Off } else { cx.config.ecn == Ecn::Request };
-        wanted && !(self.repeated && !self.passive) && flags.0 & (Flags::ECE | Flags::CWR).0 == setup.0
+        wanted && (self.passive || !self.repeated) && flags.0 & (Flags::ECE | Flags::CWR).0 == setup.0
     }
 
     fn take_syn(&mut self, segment: &Segment, cx: &Cx<'_>) {

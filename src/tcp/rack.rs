@@ -67,7 +67,10 @@ impl Rack {
     }
 
     /// Step 4, first half: a DSACK says that something was sent again for nothing. The window grows, once a round trip.
+    ///
+    /// That is reordering seen, too: what always goes again before it arrives late never shows it in the other way.
     pub fn on_dsack(&mut self, una: Seq, nxt: Seq) {
+        self.reordering_seen = true;
         if self.dsack_round.is_some_and(|round| una.before(round)) {
             return;
         }

@@ -84,7 +84,10 @@ mod tests {
         SeqRange { start: Seq(start), end: Seq(end) }
     }
 
-    fn read(blocks: &[(u32, u32)], ack: u32) -> (Vec<(u32, u32)>, Option<(u32, u32)>) {
+    /// The blocks that are held, and the one that came twice.
+    type Told = (Vec<(u32, u32)>, Option<(u32, u32)>);
+
+    fn read(blocks: &[(u32, u32)], ack: u32) -> Told {
         let mut option = SackBlocks::default();
         blocks.iter().for_each(|&block| {
             option.push(block);

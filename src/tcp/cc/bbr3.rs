@@ -354,15 +354,13 @@ impl Bbr3 {
             return;
         }
         self.adapt_upper_bounds(ack, path, rate);
-        match self.state {
+        // (A copy: the guards change what they count.)
+        let state = self.state;
+        match state {
             State::Down | State::Cruise if self.is_time_to_probe(ack.now) => self.start_refill(path),
             State::Down if self.is_time_to_cruise(ack.in_flight) => self.state = State::Cruise,
             State::Refill if self.rounds.start => self.start_up(ack.now, path, rate),
-            State::Up => {
-                if self.is_time_to_go_down(ack, rate) {
-                    self.start_down(ack.now, path);
-                }
-            }
+            State::Up if self.is_time_to_go_down(ack, rate) => self.start_down(ack.now, path),
             _ => {}
         }
     }
