@@ -485,7 +485,7 @@ impl Tcb {
             rtt,
             rto,
             recovery: Recovery::new(snd.iss),
-            cc: Outflow::new(snd.mss, lost_syn, cx.options.congestion),
+            cc: Outflow::new(snd.mss, lost_syn),
             keepalive: KeepaliveTimer::new(cx.now),
             negotiated,
             path: None,
@@ -537,7 +537,7 @@ impl Tcb {
 
     /// What governs output, from now on if it did not before.
     pub(super) fn govern(&mut self, cx: &Cx<'_>) -> &mut Governor {
-        self.cc.govern(cx.now, self.rtt.srtt(), cx.options.max_pacing_rate, self.snd.iss.0)
+        self.cc.govern(cx.now, self.rtt.srtt(), cx.options, self.snd.iss.0)
     }
 
     /// Whether output waits for pacing.

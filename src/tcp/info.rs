@@ -170,7 +170,7 @@ impl Tcb {
 
     /// What governs output.
     fn fill_outflow(&self, info: &mut TcpInfo, options: &TcpOptions) {
-        (info.congestion, info.congestion_phase) = (self.cc.name(), self.cc.phase());
+        (info.congestion, info.congestion_phase) = (options.congestion.name(), self.cc.phase());
         info.max_pacing_rate = options.max_pacing_rate;
         info.unsent = self.snd.end().since(self.snd.nxt);
         if let Some(governor) = self.cc.governor() {

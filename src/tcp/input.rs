@@ -85,7 +85,7 @@ impl Tcb {
             // The peer did not hear our ACK, so this one is not throttled. It lives, though (MUST-26).
             self.keepalive.on_heard(cx.now);
             self.rcv.ack = AckDue::Now;
-            self.rcv.note_duplicate(segment.seq, segment.seq + segment.text.len() as u32);
+            self.rcv.assembler.note_duplicate(segment.seq, segment.seq + segment.text.len() as u32);
             return discard(DropReason::TcpDuplicate);
         }
         self.answer_invalid(cx);

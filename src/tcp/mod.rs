@@ -58,6 +58,7 @@ pub mod pacing;
 pub mod prr;
 pub mod rack;
 pub mod rate;
+pub mod records;
 pub mod recovery;
 pub mod recv;
 pub mod recv_buffer;

@@ -5,6 +5,7 @@
 //! others need lies behind a pointer, so that idle connections stay small.
 
 use super::cc::{Cc, Congestion, CongestionControl, MAX_CWND, Start, initial_window};
+use super::options::TcpOptions;
 use super::pacing::{self, Pacer};
 use super::rate::{PathSample, Rate};
 use super::sample::{AckSample, SentState};
@@ -45,8 +46,6 @@ pub enum Outflow {
         mss: u32,
         /// Whether our SYN had to be sent again.
         lost_syn: bool,
-        /// What is to govern.
-        choice: Congestion,
     },
     /// The rest.
     Governed(Box<Governor>),
@@ -91,48 +90,40 @@ const UNUSED: Duration = Duration::from_millis(200);
 
 impl Outflow {
     /// At the connection's start. After a lost SYN the window starts with one segment (RFC 5681 3.1).
-    pub fn new(mss: u32, lost_syn: bool, choice: Congestion) -> Self {
-        Outflow::Fresh { mss, lost_syn, choice }
+    pub fn new(mss: u32, lost_syn: bool) -> Self {
+        Outflow::Fresh { mss, lost_syn }
     }
 
-    /// The user chooses another control: it goes on from the same window.
+    /// The user chooses a control: it goes on from the same window. What has not begun yet [begins](Self::govern) with it.
     pub fn choose(&mut self, wanted: Congestion, now: Instant) {
-        match self {
-            Outflow::Fresh { choice, .. } => *choice = wanted,
-            Outflow::Governed(g) if g.cc.control().name() != wanted.name() => {
-                let old = g.cc.control();
-                let start = Start {
-                    now,
-                    mss: g.mss,
-                    window: old.window(),
-                    ssthresh: old.ssthresh(),
-                    srtt: g.rate.min_rtt(),
-                    seed: now.as_nanos() as u32,
-                };
-                g.cc = Cc::new(wanted, &start);
-                g.update_pacing_rate();
-            }
-            Outflow::Governed(_) => {}
+        if let Outflow::Governed(g) = self
+            && g.cc.control().name() != wanted.name()
+        {
+            let old = g.cc.control();
+            let start = Start {
+                now,
+                mss: g.mss,
+                window: old.window(),
+                ssthresh: old.ssthresh(),
+                srtt: g.rate.min_rtt(),
+                seed: now.as_nanos() as u32,
+            };
+            g.cc = Cc::new(wanted, &start);
+            g.update_pacing_rate();
         }
     }
 
-    /// There is more than a segment to send, or something was lost: the control begins. `max_pacing_rate` is the user's, in
-    /// bytes a second; `seed` differs between connections.
-    pub fn govern(
-        &mut self,
-        now: Instant,
-        srtt: Option<Duration>,
-        max_pacing_rate: Option<u64>,
-        seed: u32,
-    ) -> &mut Governor {
-        if let Outflow::Fresh { mss, lost_syn, choice } = *self {
+    /// There is more than a segment to send, or something was lost: the control that the user has chosen begins. `seed`
+    /// differs between connections.
+    pub fn govern(&mut self, now: Instant, srtt: Option<Duration>, options: &TcpOptions, seed: u32) -> &mut Governor {
+        if let Outflow::Fresh { mss, lost_syn } = *self {
             let start = Start { now, mss, window: initial_window(mss, lost_syn), ssthresh: u32::MAX, srtt, seed };
             let mut governor = Governor {
-                cc: Cc::new(choice, &start),
+                cc: Cc::new(options.congestion, &start),
                 rate: Rate::new(now),
                 pacer: Pacer::new(now),
                 pacing_rate: None,
-                max_pacing_rate: max_pacing_rate.unwrap_or(u64::MAX),
+                max_pacing_rate: options.max_pacing_rate.unwrap_or(u64::MAX),
                 mss,
                 srtt: 0,
                 ecn: false,
@@ -165,14 +156,6 @@ impl Outflow {
         if let Outflow::Governed(g) = self { Some(g) } else { None }
     }
 
-    /// The chosen control's name.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Outflow::Fresh { choice, .. } => choice.name(),
-            Outflow::Governed(g) => g.cc.control().name(),
-        }
-    }
-
     /// What the control is doing, in a word.
     pub fn phase(&self) -> &'static str {
         self.governor().map_or("initial", |g| g.cc.control().phase())
@@ -181,7 +164,7 @@ impl Outflow {
     /// The congestion window in bytes.
     pub fn window(&self) -> u32 {
         match self {
-            Outflow::Fresh { mss, lost_syn, .. } => initial_window(*mss, *lost_syn),
+            Outflow::Fresh { mss, lost_syn } => initial_window(*mss, *lost_syn),
             Outflow::Governed(g) => g.cc.control().window(),
         }
     }
@@ -463,8 +446,9 @@ mod tests {
     use super::*;
 
     fn governed(choice: Congestion, limit: Option<u64>) -> Outflow {
-        let mut outflow = Outflow::new(MSS, false, choice);
-        outflow.govern(Instant::ZERO, None, limit, 1);
+        let mut outflow = Outflow::new(MSS, false);
+        let options = TcpOptions { congestion: choice, max_pacing_rate: limit, ..TcpOptions::default() };
+        outflow.govern(Instant::ZERO, None, &options, 1);
         outflow
     }
 
@@ -474,10 +458,10 @@ mod tests {
 
     #[test]
     fn an_idle_connection_holds_little() {
-        assert!(size_of::<Outflow>() <= 32, "{}", size_of::<Outflow>());
-        let fresh = Outflow::new(MSS, false, Congestion::Bbr);
-        assert_eq!((fresh.window(), fresh.ssthresh(), fresh.name()), (10 * MSS, u32::MAX, "bbr"));
-        assert_eq!(Outflow::new(MSS, true, Congestion::Cubic).window(), MSS);
+        assert!(size_of::<Outflow>() <= 16, "{}", size_of::<Outflow>());
+        let fresh = Outflow::new(MSS, false);
+        assert_eq!((fresh.window(), fresh.ssthresh()), (10 * MSS, u32::MAX));
+        assert_eq!(Outflow::new(MSS, true).window(), MSS);
     }
 
     #[test]
@@ -512,7 +496,8 @@ mod tests {
         let window = outflow.window();
         assert!(window > 20 * MSS);
         outflow.choose(Congestion::NewReno, Instant::from_millis(51));
-        assert_eq!((outflow.window(), outflow.name()), (window, "newreno"));
+        assert_eq!(outflow.window(), window);
+        assert_eq!(outflow.governor().unwrap().control().name(), "newreno");
     }
 
     #[test]

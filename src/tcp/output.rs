@@ -313,7 +313,8 @@ impl Tcb {
         if end != stretch.start {
             let numbers = SeqRange { start: stretch.start, end };
             let state = self.cc.on_sent(cx.now, self.in_flight(), sent);
-            self.recovery.on_sent(numbers, self.snd.nxt, room.segment, cx.now, state);
+            let pinned = self.snd.buffer.pinned();
+            self.recovery.on_sent(numbers, self.snd.nxt, room.segment, cx.now, state, pinned);
         }
         self.snd.nxt = self.snd.nxt.max(end);
         if sent > 0 {
@@ -351,7 +352,7 @@ impl Tcb {
         if self.negotiated.sack {
             // As many blocks as leave room for text: on the smallest links not even a bare ACK carries them all. What came
             // twice is told first (RFC 2883 4).
-            let twice = self.rcv.duplicate().filter(|_| cx.options.loss_recovery.dsack);
+            let twice = self.rcv.assembler.duplicate().filter(|_| cx.options.loss_recovery.dsack);
             let twice = twice.map(|block| (block.start.0, block.end.0));
             for &block in twice.iter().chain(self.rcv.assembler.sack_blocks().as_slice()) {
                 let mut longer = options;

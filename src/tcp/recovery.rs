@@ -11,7 +11,7 @@ use super::frto::Frto;
 use super::prr::Prr;
 use super::rack::{Path, Rack};
 use super::sample::SentState;
-use super::scoreboard::{Scoreboard, Verdict};
+use super::scoreboard::{Board, Verdict, most_records};
 use super::seq::{Seq, SeqRange};
 use super::tlp::Probe;
 use super::undo::Undo;
@@ -96,7 +96,7 @@ pub struct Recovery {
     undisturbed: Seq,
     /// RFC 6582's `recover`, RFC 6675's and 5682's RecoveryPoint: SND.NXT when the last recovery began.
     recover: Seq,
-    pub(super) board: Scoreboard,
+    pub(super) board: Board,
     pub(super) repair: Option<Box<Repair>>,
 }
 
@@ -111,7 +111,7 @@ impl Recovery {
             dup_acks: 0,
             undisturbed: iss,
             recover: iss,
-            board: Scoreboard::new(iss + 1),
+            board: Board::default(),
             repair: None,
         }
     }
@@ -179,10 +179,11 @@ impl Recovery {
         self.repair.get_or_insert_default()
     }
 
-    /// `numbers` went out, in segments of `mss` bytes, while `nxt` was SND.NXT.
-    pub fn on_sent(&mut self, numbers: SeqRange, nxt: Seq, mss: u32, at: Instant, state: SentState) {
+    /// `numbers` went out, in segments of `mss` bytes, while `nxt` was SND.NXT and what was not acknowledged pinned `text`
+    /// bytes.
+    pub fn on_sent(&mut self, numbers: SeqRange, nxt: Seq, mss: u32, at: Instant, state: SentState, text: usize) {
         if numbers.start == nxt {
-            self.board.on_sent(numbers, mss, at, state);
+            self.board.on_sent(numbers, mss, at, state, most_records(text));
         } else {
             self.must_send = false;
             self.board.on_resent(numbers, mss, at, state);
@@ -354,12 +355,12 @@ mod tests {
     /// Numbers 1 up to 1001 are in flight, in ten segments.
     fn flying() -> Recovery {
         let mut r = Recovery::new(Seq(0));
-        r.on_sent(range(1, 1001), Seq(1), MSS, Instant::ZERO, SentState::default());
+        r.on_sent(range(1, 1001), Seq(1), MSS, Instant::ZERO, SentState::default(), 0);
         r
     }
 
     fn resend(r: &mut Recovery, start: u32, end: u32) {
-        r.on_sent(range(start, end), Seq(1001), MSS, Instant::from_millis(1), SentState::default());
+        r.on_sent(range(start, end), Seq(1001), MSS, Instant::from_millis(1), SentState::default(), 0);
     }
 
     fn advance(r: &mut Recovery, acked: u32, una: u32) -> OnAdvance {

@@ -6,7 +6,7 @@ use super::autotune::RecvTuning;
 use super::config::{SHARE_UNDER_PRESSURE, TcpConfig};
 use super::recv_buffer::RecvBuffer;
 use super::segment::Segment;
-use super::seq::{Seq, SeqRange};
+use super::seq::Seq;
 use crate::buf::{Slice, Slices};
 use crate::time::Instant;
 
@@ -60,8 +60,6 @@ pub struct Recv {
     pub tuning: RecvTuning,
     /// Text out of order.
     pub assembler: Assembler,
-    /// What came twice since the last ACK (RFC 2883).
-    duplicate: Option<SeqRange>,
     /// Where the peer's FIN stands, once seen.
     pub fin: Option<Seq>,
     /// Whether an ACK is due.
@@ -95,7 +93,6 @@ impl Recv {
             buffer: RecvBuffer::new(capacity),
             tuning: RecvTuning::new(now),
             assembler: Assembler::default(),
-            duplicate: None,
             fin: None,
             ack: AckDue::No,
             unacked: 0,
@@ -186,9 +183,9 @@ impl Recv {
     pub fn insert(&mut self, segment: &Segment, config: &TcpConfig, now: Instant, room: bool) -> Taken {
         let end = segment.seq + segment.text.len() as u32;
         if segment.seq.before(self.nxt) {
-            self.note_duplicate(segment.seq, end.min(self.nxt));
+            self.assembler.note_duplicate(segment.seq, end.min(self.nxt));
         } else if let Some(held) = self.assembler.overlap(segment.seq, end) {
-            self.note_duplicate(held.start, held.end);
+            self.assembler.note_duplicate(held.start, held.end);
         }
         let (seq, text) = self.cut(segment.seq, &segment.text);
         if text.is_empty() {
@@ -217,23 +214,6 @@ impl Recv {
             self.ack = AckDue::Now;
         }
         Taken::InOrder
-    }
-
-    /// What came twice since the last ACK, or the latest of several.
-    pub fn duplicate(&self) -> Option<SeqRange> {
-        self.duplicate
-    }
-
-    /// Text from `start` to `end` came that was here already. What adjoins is told as one (RFC 2883 4, rule 2).
-    pub fn note_duplicate(&mut self, start: Seq, end: Seq) {
-        if !start.before(end) {
-            return;
-        }
-        let adjoins = |known: &SeqRange| start.at_or_before(known.end) && known.start.at_or_before(end);
-        self.duplicate = Some(match self.duplicate.filter(adjoins) {
-            Some(known) => SeqRange { start: known.start.min(start), end: known.end.max(end) },
-            None => SeqRange { start, end },
-        });
     }
 
     /// The part of a text that is new and inside the window.
@@ -281,7 +261,7 @@ impl Recv {
             self.quick -= 1;
         }
         self.ack = AckDue::No;
-        self.duplicate = None;
+        self.assembler.on_ack_sent();
         self.unacked = 0;
         self.read_since_ack = false;
     }

@@ -88,7 +88,8 @@ impl Tcb {
     ) -> bool {
         let (una, nxt, phase, now) = (self.snd.una, self.snd.nxt, self.recovery.phase(), cx.now);
         let path = self.path_now(cx);
-        let (recover, fack) = (self.recovery.recover(), self.recovery.board.fack());
+        let recover = self.recovery.recover();
+        let fack = if nxt == una { una } else { self.recovery.board.fack() };
         let settings = cx.options.loss_recovery;
         let can_send_new = self.snd.has_unsent() && self.snd.right_edge().after(nxt);
         let sack = self.negotiated.sack;

@@ -13,8 +13,9 @@ const MIN_RTT_LIFE: Duration = Duration::from_secs(300);
 /// SRTT and RTTVAR, and what they are made of.
 #[derive(Clone, Debug, Default)]
 pub struct Rtt {
-    /// SRTT and RTTVAR in nanoseconds: they are reckoned with at every ACK, which is dear in `Duration`s.
-    srtt: Option<u64>,
+    /// SRTT and RTTVAR in nanoseconds: they are reckoned with at every ACK, which is dear in `Duration`s. Before the first
+    /// sample, zero.
+    srtt: u64,
     rttvar: u64,
     /// The smallest sample, in nanoseconds, and when it was taken.
     min: u64,
@@ -29,7 +30,7 @@ pub struct Rtt {
 impl Rtt {
     /// The smoothed round-trip time, once there was a sample.
     pub fn srtt(&self) -> Option<Duration> {
-        self.srtt.map(Duration::from_nanos)
+        (self.srtt > 0).then(|| Duration::from_nanos(self.srtt))
     }
 
     /// The round-trip time's variation.
@@ -78,7 +79,7 @@ impl Rtt {
     /// A time-out was spurious, because the round trip took `r`: RFC 4015 3.2, steps 4 and 5, so that the next one waits.
     pub fn on_late(&mut self, r: Duration) {
         let r = nanos(r);
-        self.srtt = Some(self.srtt.map_or(r, |srtt| srtt.max(r)));
+        self.srtt = self.srtt.max(r);
         self.rttvar = self.rttvar.max(r / 2);
     }
 
@@ -93,16 +94,16 @@ impl Rtt {
             (self.min, self.min_at) = (r, now);
         }
         match self.srtt {
-            None => {
-                self.srtt = Some(r);
+            0 => {
+                self.srtt = r;
                 self.rttvar = r / 2;
             }
-            Some(srtt) => {
+            srtt => {
                 let step = |from: u64, to: u64, gain: u32| {
                     if to >= from { from + ((to - from) >> gain) } else { from - ((from - to) >> gain) }
                 };
                 self.rttvar = step(self.rttvar, srtt.abs_diff(r), 2 + share);
-                self.srtt = Some(step(srtt, r, 3 + share));
+                self.srtt = step(srtt, r, 3 + share);
             }
         }
     }
@@ -110,8 +111,8 @@ impl Rtt {
     /// RTO = SRTT + max(G, 4 * RTTVAR), within `min` and `max`; `initial` before the first sample.
     pub fn rto(&self, initial: Duration, min: Duration, max: Duration) -> Duration {
         match self.srtt {
-            None => initial.min(max),
-            Some(srtt) => {
+            0 => initial.min(max),
+            srtt => {
                 let rto = srtt.saturating_add(GRANULARITY.max(self.rttvar.saturating_mul(4)));
                 Duration::from_nanos(rto.clamp(nanos(min), nanos(max)))
             }
@@ -119,9 +120,9 @@ impl Rtt {
     }
 }
 
-/// A round-trip time, at most a hundred years so that it can be reckoned with.
+/// A round-trip time, at most a hundred years so that it can be reckoned with, and at least a nanosecond.
 fn nanos(r: Duration) -> u64 {
-    u64::try_from(r.as_nanos()).unwrap_or(u64::MAX).min(u64::MAX >> 3)
+    u64::try_from(r.as_nanos()).unwrap_or(u64::MAX).clamp(1, u64::MAX >> 3)
 }
 
 #[cfg(test)]

@@ -4,15 +4,25 @@
 //! One record stands for all segments that were sent in one go, a super-segment as a rule, and is split only where an ACK
 //! or a SACK block cuts it, and then between segments, so that a peer cannot make more records than there are segments.
 //! Neighbours that the peer has are joined: what costs is the number of holes. A connection with nothing in flight holds
-//! no memory here.
+//! no memory here ([`Board`]).
 
+use super::records::Records;
 use super::sample::{Newest, SentState};
 use super::seq::{Seq, SeqRange};
 use crate::time::Instant;
-use std::collections::VecDeque;
+use core::ops::{Deref, DerefMut};
 
 /// Records of one connection. Beyond them what is sent joins the last record, and a block that would split one is not taken.
 pub const MAX_RECORDS: usize = 16_384;
+
+/// A connection may have so many in any case.
+const MIN_RECORDS: usize = 64;
+
+/// How many records a connection may have whose unacknowledged text pins `text` bytes: so many that they, with the room
+/// that their queue keeps, pin no more than it does. Segments of a few bytes, which a peer may ask for, would cost much.
+pub fn most_records(text: usize) -> usize {
+    (text / (4 * size_of::<Sent>())).clamp(MIN_RECORDS, MAX_RECORDS)
+}
 
 /// What has become of a record's text, as far as is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +53,25 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// `numbers`, sent in segments of `mss` bytes for the first time.
+    pub(super) fn new(numbers: SeqRange, mss: u32, at: Instant, state: SentState) -> Self {
+        Sent { numbers, at, state, mss: mss.max(1), fate: Fate::Flying, resent: 0 }
+    }
+
+    /// Takes `next` in, which follows, if the two were sent in one go, or `anyhow` if both are in the network.
+    fn join(&mut self, next: &Sent, anyhow: bool) -> bool {
+        let one = self.at == next.at
+            && self.resent == next.resent
+            && self.mss == next.mss
+            && self.numbers.len().is_multiple_of(self.mss);
+        let joins = self.fate == Fate::Flying && self.numbers.end == next.numbers.start && (one || anyhow);
+        if joins {
+            (self.numbers.end, self.at) = (next.numbers.end, next.at);
+            self.resent = self.resent.max(next.resent);
+        }
+        joins
+    }
+
     /// The first segment's start at or after `seq`.
     fn ceil(&self, seq: Seq) -> Seq {
         (self.numbers.start + seq.since(self.numbers.start).div_ceil(self.mss) * self.mss).min(self.numbers.end)
@@ -81,7 +110,9 @@ pub struct News {
 /// The records in the order of their numbers. They cover SND.UNA up to SND.NXT without a gap.
 #[derive(Clone, Debug)]
 pub struct Scoreboard {
-    records: VecDeque<Sent>,
+    records: Records,
+    /// Records that there may be.
+    most: usize,
     /// Bytes that the peer has behind holes, and the segments they were.
     sacked: u32,
     sacked_segments: u32,
@@ -95,8 +126,16 @@ pub struct Scoreboard {
 
 impl Scoreboard {
     /// An empty one of a connection whose first number is `una`.
-    pub fn new(una: Seq) -> Self {
-        Scoreboard { records: VecDeque::new(), sacked: 0, sacked_segments: 0, lost: 0, lost_from: una, fack: una }
+    pub const fn new(una: Seq) -> Self {
+        Scoreboard {
+            records: Records::new(),
+            most: MIN_RECORDS,
+            sacked: 0,
+            sacked_segments: 0,
+            lost: 0,
+            lost_from: una,
+            fack: una,
+        }
     }
 
     /// Bytes that the peer has behind holes.
@@ -126,26 +165,21 @@ impl Scoreboard {
 
     /// Memory pinned, in bytes.
     pub fn pinned(&self) -> usize {
-        self.records.capacity() * size_of::<Sent>()
+        self.records.pinned()
     }
 
     /// `numbers`, which continue what is in flight, were sent in segments of `mss` bytes.
     pub fn on_sent(&mut self, numbers: SeqRange, mss: u32, at: Instant, state: SentState) {
-        let full = self.records.len() >= MAX_RECORDS;
-        if let Some(last) = self.records.back_mut()
-            && last.fate == Fate::Flying
-            && (full || (last.at == at && last.resent == 0 && last.mss == mss && last.numbers.len() % mss == 0))
-        {
-            last.numbers.end = numbers.end;
-            last.at = at;
-            return;
+        let sent = Sent::new(numbers, mss, at, state);
+        let full = self.records.len() >= self.most;
+        if !self.records.last_mut().is_some_and(|last| last.join(&sent, full)) {
+            self.records.push_back(sent);
         }
-        self.records.push_back(Sent { numbers, at, state, mss: mss.max(1), fate: Fate::Flying, resent: 0 });
     }
 
     /// All before `una` is acknowledged.
     pub fn acknowledge(&mut self, una: Seq, news: &mut News) {
-        while let Some(first) = self.records.front_mut() {
+        while let Some(first) = self.records.first_mut() {
             let Sent { numbers, fate, .. } = *first;
             let end = numbers.end.min(una);
             if end.at_or_before(numbers.start) {
@@ -168,10 +202,7 @@ impl Scoreboard {
                 first.numbers.start = end;
                 break;
             }
-            self.records.pop_front();
-        }
-        if self.records.is_empty() {
-            self.records = VecDeque::new();
+            self.records.remove(0..1);
         }
         if self.sacked == 0 {
             self.sacked_segments = 0;
@@ -190,7 +221,7 @@ impl Scoreboard {
         {
             let part = SeqRange { start: record.ceil(block.start), end: record.floor(block.end) };
             let splits = part.start != record.numbers.start && part.end != record.numbers.end;
-            let room = self.records.len() + if splits { 2 } else { 1 } <= MAX_RECORDS;
+            let room = self.records.len() + if splits { 2 } else { 1 } <= self.most;
             if record.fate == Fate::Sacked || part.is_empty() || !room {
                 i += 1;
                 continue;
@@ -227,7 +258,7 @@ impl Scoreboard {
         match (before, after) {
             (true, true) => {
                 self.records[i - 1].numbers.end = self.records[i + 1].numbers.end;
-                self.records.drain(i..i + 2);
+                self.records.remove(i..i + 2);
                 i
             }
             (true, false) => {
@@ -235,7 +266,7 @@ impl Scoreboard {
                 if right {
                     return i;
                 }
-                self.records.remove(i);
+                self.records.remove(i..i + 1);
                 i
             }
             (false, true) => {
@@ -243,7 +274,7 @@ impl Scoreboard {
                 if left {
                     return i + 2;
                 }
-                self.records.remove(i);
+                self.records.remove(i..i + 1);
                 i + 1
             }
             (false, false) => {
@@ -280,11 +311,11 @@ impl Scoreboard {
 
     /// Takes for lost the first `len` bytes in flight, or as many as are in the network there (for a sender without SACK).
     pub fn mark_front_lost(&mut self, len: u32) -> u32 {
-        let Some(first) = self.records.front().copied().filter(|r| r.fate == Fate::Flying) else { return 0 };
+        let Some(first) = self.records.first().copied().filter(|r| r.fate == Fate::Flying) else { return 0 };
         let front = SeqRange { start: first.numbers.start, end: (first.numbers.start + len).min(first.numbers.end) };
         if front.end != first.numbers.end {
             self.records[0].numbers.start = front.end;
-            self.records.push_front(Sent { numbers: front, ..first });
+            self.records.insert(0, Sent { numbers: front, ..first });
         }
         let mut left = 1;
         self.mark_lost(|_| {
@@ -311,7 +342,7 @@ impl Scoreboard {
 
     /// Whether the peer says that it has what it has not acknowledged although no hole is before it: it has dropped that.
     pub fn reneged(&self) -> bool {
-        self.records.front().is_some_and(|r| r.fate == Fate::Sacked)
+        self.records.first().is_some_and(|r| r.fate == Fate::Sacked)
     }
 
     /// The first numbers in a row that are to be sent again.
@@ -319,7 +350,7 @@ impl Scoreboard {
         if self.lost == 0 {
             return None;
         }
-        let mut rest = self.records.range(self.index(self.lost_from)..).skip_while(|r| r.fate != Fate::Lost);
+        let mut rest = self.records[self.index(self.lost_from)..].iter().skip_while(|r| r.fate != Fate::Lost);
         let mut numbers = rest.next()?.numbers;
         for record in rest.take_while(|r| r.fate == Fate::Lost) {
             numbers.end = record.numbers.end;
@@ -348,17 +379,24 @@ impl Scoreboard {
             let len = end.since(record.numbers.start);
             match record.fate {
                 Fate::Lost => self.lost -= len,
-                Fate::Sacked => self.sacked -= len,
+                Fate::Sacked => {
+                    self.sacked -= len;
+                    self.sacked_segments = self.sacked_segments.saturating_sub(len.div_ceil(record.mss));
+                }
                 Fate::Flying => {}
             }
             if end == record.numbers.end {
-                self.records.remove(i);
+                self.records.remove(i..i + 1);
             } else {
                 record.numbers.start = end;
             }
         }
         let resent = resent.saturating_add(1);
-        self.records.insert(i, Sent { numbers, at, state, mss: mss.max(1), fate: Fate::Flying, resent });
+        let sent = Sent { resent, ..Sent::new(numbers, mss, at, state) };
+        let full = self.records.len() >= self.most;
+        if i == 0 || !self.records[i - 1].join(&sent, full) {
+            self.records.insert(i, sent);
+        }
         if numbers.start == self.lost_from {
             self.lost_from = numbers.end;
         }
@@ -366,7 +404,7 @@ impl Scoreboard {
 
     /// The last segment in flight.
     pub fn tail(&self) -> Option<SeqRange> {
-        let last = self.records.back()?;
+        let last = self.records.last()?;
         let len = (last.numbers.len() - 1) % last.mss + 1;
         Some(SeqRange { start: last.numbers.end - len, end: last.numbers.end })
     }
@@ -378,7 +416,7 @@ impl Scoreboard {
         }
         let mut at = una;
         let (mut sacked, mut lost) = (0, 0);
-        for record in &self.records {
+        for record in self.records.iter() {
             debug_assert!(record.numbers.start == at && !record.numbers.is_empty(), "no gap, no empty record");
             at = record.numbers.end;
             match record.fate {
@@ -389,6 +427,52 @@ impl Scoreboard {
         }
         debug_assert!(at == nxt, "the records end at SND.NXT");
         debug_assert_eq!((sacked, lost), (self.sacked, self.lost), "the sums are those of the records");
+    }
+}
+
+/// A connection's scoreboard, which takes memory only while something is in flight: idle connections are many.
+#[derive(Clone, Debug, Default)]
+pub struct Board(Option<Box<Scoreboard>>);
+
+impl Board {
+    /// [`Scoreboard::on_sent`], where there may be `most` records.
+    pub fn on_sent(&mut self, numbers: SeqRange, mss: u32, at: Instant, state: SentState, most: usize) {
+        let board = &mut **self;
+        if board.records.is_empty() {
+            *board = Scoreboard::new(numbers.start);
+        }
+        board.most = most;
+        board.on_sent(numbers, mss, at, state);
+    }
+
+    /// [`Scoreboard::acknowledge`].
+    pub fn acknowledge(&mut self, una: Seq, news: &mut News) {
+        if let Some(board) = &mut self.0 {
+            board.acknowledge(una, news);
+            if board.records.is_empty() {
+                self.0 = None;
+            }
+        }
+    }
+
+    /// Memory pinned, in bytes.
+    pub fn pinned(&self) -> usize {
+        self.0.as_ref().map_or(0, |board| size_of::<Scoreboard>() + board.pinned())
+    }
+}
+
+impl Deref for Board {
+    type Target = Scoreboard;
+
+    fn deref(&self) -> &Scoreboard {
+        static NOTHING: Scoreboard = Scoreboard::new(Seq(0));
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+impl DerefMut for Board {
+    fn deref_mut(&mut self) -> &mut Scoreboard {
+        self.0.get_or_insert_with(|| Box::new(Scoreboard::new(Seq(0))))
     }
 }
 
@@ -499,15 +583,19 @@ mod tests {
 
     #[test]
     fn the_number_of_records_is_bounded() {
-        let mut b = Scoreboard::new(Seq(0));
-        let n = MAX_RECORDS as u32 + 5000;
-        for i in 0..n {
-            b.on_sent(range(i, i + 1), MSS, Instant::from_millis(i.into()), SentState::default());
+        for (text, most) in [(0, MIN_RECORDS), (1 << 20, most_records(1 << 20)), (usize::MAX, MAX_RECORDS)] {
+            let mut b = Board::default();
+            let n = most as u32 + 5000;
+            for i in 0..n {
+                let at = Instant::from_millis(i.into());
+                b.on_sent(range(i, i + 1), MSS, at, SentState::default(), most_records(text));
+            }
+            assert_eq!(b.records().count(), most);
+            assert!(text < 1 << 20 || b.pinned() <= text);
+            let mut news = News::default();
+            b.acknowledge(Seq(n), &mut news);
+            assert_eq!((news.delivered, b.pinned()), (n, 0));
         }
-        assert_eq!(b.records().count(), MAX_RECORDS);
-        let mut news = News::default();
-        b.acknowledge(Seq(n), &mut news);
-        assert_eq!((news.delivered, b.pinned()), (n, 0));
     }
 
     #[test]
