@@ -1,7 +1,8 @@
-//! A congestion control of one's own: a window that never changes, on a simulated path of 10 ms.
+//! A congestion control of one's own: a window that never changes, on a simulated path of 10 ms and 100 Mbit/s that loses
+//! a packet in a thousand.
 //!
-//! `cargo run --no-default-features --features sim --example own_congestion_control` prints what each control makes of that path.
-//! `docs/congestion-control.md` tells what a controller hears.
+//! `cargo run --no-default-features --features sim --example own_congestion_control` prints what each control makes of
+//! that path. `docs/congestion-control.md` tells what a controller hears.
 
 use std::time::Duration;
 use tunstack::sim::{AppPlan, Finish, Scenario, World};
@@ -44,10 +45,12 @@ impl CongestionControl for Fixed {
 static FIXED: UserControl =
     UserControl { name: "fixed", make: |start: &Start| Box::new(Fixed { window: 40 * start.mss }) };
 
-/// Bytes that arrive in one second over a path of 5 ms each way.
+const PATH: &str = "delay=5ms,rate=100Mbit,queue=125kB,loss=0.1%";
+
+/// Bytes that arrive in the first second.
 fn bytes_in_a_second(congestion: Congestion) -> u64 {
     let mut scenario = Scenario::quiet(1);
-    scenario.set_link("delay=5ms".parse().expect("a link's description"));
+    scenario.set_link(PATH.parse().expect("a link's description"));
     let flow = scenario.add_flow(0);
     let finish = Finish::AbortAt(Duration::from_secs(1));
     flow.apps[0] = AppPlan { finish, ..AppPlan::writes(u64::MAX) };

@@ -10,6 +10,8 @@ mod campaign;
 mod faults;
 #[path = "sim/mutants.rs"]
 mod mutants;
+#[path = "sim/own.rs"]
+mod own;
 #[path = "sim/smoltcp_host.rs"]
 mod smoltcp_host;
 #[expect(dead_code, unused_imports, reason = "the test language has more words than these tests use")]
