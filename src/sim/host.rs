@@ -406,6 +406,8 @@ impl Host for OurHost {
         for (cover, n) in [
             (Cover::Rto, tcp.rto),
             (Cover::FastRetransmit, tcp.fast_retransmits),
+            (Cover::EcnEcho, tcp.ecn_reductions),
+            (Cover::BlackHole, tcp.black_holes),
             (Cover::TailProbe, tcp.tail_probes),
             (Cover::Undone, tcp.undone),
             (Cover::WindowProbe, tcp.window_probes),

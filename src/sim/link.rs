@@ -54,7 +54,10 @@ impl Link {
             (Cover::Duplicate, faults.duplicated),
             (Cover::Reorder, faults.reordered),
             (Cover::Corrupt, faults.corrupted),
-            (Cover::QueueFull, faults.overflow + faults.codel),
+            (Cover::QueueFull, faults.overflow),
+            (Cover::CoDel, faults.codel),
+            (Cover::TooBig, faults.too_big),
+            (Cover::Mark, faults.marked),
             (Cover::Outage, faults.outage),
             (Cover::Jitter, if self.jitter { faults.packets } else { 0 }),
         ] {

@@ -4,9 +4,9 @@ use super::app::{AppPlan, Finish, Pauses};
 use super::noise::NoisePlan;
 use super::oracle::KEEPALIVE_PROBES;
 use super::scenario::{ADDRESSES, ADDRESSES_V6, FlowPlan, HostPlan, Opening, Scenario, SocketPlan, listen_port};
-use crate::device::impair::Impairment;
+use crate::device::impair::{Burst, CODEL_INTERVAL, Impairment};
 use crate::rng::Rng;
-use crate::stack::{Cidr, Config, Keepalive};
+use crate::stack::{Cidr, Config, Congestion, Ecn, Keepalive, LossDetection, LossRecovery};
 use crate::wire::{Offloads, ipv6};
 use core::time::Duration;
 use std::net::IpAddr;
@@ -28,7 +28,7 @@ impl Scenario {
         let mtu = if r.chance(0.01) { 68 } else { pick(r, &[1500, 1500, 1500, 1500, 1280, 576, 296, 4000, 9000]) };
         let mut hosts = [host_plan(r, 0, mtu, faults_end), host_plan(r, 1, mtu, faults_end)];
         let delay = Duration::from_micros(pick(r, &[0, 10, 1_000, 5_000, 20_000, 20_000, 50_000, 150_000]));
-        let links = [link(r, delay, faults_end), link(r, delay, faults_end)];
+        let mut links = [link(r, delay, faults_end), link(r, delay, faults_end)];
 
         let count = pick(r, &[1, 1, 1, 1, 1, 1, 1, 1, 2, 3]);
         let mut flows: Vec<FlowPlan> = (0..count).map(|i| flow(r, i, count)).collect();
@@ -55,9 +55,28 @@ impl Scenario {
             }
             flows.iter_mut().for_each(|flow| flow.v6 = r.chance(0.5));
         }
+        // Every control, and now and then a part of loss recovery switched off or ECN asked for.
+        let bit = |n: u64| seed >> n & 1 == 1;
+        let recovery = LossRecovery {
+            detection: if seed >> 11 & 3 == 3 { LossDetection::Rfc6675 } else { LossDetection::Rack },
+            tail_probes: seed >> 9 & 7 != 7,
+            prr: seed >> 10 & 7 != 7,
+            frto: seed >> 8 & 7 != 7,
+            undo: seed >> 7 & 7 != 7,
+            dsack: seed >> 6 & 7 != 7,
+        };
+        for host in &mut hosts {
+            host.config.tcp.congestion = Congestion::ALL[(seed >> 2 & 3) as usize];
+            host.config.tcp.ecn = if bit(4) { Ecn::Request } else { Ecn::Accept };
+        }
+        flows.iter_mut().flat_map(|flow| &mut flow.sockets).for_each(|socket| socket.loss_recovery = recovery);
+        if !faults_end.is_zero() {
+            links.iter_mut().for_each(|link| special(r, link));
+        }
+        let tells_mtu = r.chance(0.7);
         let share = |bits: u64| if seed >> bits & 3 == 3 { 0.15 } else { 0.0 };
         let noise = NoisePlan { fragments: share(5), errors: share(7) };
-        Scenario { seed, start, hosts, flows, links, link_seeds, noise, faults_end, tells_mtu: false, limit: None }
+        Scenario { seed, start, hosts, flows, links, link_seeds, noise, faults_end, tells_mtu, limit: None }
     }
 }
 
@@ -140,6 +159,20 @@ fn link(r: &mut Rng, delay: Duration, faults_end: Duration) -> Impairment {
         spec.outages.push((Duration::from_micros(from), Duration::from_micros(to)));
     }
     spec
+}
+
+/// What only some links do.
+fn special(r: &mut Rng, link: &mut Impairment) {
+    if r.chance(0.15) {
+        link.burst = Some(Burst { enter: 0.02, leave: 0.3, loss: 1.0 });
+    }
+    if link.rate.is_some() {
+        link.codel = r.chance(0.3).then(|| (Duration::from_millis(5), CODEL_INTERVAL));
+        link.mark = r.chance(0.3).then_some(link.queue / 4);
+    }
+    if r.chance(0.05) {
+        link.mtu = Some(ipv6::MIN_MTU);
+    }
 }
 
 fn flow(r: &mut Rng, index: usize, count: usize) -> FlowPlan {
