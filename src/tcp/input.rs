@@ -164,7 +164,7 @@ impl Tcb {
         } else {
             self.on_ack_in_trouble(segment, heard, &mut news, cx);
         }
-        if news.delivered + news.lost > 0 {
+        if news.delivered + news.lost > 0 && !self.cc.is_fresh() {
             self.cc.on_ack(&AckSample {
                 now: cx.now,
                 acked: heard.acked,

@@ -44,6 +44,8 @@ pub enum Outflow {
     Fresh {
         /// Bytes of text in a full segment.
         mss: u32,
+        /// The initial window.
+        window: u32,
         /// Whether our SYN had to be sent again.
         lost_syn: bool,
     },
@@ -91,7 +93,7 @@ const UNUSED: Duration = Duration::from_millis(200);
 impl Outflow {
     /// At the connection's start. After a lost SYN the window starts with one segment (RFC 5681 3.1).
     pub fn new(mss: u32, lost_syn: bool) -> Self {
-        Outflow::Fresh { mss, lost_syn }
+        Outflow::Fresh { mss, window: initial_window(mss, lost_syn), lost_syn }
     }
 
     /// The user chooses a control: it goes on from the same window. What has not begun yet [begins](Self::govern) with it.
@@ -116,8 +118,8 @@ impl Outflow {
     /// There is more than a segment to send, or something was lost: the control that the user has chosen begins. `seed`
     /// differs between connections.
     pub fn govern(&mut self, now: Instant, srtt: Option<Duration>, options: &TcpOptions, seed: u32) -> &mut Governor {
-        if let Outflow::Fresh { mss, lost_syn } = *self {
-            let start = Start { now, mss, window: initial_window(mss, lost_syn), ssthresh: u32::MAX, srtt, seed };
+        if let Outflow::Fresh { mss, window, .. } = *self {
+            let start = Start { now, mss, window, ssthresh: u32::MAX, srtt, seed };
             let mut governor = Governor {
                 cc: Cc::new(options.congestion, &start),
                 rate: Rate::new(now),
@@ -164,7 +166,7 @@ impl Outflow {
     /// The congestion window in bytes.
     pub fn window(&self) -> u32 {
         match self {
-            Outflow::Fresh { mss, lost_syn } => initial_window(*mss, *lost_syn),
+            Outflow::Fresh { window, .. } => *window,
             Outflow::Governed(g) => g.cc.control().window(),
         }
     }
@@ -216,7 +218,7 @@ impl Outflow {
     /// The segment size changed.
     pub fn on_mss(&mut self, new: u32) {
         match self {
-            Outflow::Fresh { mss, .. } => *mss = new,
+            Outflow::Fresh { lost_syn, .. } => *self = Outflow::new(new, *lost_syn),
             Outflow::Governed(g) => {
                 g.mss = new;
                 g.cc.control_mut().on_mss(new);

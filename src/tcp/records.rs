@@ -39,6 +39,9 @@ impl Records {
     pub fn remove(&mut self, range: Range<usize>) {
         if range.start > 0 {
             self.slots.drain(self.taken + range.start..self.taken + range.end);
+        } else if self.taken + range.end == self.slots.len() {
+            self.slots.clear();
+            self.taken = 0;
         } else {
             self.taken += range.end;
         }

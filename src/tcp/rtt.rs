@@ -1,7 +1,7 @@
 //! Round-trip time: which segment is timed, and what the samples say (RFC 6298 2, Karn's rule in 3).
 
 use super::seq::Seq;
-use crate::time::Instant;
+use crate::time::{self, Instant};
 use core::time::Duration;
 
 /// Clock granularity G of RFC 6298: the unit of time stamps. In nanoseconds.
@@ -108,21 +108,15 @@ impl Rtt {
         }
     }
 
-    /// RTO = SRTT + max(G, 4 * RTTVAR), within `min` and `max`; `initial` before the first sample.
-    pub fn rto(&self, initial: Duration, min: Duration, max: Duration) -> Duration {
-        match self.srtt {
-            0 => initial.min(max),
-            srtt => {
-                let rto = srtt.saturating_add(GRANULARITY.max(self.rttvar.saturating_mul(4)));
-                Duration::from_nanos(rto.clamp(nanos(min), nanos(max)))
-            }
-        }
+    /// RTO = SRTT + max(G, 4 * RTTVAR) in nanoseconds, once there was a sample.
+    pub fn rto(&self) -> Option<u64> {
+        (self.srtt > 0).then(|| self.srtt.saturating_add(GRANULARITY.max(self.rttvar.saturating_mul(4))))
     }
 }
 
 /// A round-trip time, at most a hundred years so that it can be reckoned with, and at least a nanosecond.
 fn nanos(r: Duration) -> u64 {
-    u64::try_from(r.as_nanos()).unwrap_or(u64::MAX).clamp(1, u64::MAX >> 3)
+    time::nanos(r).clamp(1, u64::MAX >> 3)
 }
 
 #[cfg(test)]
@@ -132,7 +126,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn rto(rtt: &Rtt) -> Duration {
-        rtt.rto(1000 * MS, MS, 120_000 * MS)
+        rtt.rto().map_or(1000 * MS, Duration::from_nanos)
     }
 
     #[test]
@@ -145,7 +139,6 @@ mod tests {
         // RTTVAR = 3/4 * 50 + 1/4 * |100 - 200|; SRTT = 7/8 * 100 + 1/8 * 200
         assert_eq!((rtt.srtt(), rtt.rttvar()), (Some(Duration::from_micros(112_500)), Duration::from_micros(62_500)));
         assert_eq!(rto(&rtt), Duration::from_micros(112_500 + 250_000));
-        assert_eq!(rtt.rto(1000 * MS, 500 * MS, 1000 * MS), 500 * MS);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::options::TcpOptions;
 use super::recovery::Phase;
 use super::recv::AckDue;
 use super::state::{Event, State};
-use crate::time::Instant;
+use crate::time::{Instant, nanos};
 use core::time::Duration;
 
 /// What a tail loss probe waits beyond two round trips, so that on a path of microseconds a late wake-up causes none.
@@ -20,12 +20,15 @@ impl Tcb {
     /// When the next timer runs out.
     pub(super) fn deadline(&self, config: &TcpConfig, options: &TcpOptions, orphan: bool) -> Option<Instant> {
         let delayed_ack = if let AckDue::At(time) = self.rcv.ack { Some(time) } else { None };
-        let next = Instant::earlier(delayed_ack, self.retransmission_deadline(config, options));
-        let next = Instant::earlier(next, self.cc.pacing_deadline());
-        let next = Instant::earlier(next, self.tail_probe_deadline(config, options));
-        let next = Instant::earlier(next, self.reordering_deadline());
-        let next = Instant::earlier(next, self.keepalive_deadline(options));
-        Instant::earlier(next, self.fin_wait2_deadline(config, orphan))
+        let next = Instant::earlier(delayed_ack, self.cc.pacing_deadline());
+        let next = Instant::earlier(next, self.fin_wait2_deadline(config, orphan));
+        if !self.is_waiting() {
+            return Instant::earlier(next, self.keepalive_deadline(options));
+        }
+        let rto = self.rto.deadline(&self.rtt, config);
+        let next = Instant::earlier(next, Some(self.retransmission_deadline(rto, options)));
+        let next = Instant::earlier(next, self.tail_probe_deadline(rto, config, options));
+        Instant::earlier(next, self.reordering_deadline())
     }
 
     /// Whether the peer owes us an answer, or we have something that could not be sent.
@@ -34,11 +37,8 @@ impl Tcb {
     }
 
     /// Retransmission, zero-window probe or silly window override: one timer, for whatever is outstanding.
-    fn retransmission_deadline(&self, config: &TcpConfig, options: &TcpOptions) -> Option<Instant> {
-        self.is_waiting().then(|| {
-            let rto = self.rto.deadline(&self.rtt, config);
-            options.user_timeout.map_or(rto, |limit| rto.min(self.rto.user_deadline(limit)))
-        })
+    fn retransmission_deadline(&self, rto: Instant, options: &TcpOptions) -> Instant {
+        options.user_timeout.map_or(rto, |limit| rto.min(self.rto.user_deadline(limit)))
     }
 
     /// The end of a reordering window (RFC 8985 6.2, step 5).
@@ -47,7 +47,7 @@ impl Tcb {
     }
 
     /// TLP_calc_PTO (RFC 8985 7.2): two round trips after the last progress, but not after the retransmission timer.
-    fn tail_probe_deadline(&self, config: &TcpConfig, options: &TcpOptions) -> Option<Instant> {
+    fn tail_probe_deadline(&self, rto: Instant, config: &TcpConfig, options: &TcpOptions) -> Option<Instant> {
         let flight = self.snd.flight();
         let waits = flight > 0
             && options.loss_recovery.tail_probes
@@ -58,10 +58,12 @@ impl Tcb {
             && self.recovery.board.lost() == 0
             && self.recovery.repair.as_ref().is_none_or(|repair| repair.probe.is_none() && !repair.unmeasured)
             && self.rto.tries() == 0;
-        let srtt = self.rtt.srtt().filter(|_| waits)?;
+        if !waits {
+            return None;
+        }
         let delay = if flight <= self.snd.mss { config.peer_ack_delay } else { PROBE_SLACK };
-        let pto = self.rto.since().max(self.last_data_sent) + srtt.saturating_mul(2) + delay;
-        Some(pto.min(self.rto.deadline(&self.rtt, config)))
+        let pto = nanos(self.rtt.srtt()?).saturating_mul(2).saturating_add(nanos(delay));
+        Some(self.rto.since().max(self.last_data_sent).after_nanos(pto).min(rto))
     }
 
     /// MUST-26: only when nothing is outstanding.
@@ -88,14 +90,16 @@ impl Tcb {
         if due(self.reordering_deadline()) {
             self.on_reordering_timeout(cx);
         }
-        if due(self.tail_probe_deadline(cx.config, cx.options)) {
+        let mut rto = self.rto.deadline(&self.rtt, cx.config);
+        if due(self.tail_probe_deadline(rto, cx.config, cx.options)) {
             self.owed.loss_probe = true;
             // The retransmission timer runs from the probe on (RFC 8985 7.3).
             self.rto.restart(cx.now);
+            rto = self.rto.deadline(&self.rtt, cx.config);
         }
         let gone = if due(self.fin_wait2_deadline(cx.config, cx.orphan)) {
             Some(CloseReason::Normal)
-        } else if due(self.retransmission_deadline(cx.config, cx.options)) {
+        } else if self.is_waiting() && due(Some(self.retransmission_deadline(rto, cx.options))) {
             self.on_retransmission_timeout(cx)
         } else if due(self.keepalive_deadline(cx.options)) {
             self.on_keepalive_timeout(cx)
