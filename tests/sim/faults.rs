@@ -3,7 +3,7 @@
 use core::time::Duration;
 use tunstack::device::impair::Impairment;
 use tunstack::sim::{AppPlan, Cover, Report, Scenario, World};
-use tunstack::stack::TcpConfig;
+use tunstack::stack::{Congestion, TcpConfig};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -85,12 +85,18 @@ fn a_transfer_resumes_after_the_link_was_down() {
     }
 }
 
+/// Under every control: what is delivered while the window is shut is no rate of the path.
 #[test]
 fn a_reader_who_sleeps_for_a_day_gets_everything() {
-    let mut scenario = download(600_000, "delay=10ms");
-    let day = Duration::from_secs(86_400);
-    scenario.flows[0].apps[1].stall = Some((1, day));
-    let report = run(scenario);
-    assert!(report.coverage.count(Cover::WindowProbe) > 600, "it is probed, at most every two minutes");
-    assert!(busy(&report) < day + 150 * SECOND, "{:?}", busy(&report));
+    for congestion in Congestion::ALL {
+        let mut scenario = download(600_000, "delay=10ms");
+        let day = Duration::from_secs(86_400);
+        scenario.flows[0].apps[1].stall = Some((1, day));
+        for host in &mut scenario.hosts {
+            host.config.tcp.congestion = congestion;
+        }
+        let report = run(scenario);
+        assert!(report.coverage.count(Cover::WindowProbe) > 600, "it is probed, at most every two minutes");
+        assert!(busy(&report) < day + 150 * SECOND, "{congestion}: {:?}", busy(&report));
+    }
 }
