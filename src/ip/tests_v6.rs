@@ -115,11 +115,11 @@ const PING: Icmpv6Header = Icmpv6Header::EchoRequest { rest: [0xbe, 0xef, 0, 7] 
 fn a_small_link_has_no_ipv6() {
     assert!(matches!(layer(|c| c.mtu = 1279), Err(Error::InvalidInput(text)) if text.contains("1280")));
     let mut ip = layer(|c| c.mtu = 1280).unwrap();
-    assert_eq!(ip.source_for(PEER.into()), Some(US.into()));
-    assert_eq!(ip.payload_mtu(PEER.into()), 1240);
-    ip.set_mtu(576).unwrap();
-    assert_eq!(ip.source_for(PEER.into()), None);
-    assert_eq!(ip.payload_mtu(PEER.into()), 1240);
+    assert_eq!(ip.source_for(IpAddr::from(PEER)), Some(US.into()));
+    assert_eq!(ip.payload_mtu(IpAddr::from(PEER)), 1240);
+    ip.set_mtu(0, 576).unwrap();
+    assert_eq!(ip.source_for(IpAddr::from(PEER)), None);
+    assert_eq!(ip.payload_mtu(IpAddr::from(PEER)), 1240);
 }
 
 #[test]

@@ -19,10 +19,10 @@ use crate::buf::Slice;
 use crate::error::{Error, Result};
 use crate::icmp;
 use crate::ip::inbox::{Envelope, Inbox, cost};
-use crate::ip::{self, Ip, Outgoing, Packet};
+use crate::ip::{self, Ip, Outgoing, Packet, Way};
 use crate::rng::Rng;
 use crate::stack::{Config, RawId, RawOptions, Readiness, RecvMsg};
-use crate::wire::{RxFrame, TxFrame, checksum, ipv4};
+use crate::wire::{RxFrame, TxFrame, checksum, ip as wire_ip, ipv4};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -92,6 +92,8 @@ enum Kind {
 struct Departure {
     id: RawId,
     header: Header,
+    /// The interface that it must leave by, if that is not zero.
+    interface: u8,
     data: Slice,
 }
 
@@ -192,6 +194,7 @@ impl Sockets {
             broadcast: false,
             header_included: false,
             recv_buffer: self.limits.recv_buffer,
+            interface: 0,
         };
         let slot = &mut self.slots[index as usize];
         slot.socket = Some(Box::new(Socket { kind, local, peer: None, options, inbox: Inbox::default(), unsent: 0 }));
@@ -267,7 +270,11 @@ impl Sockets {
             // What is too long for its way is cut into fragments, unless it has a header that may say otherwise.
             Header::Ours(out) if out.dst.is_ipv4() => ipv4::MAX_PACKET_LEN - ipv4::MIN_HEADER_LEN,
             Header::Ours(_) => ipv4::MAX_PACKET_LEN,
-            Header::Theirs(header) => ip.mtu() - header.len(),
+            Header::Theirs(header) => {
+                let (src, dst) = (wire_ip::source(header), wire_ip::destination(header));
+                let interface = self.get(id)?.options.interface;
+                (ip.payload_mtu(Way::new(src, dst, interface)) + ipv4::MIN_HEADER_LEN).saturating_sub(header.len())
+            }
         };
         if data.len() > most {
             return Err(Error::MessageTooLong);
@@ -282,7 +289,8 @@ impl Sockets {
         }
         socket.unsent += 1;
         self.memory += cost;
-        self.outbox.push_back(Departure { id, header, data });
+        let interface = socket.options.interface;
+        self.outbox.push_back(Departure { id, header, interface, data });
         Ok(sent)
     }
 
@@ -368,6 +376,7 @@ impl Sockets {
             to_port: 0,
             ttl: packet.ttl,
             tos: packet.tos,
+            interface: packet.interface,
         };
         let start = if packet.dst.is_ipv4() { 0 } else { packet.bytes.start };
         let whole = start..packet.bytes.end;
@@ -396,12 +405,13 @@ impl Sockets {
 
     /// The next packet to send, and the socket that may have room for another now.
     pub fn poll_transmit(&mut self, ip: &mut Ip) -> Option<(RawId, TxFrame)> {
-        let Departure { id, header, data } = self.outbox.pop_front()?;
+        let Departure { id, header, interface, data } = self.outbox.pop_front()?;
         self.memory -= OUTBOX_OVERHEAD + data.len();
         if let Ok(socket) = named(&mut self.slots, id) {
             socket.unsent -= 1;
         }
         let mut frame = TxFrame::default();
+        frame.meta.interface = interface;
         match header {
             Header::Ours(out) => {
                 ip.output(&out, data.len(), &mut frame.header);
@@ -434,7 +444,8 @@ fn named(slots: &mut [Slot], id: RawId) -> Result<&mut Socket> {
 impl Socket {
     /// Whether a packet that came from, or is about, `peer` is for it.
     fn hears(&self, packet: &Packet, peer: IpAddr) -> bool {
-        let here = self.local == packet.dst || self.local.is_unspecified();
+        let by = self.options.interface == 0 || self.options.interface == packet.interface;
+        let here = by && (self.local == packet.dst || self.local.is_unspecified());
         here && self.local.is_ipv4() == packet.dst.is_ipv4() && self.peer.is_none_or(|own| own == peer)
     }
 
@@ -459,8 +470,9 @@ impl Socket {
             return Err(Error::InvalidInput("no host has the destination address"));
         }
         let bound = Some(self.local).filter(|local| !local.is_unspecified());
-        ip.check_route(dst)?;
-        let src = bound.or_else(|| ip.source_for(dst)).ok_or(Error::NetworkUnreachable)?;
+        let way = Way { src: bound, dst, interface: self.options.interface };
+        ip.check_route(way)?;
+        let src = bound.or_else(|| ip.source_for(way)).ok_or(Error::NetworkUnreachable)?;
         if src.is_loopback() && !ip.is_local(dst) {
             return Err(Error::InvalidInput("a loopback address reaches no other host"));
         }

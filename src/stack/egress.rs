@@ -1,6 +1,6 @@
 //! What goes out: frames are pulled one by one; there is no queue of packets of our own but the bounded one of replies.
 
-use super::{Stack, mss_of_link};
+use super::{Stack, mss_of_link, way};
 use crate::buf::Slice;
 use crate::ip::{self, Outgoing};
 use crate::stats::{Disposition, DropReason};
@@ -24,13 +24,15 @@ impl Stack {
     /// The next frame to send, if any: replies first, then connections and datagrams in turn. What goes to an address
     /// of ours never leaves: it is received at once.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<TxFrame> {
-        while let Some(frame) = self.next_frame(now) {
+        while let Some(mut frame) = self.next_frame(now) {
             if self.ip.is_local(wire_ip::destination(&frame.header)) {
                 self.loop_back(now, &frame);
-            } else {
+            } else if self.ip.leads(&mut frame) {
                 self.stats.frames_out += 1;
                 self.stats.bytes_out += frame.len() as u64;
                 return Some(frame);
+            } else {
+                self.stats.unsent += 1;
             }
         }
         None
@@ -60,9 +62,10 @@ impl Stack {
             self.mark_ready(super::SocketId::Raw(id));
             return self.fit(now, frame);
         }
-        while let Some(Departure { id, frame, leaves, heard }) = self.udp.poll_transmit(&mut self.ip, now) {
+        while let Some(Departure { id, mut frame, leaves, heard }) = self.udp.poll_transmit(&mut self.ip, now) {
             self.mark_ready(super::SocketId::Udp(id));
-            if heard {
+            // Who is a member where it leaves hears it.
+            if heard && self.ip.leads(&mut frame) {
                 self.loop_back(now, &frame);
             }
             if leaves {
@@ -85,8 +88,9 @@ impl Stack {
 
     /// `frame`, or its first fragment if it is too long for its way and may be cut.
     fn fit(&mut self, now: Instant, frame: TxFrame) -> Option<TxFrame> {
-        let dst = wire_ip::destination(&frame.header);
-        let link = self.ip.payload_mtu(dst) + wire_ip::header_len(dst);
+        let way = self.ip.way_of(&frame);
+        let dst = way.dst;
+        let link = self.ip.payload_mtu(way) + wire_ip::header_len(dst);
         let mtu = self.ip.path(dst, now).map_or(link, |path| link.min(path.mtu.into()));
         if frame.len() <= mtu || frame.meta.gso.is_some() || !fragment::may_cut(&frame.header) || self.ip.is_local(dst)
         {
@@ -114,13 +118,13 @@ impl Stack {
         let slot = self.table.get_mut(index)?;
         let options =
             slot.socket.as_ref().map_or(&self.default_options, |socket| socket.options(&self.default_options));
-        let (tuple, ttl, tos) = (slot.tuple, options.ttl, options.tos);
+        let (tuple, ttl, tos, interface) = (slot.tuple, options.ttl, options.tos, options.interface);
         let mut cx = crate::tcp::connection::Cx {
             now,
             config: &self.config.tcp,
             options,
             tuple,
-            link_mss: mss_of_link(&self.ip, tuple.remote_addr),
+            link_mss: mss_of_link(&self.ip, way(&tuple, options)),
             orphan: slot.holder == super::Holder::Nobody,
             memory: self.budget.level(),
             stats: &mut self.stats.tcp,
@@ -137,7 +141,9 @@ impl Stack {
         if may_have_more {
             self.mark_egress(index);
         }
-        Some(self.segment_frame(&tuple, segment, ttl, tos, !may_be_fragmented))
+        let mut frame = self.segment_frame(&tuple, segment, ttl, tos, !may_be_fragmented);
+        frame.meta.interface = interface;
+        Some(frame)
     }
 
     /// An outgoing packet for `segment`. We never fragment TCP's packets (RFC 9293 3.7.2, RFC 8900), nor may others but
@@ -196,9 +202,18 @@ impl Stack {
         }
     }
 
-    /// Queues a segment that belongs to no connection, or to one that is gone.
-    pub(super) fn reply_segment(&mut self, tuple: &FourTuple, segment: SegmentOut, ttl: u8, tos: u8) {
-        let frame = self.segment_frame(tuple, segment, ttl, tos, true);
+    /// Queues a segment that belongs to no connection, or to one that is gone. It leaves by the interface with the number
+    /// `interface`, if that is not zero.
+    pub(super) fn reply_segment(
+        &mut self,
+        tuple: &FourTuple,
+        segment: SegmentOut,
+        ttl: u8,
+        tos: u8,
+        interface: u8,
+    ) {
+        let mut frame = self.segment_frame(tuple, segment, ttl, tos, true);
+        frame.meta.interface = interface;
         self.reply(frame);
     }
 
@@ -218,14 +233,15 @@ impl Stack {
             SegmentOut::bare(zero, segment.end(), Flags::RST | Flags::ACK)
         };
         let ttl = self.config.ttl;
-        self.reply_segment(tuple, reset, ttl, 0);
+        self.reply_segment(tuple, reset, ttl, 0, 0);
     }
 
     /// Receives what we sent to ourselves.
     fn loop_back(&mut self, now: Instant, frame: &TxFrame) {
         let data = Slice::copy_of(&frame.to_vec());
         let len = data.len();
-        let frame = RxFrame { data, meta: RxMeta { checksum: RxChecksum::Valid, gso: frame.meta.gso } };
+        let meta = RxMeta { checksum: RxChecksum::Valid, gso: frame.meta.gso, interface: frame.meta.interface };
+        let frame = RxFrame { data, meta };
         // The two ends of a connection with ourselves are in one shard.
         let disposition = match self.receive(now, &frame, true) {
             Disposition::Misdirected => Disposition::Dropped(DropReason::Misdirected),

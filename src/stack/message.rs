@@ -4,9 +4,6 @@ use crate::error::Error;
 use core::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// The number of the stack's one link where sockets name interfaces by number, as `if_nametoindex` would give it.
-pub const INTERFACE: u32 = 1;
-
 /// How a UDP socket is bound. The default is std's: alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UdpBind {
@@ -90,19 +87,23 @@ pub struct RecvMsg {
     pub ttl: u8,
     /// The DSCP and ECN byte that it came with.
     pub tos: u8,
-}
-
-impl RecvMsg {
-    /// The number of the interface that it came in by: the stack has one.
-    pub fn interface(&self) -> u32 {
-        INTERFACE
-    }
+    /// The number of the interface that it came in by, as `if_nametoindex` would give it: 1 is the first.
+    pub interface: u32,
 }
 
 impl Default for RecvMsg {
     /// Nothing from nowhere: what a list to be filled is made of.
     fn default() -> Self {
         let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-        RecvMsg { len: 0, segment: 0, truncated: false, source: nowhere, destination: nowhere, ttl: 0, tos: 0 }
+        RecvMsg {
+            len: 0,
+            segment: 0,
+            truncated: false,
+            source: nowhere,
+            destination: nowhere,
+            ttl: 0,
+            tos: 0,
+            interface: 0,
+        }
     }
 }

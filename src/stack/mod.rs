@@ -17,6 +17,7 @@ mod budget;
 mod config;
 mod egress;
 mod input;
+mod interface;
 mod listeners;
 mod message;
 mod ports;
@@ -34,7 +35,8 @@ pub use crate::icmp::ErrorKind as IcmpError;
 pub use crate::raw::{Echo, EchoError};
 pub use crate::tcp::{Keepalive, MtuDiscovery, MtuProbing, TcpConfig, TcpInfo, TcpOptions};
 pub use config::{Cidr, Config, ReassemblyConfig, UdpConfig};
-pub use message::{INTERFACE, RecvMsg, SendMsg, SocketError, UdpBind};
+pub use interface::{HostModel, IfName, Interface, InterfaceInfo, MAX_INTERFACES};
+pub use message::{RecvMsg, SendMsg, SocketError, UdpBind};
 pub use readiness::Readiness;
 pub use route::{Route, RouteKind};
 pub use share::{FourTuple, Names, Share};
@@ -42,7 +44,7 @@ pub use share::{FourTuple, Names, Share};
 use crate::buf::Pool;
 use crate::error::Result;
 use crate::icmp::limit::TokenBucket;
-use crate::ip::{Fragments, Ip};
+use crate::ip::{Fragments, Ip, Way};
 use crate::rng::{Key, Rng};
 use crate::stats::Stats;
 use crate::tcp::autotune::Range;
@@ -327,28 +329,99 @@ impl Stack {
         &self.config
     }
 
-    /// The largest packet of the link, in bytes.
+    /// The largest packet on the link of the first interface, in bytes.
     pub fn mtu(&self) -> usize {
         self.ip.mtu()
     }
 
-    /// The link carries packets of another size from now on, in bytes. Every connection keeps to it at once, also with
-    /// what it sends again. A connection's work for this is small, but all have it in one call.
+    /// The link of the first interface carries packets of another size from now on, in bytes. Every connection keeps to it
+    /// at once, also with what it sends again. A connection's work for this is small, but all have it in one call.
     ///
     /// # Errors
     /// `InvalidInput` outside 68 to 65,535; nothing has changed then.
     pub fn set_mtu(&mut self, mtu: usize) -> Result<()> {
-        self.ip.set_mtu(mtu)?;
-        self.config.mtu = mtu;
+        self.set_mtu_of(0, mtu)
+    }
+
+    /// As [`set_mtu`](Stack::set_mtu), of the interface with this number, from one; zero is the first.
+    ///
+    /// # Errors
+    /// As there; `NoDevice` if there is no such interface.
+    pub fn set_mtu_of(&mut self, interface: u32, mtu: usize) -> Result<()> {
+        let number = self.ip.check_interface(interface)?;
+        self.ip.set_mtu(number, mtu)?;
+        match number {
+            0 | 1 => self.config.mtu = mtu,
+            _ => self.config.interfaces[usize::from(number) - 2].mtu = mtu,
+        }
+        self.follow_links();
+        Ok(())
+    }
+
+    /// What the interfaces are now, the first one first.
+    pub fn interfaces(&self) -> Vec<InterfaceInfo> {
+        self.ip.interfaces()
+    }
+
+    /// The number of the interface that is called so, from one.
+    ///
+    /// # Errors
+    /// `NoDevice` if there is none.
+    pub fn interface_named(&self, name: &str) -> Result<u32> {
+        let named = self.ip.interfaces().into_iter().find(|interface| interface.name.as_str() == name);
+        named.map(|interface| interface.number).ok_or(crate::error::Error::NoDevice)
+    }
+
+    /// The routes that were given, beside the networks of our own addresses.
+    pub fn routes(&self) -> &[Route] {
+        &self.config.routes
+    }
+
+    /// Adds a route. From then on all go only where routes lead. Connections follow it with their next packet.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it makes no sense, or is there already, or beyond 1024 routes; nothing has changed then.
+    pub fn add_route(&mut self, route: Route) -> Result<()> {
+        if self.config.routes.contains(&route) {
+            return Err(crate::error::Error::InvalidInput("the route is there already"));
+        }
+        let routes = self.config.routes.iter().copied().chain([route]).collect();
+        self.set_routes(routes)
+    }
+
+    /// Removes a route that was given; says whether there was one. Connections that took it take the next best one with
+    /// their next packet; where there is none they try again as if their packets had been lost.
+    ///
+    /// # Errors
+    /// None now; that of a stack whose routes cannot be made anew.
+    pub fn remove_route(&mut self, route: &Route) -> Result<bool> {
+        let mut routes = self.config.routes.clone();
+        routes.retain(|own| own != route);
+        let found = routes.len() < self.config.routes.len();
+        if found {
+            self.set_routes(routes)?;
+        }
+        Ok(found)
+    }
+
+    fn set_routes(&mut self, routes: Vec<Route>) -> Result<()> {
+        self.ip.set_routes(&routes)?;
+        self.config.routes = routes;
+        self.follow_links();
+        Ok(())
+    }
+
+    /// Links or routes have changed: connections keep to what is so now.
+    fn follow_links(&mut self) {
         for index in self.table.indices() {
-            if let Some(slot) = self.table.get_mut(index)
-                && let Some(connection) = slot.connection.as_mut()
-            {
-                connection.on_link_mss(mss_of_link(&self.ip, slot.tuple.remote_addr));
-                self.mark_egress(index);
+            if let Some(slot) = self.table.get_mut(index) {
+                let mss = mss_of_link(&self.ip, way_of(slot, &self.default_options));
+                if let Some(connection) = slot.connection.as_mut() {
+                    connection.on_link_mss(mss);
+                    self.mark_egress(index);
+                }
             }
         }
-        Ok(())
     }
 
     /// Sorts the addresses that a name has, the one to try first to the front (RFC 6724 6).
@@ -410,11 +483,12 @@ impl Stack {
         act: impl FnOnce(&mut Connection, &mut Cx<'_>) -> (R, Option<CloseReason>),
     ) -> Option<R> {
         let slot = self.table.get_mut(index)?;
-        let link_mss = mss_of_link(&self.ip, slot.tuple.remote_addr);
+        let options = slot.socket.as_ref().map_or(&self.default_options, |s| s.options(&self.default_options));
+        let link_mss = mss_of_link(&self.ip, way(&slot.tuple, options));
         let mut cx = Cx {
             now,
             config: &self.config.tcp,
-            options: slot.socket.as_ref().map_or(&self.default_options, |s| s.options(&self.default_options)),
+            options,
             tuple: slot.tuple,
             link_mss,
             orphan: slot.holder == Holder::Nobody,
@@ -457,7 +531,7 @@ impl Stack {
         let Some(slot) = self.table.get(index) else { return };
         let dst = slot.tuple.remote_addr;
         let believes = slot.options(&self.default_options).mtu_discovery.believes_routers();
-        let known = self.ip.path(dst, now).filter(|_| believes).map(|path| input::path_limit(&self.ip, dst, path));
+        let known = self.ip.path(dst, now).filter(|_| believes).map(|path| input::path_limit(dst, path));
         if known.is_some() || self.config.tcp.mtu_probing == MtuProbing::Always {
             self.with_connection(index, now, |connection, cx| {
                 if let Some(tcb) = connection.tcb_mut() {
@@ -666,9 +740,10 @@ impl Stack {
             info.send_buffer = Range::send(&self.config.tcp, options).initial;
         }
         info.memory = slot.charged;
-        let headers = self.ip.mtu() - usize::from(mss_of_link(&self.ip, slot.tuple.remote_addr));
+        let headers = headers_len(slot.tuple.remote_addr);
+        let link = usize::from(mss_of_link(&self.ip, way(&slot.tuple, options))) + headers;
         let path = slot.connection.as_ref().and_then(Connection::tcb).and_then(Tcb::path_mss);
-        info.pmtu = path.map_or(self.ip.mtu(), |mss| (usize::from(mss) + headers).min(self.ip.mtu()));
+        info.pmtu = path.map_or(link, |mss| (usize::from(mss) + headers).min(link));
         info.orphan = slot.holder == Holder::Nobody;
         info
     }
@@ -680,9 +755,26 @@ const RELEASED: usize = 256;
 /// How soon to look again where memory is short because an application holds chunks: nobody tells when it returns them.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
+/// Bytes of TCP's fixed header.
+const TCP_HEADER: usize = 20;
+
 /// The MSS that we announce: the link's MTU less the fixed headers (RFC 9293 3.7.1, MUST-67).
-fn mss_of_link(ip: &Ip, remote: IpAddr) -> u16 {
-    u16::try_from(ip.payload_mtu(remote).saturating_sub(20)).unwrap_or(u16::MAX)
+fn mss_of_link(ip: &Ip, way: Way) -> u16 {
+    u16::try_from(ip.payload_mtu(way).saturating_sub(TCP_HEADER)).unwrap_or(u16::MAX)
+}
+
+/// Bytes of the fixed headers in front of the text of segments to `remote`.
+fn headers_len(remote: IpAddr) -> usize {
+    crate::ip::header_len(remote) + TCP_HEADER
+}
+
+/// The way of a connection's packets.
+fn way(tuple: &FourTuple, options: &TcpOptions) -> Way {
+    Way::new(tuple.local_addr, tuple.remote_addr, options.interface)
+}
+
+fn way_of(slot: &Slot, default: &TcpOptions) -> Way {
+    way(&slot.tuple, slot.options(default))
 }
 
 /// Settings of one raw or ping socket.
@@ -698,6 +790,8 @@ pub struct RawOptions {
     pub header_included: bool,
     /// Received bytes, with 96 for each packet, that it holds.
     pub recv_buffer: usize,
+    /// The number of the interface that its packets leave by, and alone come in by (SO_BINDTODEVICE); zero is whichever.
+    pub interface: u8,
 }
 
 /// Settings of one UDP socket.
@@ -715,6 +809,10 @@ pub struct UdpOptions {
     pub multicast_loop: bool,
     /// The address that its datagrams to groups come from, if it is not bound to one (IP_MULTICAST_IF).
     pub multicast_source: Option<IpAddr>,
+    /// The number of the interface that its datagrams to groups leave by (IPV6_MULTICAST_IF); zero is as routes have it.
+    pub multicast_interface: u8,
+    /// The number of the interface that its datagrams leave by, and alone come in by (SO_BINDTODEVICE); zero is whichever.
+    pub interface: u8,
     /// Received bytes, with 96 for each datagram, that it holds.
     pub recv_buffer: usize,
     /// Whether datagrams that continue one another are received together (UDP_GRO).

@@ -32,6 +32,8 @@ pub struct TcpOptions {
     pub recv_buffer: Option<usize>,
     /// What is done about the path's MTU (IP_MTU_DISCOVER).
     pub mtu_discovery: MtuDiscovery,
+    /// The number of the interface that its packets leave by, and alone come in by (SO_BINDTODEVICE); zero is whichever.
+    pub interface: u8,
 }
 
 /// What a socket does about the MTU of its path (IP_MTU_DISCOVER of ip(7), IPV6_MTU_DISCOVER).
@@ -79,6 +81,7 @@ impl Default for TcpOptions {
             send_buffer: None,
             recv_buffer: None,
             mtu_discovery: MtuDiscovery::Want,
+            interface: 0,
         }
     }
 }

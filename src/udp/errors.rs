@@ -4,7 +4,7 @@
 use super::{Sockets, bound};
 use crate::error::{Error, Result};
 use crate::icmp::{ErrorKind, Report};
-use crate::ip::{self, Ip};
+use crate::ip::{self, Ip, Way};
 use crate::stack::{MtuDiscovery, SendMsg, SocketError, UdpId};
 use crate::stats::{Disposition, DropReason};
 use crate::time::Instant;
@@ -35,7 +35,9 @@ impl Sockets {
             if !socket.options.mtu_discovery.believes_routers() {
                 return (Disposition::Dropped(DropReason::IcmpIgnored), None);
             }
-            if ip.on_packet_too_big(now, report.remote.ip(), mtu, report.packet_len).is_none() {
+            let (local, remote) = (report.local.ip(), report.remote.ip());
+            let way = Way::new(local, remote, socket.interface_for(remote));
+            if ip.on_packet_too_big(now, way, mtu, report.packet_len).is_none() {
                 return unmatched;
             }
         }
@@ -61,11 +63,12 @@ impl Sockets {
     pub fn check_path(&self, ip: &Ip, now: Instant, id: UdpId, message: &SendMsg<'_>) -> Result<()> {
         let socket = self.get(id)?;
         let Some(dst) = message.destination.or(socket.peer) else { return Ok(()) };
-        let link = ip.payload_mtu(dst.ip());
+        let way = socket.way_to(dst.ip());
+        let link = ip.payload_mtu(way);
         let most = match socket.options.mtu_discovery {
             MtuDiscovery::Want | MtuDiscovery::Dont => return Ok(()),
             MtuDiscovery::Probe => link,
-            MtuDiscovery::Do => ip.payload_mtu_of_path(dst.ip(), now),
+            MtuDiscovery::Do => ip.payload_mtu_of_path(way, now),
         };
         let segment = message.segment.unwrap_or(message.data.len()).min(message.data.len());
         if segment + HEADER_LEN > most { Err(Error::MessageTooLong) } else { Ok(()) }
@@ -76,8 +79,9 @@ impl Sockets {
     /// # Errors
     /// `NotConnected`, `BadHandle`.
     pub fn path_mtu(&self, ip: &Ip, now: Instant, id: UdpId) -> Result<usize> {
-        let peer = self.peer_addr(id)?.ip();
-        Ok(ip.payload_mtu_of_path(peer, now) + ip::header_len(peer))
+        let socket = self.get(id)?;
+        let peer = socket.peer.ok_or(Error::NotConnected)?.ip();
+        Ok(ip.payload_mtu_of_path(socket.way_to(peer), now) + ip::header_len(peer))
     }
 }
 
