@@ -74,19 +74,19 @@ pub(crate) fn bring_up(settings: &Settings) -> Result<(Up, Signals, Vec<String>)
     let mut links = tunnels.into_iter().map(|tunnel| {
         let devices: Vec<_> =
             tunnel.devices.into_iter().map(|device| impaired(device, settings, device_seed)).collect();
-        let link = (tunnel.name, devices.iter().map(Arc::downgrade).collect());
+        let link = UpLink { name: tunnel.name, queues: devices.iter().map(Arc::downgrade).collect() };
         (tunnel.addrs, devices, link)
     });
     let Some((addrs, devices, first)) = links.next() else {
         return Err(Failure::environment("there is no interface"));
     };
-    let mut builder = Host::builder().drive(settings.drive).spin(settings.spin).name(&first.0);
+    let mut builder = Host::builder().drive(settings.drive).spin(settings.spin).name(&first.name);
     for addr in addrs {
         builder = builder.address(addr);
     }
-    let mut up: Vec<(String, Vec<Weak<dyn Device>>)> = vec![first];
+    let mut up = vec![first];
     for (addrs, devices, link) in links {
-        let interface = Interface::with_queues(&link.0, devices);
+        let interface = Interface::with_queues(&link.name, devices);
         builder = builder.interface(addrs.into_iter().fold(interface, Interface::address));
         up.push(link);
     }
@@ -124,8 +124,15 @@ fn impaired(device: Arc<dyn Device>, settings: &Settings, seed: [u8; 32]) -> Arc
 pub(crate) struct Up {
     /// The stack.
     pub(crate) host: Host,
-    /// Their names and queues, the stack's to drop when it ends.
-    links: Vec<(String, Vec<Weak<dyn Device>>)>,
+    links: Vec<UpLink>,
+}
+
+/// A link of a running stack.
+#[derive(Clone)]
+struct UpLink {
+    name: String,
+    /// Its queues, the stack's to drop when it ends.
+    queues: Vec<Weak<dyn Device>>,
 }
 
 impl Up {
@@ -137,9 +144,9 @@ impl Up {
     /// All links, as long as the stack holds them.
     fn links(&self) -> Vec<Link> {
         let interfaces = self.host.interfaces();
-        let link = |((name, queues), interface): (&(String, Vec<Weak<dyn Device>>), &InterfaceInfo)| {
-            let devices: Vec<_> = queues.iter().map(Weak::upgrade).collect::<Option<_>>()?;
-            Some(Link::of(name, interface.mtu, &devices))
+        let link = |(link, interface): (&UpLink, &InterfaceInfo)| {
+            let devices: Vec<_> = link.queues.iter().map(Weak::upgrade).collect::<Option<_>>()?;
+            Some(Link::of(&link.name, interface.mtu, &devices))
         };
         self.links.iter().zip(&interfaces).filter_map(link).collect()
     }
@@ -154,9 +161,9 @@ impl Up {
 fn follow_mtu(up: &Up, settings: &Settings) -> Vec<MtuFollower> {
     let first = matches!(settings.link, settings::Link::Tun(_)).then_some(settings.mtu);
     let limits = std::iter::once(first).chain(settings.more.iter().map(|interface| Some(settings.of(interface).mtu)));
-    let follow = |((name, _), limit): (&(String, _), Option<Option<u32>>)| {
-        MtuFollower::start(up.host.clone(), name.clone(), limit?)
-            .inspect_err(|e| log::warn!("changes of the MTU of {name} will not be seen: {e}"))
+    let follow = |(link, limit): (&UpLink, Option<Option<u32>>)| {
+        MtuFollower::start(up.host.clone(), link.name.clone(), limit?)
+            .inspect_err(|e| log::warn!("changes of the MTU of {} will not be seen: {e}", link.name))
             .ok()
     };
     up.links.iter().zip(limits).filter_map(follow).collect()
@@ -164,7 +171,7 @@ fn follow_mtu(up: &Up, settings: &Settings) -> Vec<MtuFollower> {
 
 fn offer_control(up: &Up) -> Option<Control> {
     let own = up.clone();
-    let name = up.links.first().map_or("tun0", |(name, _)| name);
+    let name = up.links.first().map_or("tun0", |link| &link.name);
     match Control::offer(&control::directory(), name, move || own.report()) {
         Ok(control) => {
             log::info!("control socket {}", control.path().display());

@@ -99,7 +99,10 @@ impl Fragments {
 impl fmt::Display for Fragments {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Fragments { reassembled, timeouts, overlaps, evicted, fragmented, created } = self;
-        write!(f, "fragments: reassembled {reassembled}, timeouts {timeouts}, overlaps {overlaps}, evicted {evicted}, ")?;
+        write!(
+            f,
+            "fragments: reassembled {reassembled}, timeouts {timeouts}, overlaps {overlaps}, evicted {evicted}, "
+        )?;
         write!(f, "fragmented {fragmented} into {created}")
     }
 }

@@ -125,7 +125,10 @@ impl Ip {
             }
         }
         let IpHeader { src, dst, tos, ttl, protocol, .. } = header;
-        header.fragment.is_none().then_some((protocol, Packet { src, dst, unicast, tos, ttl, interface, bytes: payload }))
+        header
+            .fragment
+            .is_none()
+            .then_some((protocol, Packet { src, dst, unicast, tos, ttl, interface, bytes: payload }))
     }
 
     /// Whether somebody here but raw sockets knows `protocol` in packets to `dst`.

@@ -14,6 +14,7 @@
 //! | `links` | the interfaces, and which of them a packet takes |
 //! | `pmtu` | what is known of the MTU of paths |
 //! | `inbox` | what was received for a socket and not read yet |
+//! | `socket_errors` | what went wrong with what such a socket has sent |
 //! | `select` | the choice between addresses of IPv6 (RFC 6724) |
 //! | `ident` | identification |
 //!
@@ -36,6 +37,7 @@ mod reassembly;
 mod reply;
 mod route;
 mod select;
+pub mod socket_errors;
 
 pub use crate::wire::ip::header_len;
 pub use crate::wire::protocol::{ICMP, ICMPV6, IGMP, TCP, UDP};

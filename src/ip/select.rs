@@ -90,9 +90,9 @@ pub(super) fn source(own: &[Own], dst: Ipv6Addr, interface: u8) -> Option<&Own> 
     let here = |own: &Own| interface == 0 || own.interface == interface;
     let confined = of_link && candidates.clone().any(here);
     // Of equals, the first that was given.
-    candidates.filter(|own| !confined || here(own)).reduce(|best, next| {
-        if prefer_source(best, next, addr, interface).is_lt() { next } else { best }
-    })
+    candidates
+        .filter(|own| !confined || here(own))
+        .reduce(|best, next| if prefer_source(best, next, addr, interface).is_lt() { next } else { best })
 }
 
 fn prefer_source(a: &Own, b: &Own, dst: IpAddr, interface: u8) -> Ordering {

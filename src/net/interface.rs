@@ -65,6 +65,9 @@ impl Interface {
 
 impl core::fmt::Debug for Interface {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Interface").field("name", &self.name).field("addresses", &self.addresses).finish_non_exhaustive()
+        f.debug_struct("Interface")
+            .field("name", &self.name)
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
     }
 }

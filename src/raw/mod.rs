@@ -19,9 +19,10 @@ use crate::buf::Slice;
 use crate::error::{Error, Result};
 use crate::icmp;
 use crate::ip::inbox::{Envelope, Inbox, cost};
+use crate::ip::socket_errors::Errors;
 use crate::ip::{self, Ip, Outgoing, Packet, Way};
 use crate::rng::Rng;
-use crate::stack::{Config, RawId, RawOptions, Readiness, RecvMsg};
+use crate::stack::{Config, RawId, RawOptions, Readiness, RecvMsg, SocketError};
 use crate::wire::{RxFrame, TxFrame, checksum, ip as wire_ip, ipv4};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
@@ -77,6 +78,7 @@ struct Socket {
     options: RawOptions,
     inbox: Inbox,
     unsent: usize,
+    errors: Errors,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +130,7 @@ impl Sockets {
         let Ok(socket) = self.get(id) else {
             return Readiness::READABLE | Readiness::WRITABLE | Readiness::HANGUP;
         };
-        let mut ready = Readiness::NONE;
+        let mut ready = socket.errors.readiness();
         if !socket.inbox.is_empty() {
             ready |= Readiness::READABLE;
         }
@@ -195,9 +197,18 @@ impl Sockets {
             header_included: false,
             recv_buffer: self.limits.recv_buffer,
             interface: 0,
+            recv_errors: false,
         };
         let slot = &mut self.slots[index as usize];
-        slot.socket = Some(Box::new(Socket { kind, local, peer: None, options, inbox: Inbox::default(), unsent: 0 }));
+        slot.socket = Some(Box::new(Socket {
+            kind,
+            local,
+            peer: None,
+            options,
+            inbox: Inbox::default(),
+            unsent: 0,
+            errors: Errors::default(),
+        }));
         self.open += 1;
         Ok(RawId { index, generation: slot.generation })
     }
@@ -281,6 +292,7 @@ impl Sockets {
         }
         let cost = OUTBOX_OVERHEAD + data.len();
         let socket = named(&mut self.slots, id)?;
+        socket.errors.check()?;
         if socket.unsent >= self.limits.send_queue {
             return Err(Error::WouldBlock);
         }
@@ -300,7 +312,26 @@ impl Sockets {
     /// # Errors
     /// `WouldBlock`, `BadHandle`.
     pub fn recv(&mut self, id: RawId, buf: &mut [u8], peek: bool) -> Result<RecvMsg> {
-        self.take(id, |socket| socket.inbox.pop(buf, peek))
+        self.take(id, |socket| {
+            socket.errors.check()?;
+            socket.inbox.pop(buf, peek)
+        })
+    }
+
+    /// Takes the oldest error of a raw socket's queue, where [`RawOptions::recv_errors`] is set.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none, `BadHandle`.
+    pub fn recv_error(&mut self, id: RawId) -> Result<SocketError> {
+        named(&mut self.slots, id)?.errors.pop()
+    }
+
+    /// Takes the pending error, if there is one (SO_ERROR).
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn take_error(&mut self, id: RawId) -> Result<Option<Error>> {
+        Ok(named(&mut self.slots, id)?.errors.take())
     }
 
     /// Takes the next reply to an echo request of a ping socket, or error about one: copies what fits of the data into
@@ -401,6 +432,33 @@ impl Sockets {
             }
         }
         takers
+    }
+
+    /// Tells raw sockets what an ICMP error says of their packets, as raw(7) has it: those that are connected to where the
+    /// packet went, of hard errors; those that want all, of all. Gives those whose calls fail now.
+    pub fn on_error(&mut self, frame: &RxFrame, protocol: u8, packet: &Packet) -> SmallVec<[RawId; 1]> {
+        let mut told = SmallVec::new();
+        let Some(echo::Complaint { kind, message, protocol, from, to, data }) =
+            echo::complaint(protocol, packet, frame)
+        else {
+            return told;
+        };
+        let dst = SocketAddr::new(to, 0);
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            let Some(socket) = slot.socket.as_deref_mut() else { continue };
+            let here =
+                socket.local == from || socket.local.is_unspecified() && socket.local.is_ipv4() == from.is_ipv4();
+            let (connected, wanted) = (socket.peer == Some(to), socket.options.recv_errors);
+            let concerned = connected || wanted && socket.peer.is_none();
+            if socket.kind != Kind::Raw(protocol) || !here || !concerned {
+                continue;
+            }
+            let said = SocketError::new(kind, message, packet.src, dst, data.to_vec());
+            if socket.errors.note(kind, said, connected, wanted) {
+                told.push(RawId { index: index as u32, generation: slot.generation });
+            }
+        }
+        told
     }
 
     /// The next packet to send, and the socket that may have room for another now.

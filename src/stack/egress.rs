@@ -46,7 +46,7 @@ impl Stack {
             return Some(fragment);
         }
         if let Some(reply) = self.replies.pop_front() {
-            return self.fit(now, reply);
+            return self.fit(now, reply, false);
         }
         self.udp_turn = !self.udp_turn;
         if self.udp_turn {
@@ -60,16 +60,16 @@ impl Stack {
     fn next_datagram(&mut self, now: Instant) -> Option<TxFrame> {
         if let Some((id, frame)) = self.raw.poll_transmit(&mut self.ip) {
             self.mark_ready(super::SocketId::Raw(id));
-            return self.fit(now, frame);
+            return self.fit(now, frame, false);
         }
-        while let Some(Departure { id, mut frame, leaves, heard }) = self.udp.poll_transmit(&mut self.ip, now) {
+        while let Some(Departure { id, mut frame, leaves, heard, probes }) = self.udp.poll_transmit(&mut self.ip, now) {
             self.mark_ready(super::SocketId::Udp(id));
             // Who is a member where it leaves hears it.
             if heard && self.ip.leads(&mut frame) {
                 self.loop_back(now, &frame);
             }
             if leaves {
-                return self.fit(now, frame);
+                return self.fit(now, frame, probes);
             }
         }
         None
@@ -86,12 +86,14 @@ impl Stack {
         fragment
     }
 
-    /// `frame`, or its first fragment if it is too long for its way and may be cut.
-    fn fit(&mut self, now: Instant, frame: TxFrame) -> Option<TxFrame> {
+    /// `frame`, or its first fragment if it is too long for its way and may be cut. One that `probes` the path only has to
+    /// fit the link.
+    fn fit(&mut self, now: Instant, frame: TxFrame, probes: bool) -> Option<TxFrame> {
         let way = self.ip.way_of(&frame);
         let dst = way.dst;
         let link = self.ip.payload_mtu(way) + wire_ip::header_len(dst);
-        let mtu = self.ip.path(dst, now).map_or(link, |path| link.min(path.mtu.into()));
+        let path = self.ip.path(dst, now).filter(|_| !probes);
+        let mtu = path.map_or(link, |path| link.min(path.mtu.into()));
         if frame.len() <= mtu || frame.meta.gso.is_some() || !fragment::may_cut(&frame.header) || self.ip.is_local(dst)
         {
             return Some(frame);
@@ -204,14 +206,7 @@ impl Stack {
 
     /// Queues a segment that belongs to no connection, or to one that is gone. It leaves by the interface with the number
     /// `interface`, if that is not zero.
-    pub(super) fn reply_segment(
-        &mut self,
-        tuple: &FourTuple,
-        segment: SegmentOut,
-        ttl: u8,
-        tos: u8,
-        interface: u8,
-    ) {
+    pub(super) fn reply_segment(&mut self, tuple: &FourTuple, segment: SegmentOut, ttl: u8, tos: u8, interface: u8) {
         let mut frame = self.segment_frame(tuple, segment, ttl, tos, true);
         frame.meta.interface = interface;
         self.reply(frame);

@@ -184,14 +184,7 @@ impl Stack {
     }
 
     /// A segment of a connection that is in the table, which came in `by` an interface.
-    fn on_segment(
-        &mut self,
-        index: u32,
-        now: Instant,
-        tuple: &FourTuple,
-        segment: &Segment,
-        by: u8,
-    ) -> Disposition {
+    fn on_segment(&mut self, index: u32, now: Instant, tuple: &FourTuple, segment: &Segment, by: u8) -> Disposition {
         if self.has_no_place(index, segment) {
             return Disposition::Dropped(DropReason::TcpAcceptQueueFull);
         }
@@ -329,14 +322,7 @@ impl Stack {
         Disposition::Answered
     }
 
-    fn check_cookie(
-        &mut self,
-        number: u32,
-        now: Instant,
-        tuple: &FourTuple,
-        segment: &Segment,
-        by: u8,
-    ) -> Disposition {
+    fn check_cookie(&mut self, number: u32, now: Instant, tuple: &FourTuple, segment: &Segment, by: u8) -> Disposition {
         if self.table.len() >= self.config.max_connections {
             return Disposition::Dropped(DropReason::TcpTableFull);
         }

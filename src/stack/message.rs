@@ -1,6 +1,7 @@
 //! Datagrams with all that goes with them: what sendmsg(2) and recvmsg(2) have in their headers and control messages.
 
 use crate::error::Error;
+use crate::icmp::ErrorKind;
 use core::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -68,6 +69,20 @@ pub struct SocketError {
     pub mtu: Option<u32>,
     /// As much of the datagram's data as was quoted.
     pub data: Vec<u8>,
+}
+
+impl SocketError {
+    /// What an ICMP error of `kind` says.
+    pub(crate) fn new(
+        kind: ErrorKind,
+        message: (u8, u8),
+        offender: IpAddr,
+        destination: SocketAddr,
+        data: Vec<u8>,
+    ) -> SocketError {
+        let mtu = if let ErrorKind::PacketTooBig { mtu } = kind { Some(mtu) } else { None };
+        SocketError { error: kind.error(), message, offender, destination, mtu, data }
+    }
 }
 
 /// What came with a received datagram.

@@ -792,6 +792,9 @@ pub struct RawOptions {
     pub recv_buffer: usize,
     /// The number of the interface that its packets leave by, and alone come in by (SO_BINDTODEVICE); zero is whichever.
     pub interface: u8,
+    /// Whether all that routers and hosts say of a raw socket's packets is kept to be read, and fails the next call
+    /// (IP_RECVERR).
+    pub recv_errors: bool,
 }
 
 /// Settings of one UDP socket.

@@ -45,7 +45,7 @@ pub enum MtuDiscovery {
     /// The same, but a datagram that is larger is refused with `MessageTooLong` (IP_PMTUDISC_DO).
     Do,
     /// Packets carry no DF, and what routers say is ignored: they may fragment (IP_PMTUDISC_DONT). Over IPv6, where they
-    /// never do, only what is larger than the link is fragmented.
+    /// never do, a datagram that is larger than its path is fragmented here.
     Dont,
     /// Packets carry DF, and what routers say is ignored, for programs that measure paths (IP_PMTUDISC_PROBE).
     Probe,

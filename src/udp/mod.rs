@@ -129,6 +129,8 @@ pub struct Departure {
     pub leaves: bool,
     /// Whether sockets of ours hear it beside others, because it is for a group or a whole network.
     pub heard: bool,
+    /// Whether it is not to be cut to what routers have said of its path: it tries out what that carries.
+    pub probes: bool,
 }
 
 /// A datagram that has come, or several in a super-segment.
@@ -678,7 +680,8 @@ impl Sockets {
         fill(&mut frame, from, to, ip::UDP, start, wire::CHECKSUM_OFFSET);
         let group = to.is_multicast();
         let heard = heard && if group { ip.is_member(to) } else { ip.is_broadcast(to) };
-        Some(Departure { id, frame, leaves: !group || ttl > 0, heard })
+        let probes = mtu_discovery == MtuDiscovery::Probe;
+        Some(Departure { id, frame, leaves: !group || ttl > 0, heard, probes })
     }
 
     fn get(&self, id: UdpId) -> Result<&Socket> {

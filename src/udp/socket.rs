@@ -1,11 +1,11 @@
 //! One UDP socket: its ends, its groups, what was received for it, what went wrong.
 
-use super::errors::Errors;
 use super::ports::Ends;
 use crate::error::{Error, Result};
 use crate::ip::Ip;
 use crate::ip::bound::{Bound, shown, unmapped_addr};
 use crate::ip::inbox::Inbox;
+use crate::ip::socket_errors::Errors;
 use crate::stack::{Readiness, RecvMsg, UdpOptions};
 use std::net::{IpAddr, SocketAddr};
 
@@ -124,13 +124,7 @@ impl Socket {
 
     /// Joins `group`, for all that is sent there or for what one `source` sends, on `interface`; zero is that by which
     /// packets to it leave.
-    pub(super) fn join(
-        &mut self,
-        ip: &mut Ip,
-        group: IpAddr,
-        source: Option<IpAddr>,
-        interface: u8,
-    ) -> Result<()> {
+    pub(super) fn join(&mut self, ip: &mut Ip, group: IpAddr, source: Option<IpAddr>, interface: u8) -> Result<()> {
         let interface = ip.interface_of_group(group, interface)?;
         let found = self.groups.iter_mut().find(|m| m.group == group && m.interface == interface);
         match (found, source) {
@@ -158,13 +152,7 @@ impl Socket {
     }
 
     /// Leaves `group`, or hears one `source` of it no longer, on `interface`; zero is the first on which it was joined.
-    pub(super) fn leave(
-        &mut self,
-        ip: &mut Ip,
-        group: IpAddr,
-        source: Option<IpAddr>,
-        interface: u8,
-    ) -> Result<()> {
+    pub(super) fn leave(&mut self, ip: &mut Ip, group: IpAddr, source: Option<IpAddr>, interface: u8) -> Result<()> {
         let is_that = |m: &Membership| m.group == group && (interface == 0 || m.interface == interface);
         let index = self.groups.iter().position(is_that).ok_or(Error::AddrNotAvailable)?;
         let interface = self.groups[index].interface;
@@ -192,13 +180,7 @@ impl Socket {
     }
 
     pub(super) fn readiness(&self, send_queue: usize) -> Readiness {
-        let mut ready = Readiness::NONE;
-        if self.errors.is_pending() {
-            ready |= Readiness::ERROR | Readiness::READABLE | Readiness::WRITABLE;
-        }
-        if self.errors.is_queued() {
-            ready |= Readiness::ERROR;
-        }
+        let mut ready = self.errors.readiness();
         if !self.inbox.is_empty() {
             ready |= Readiness::READABLE;
         }

@@ -237,7 +237,11 @@ mod tests {
     fn a_reduced_window_is_told() {
         let mut packet = packet(V4, protocol::TCP);
         packet[20 + 13] = Flags::CWR.0;
-        let meta = TxMeta { partial_checksum: Some((20, 16)), gso: Some(Gso { kind: GsoKind::TcpV4, size: 1448 }), interface: 0 };
+        let meta = TxMeta {
+            partial_checksum: Some((20, 16)),
+            gso: Some(Gso { kind: GsoKind::TcpV4, size: 1448 }),
+            interface: 0,
+        };
         assert_eq!(encode(&outgoing(&packet, meta))[1], GSO_TCPV4 | GSO_ECN);
     }
 

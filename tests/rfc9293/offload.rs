@@ -122,7 +122,8 @@ fn a_joined_segment_is_taken_whole_and_acknowledged_once() {
     // One full segment and the beginning of another wait for the delayed ACK, as two packets would.
     let mut t = offloaded(200_000);
     let packet = t.packet(&ack().len(MSS + 1));
-    let meta = RxMeta { checksum: RxChecksum::Valid, gso: Some(Gso { kind: gso_kind(), size: MSS as u16 }), interface: 0 };
+    let meta =
+        RxMeta { checksum: RxChecksum::Valid, gso: Some(Gso { kind: gso_kind(), size: MSS as u16 }), interface: 0 };
     t.send_frame(RxFrame { meta, ..RxFrame::plain(packet[..].into()) });
     t.expect_nothing();
 }
