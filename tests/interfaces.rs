@@ -436,6 +436,33 @@ fn sockets_are_bound_to_interfaces() {
     assert_eq!(world.stacks[0].tcp_connect(world.now, None, at("10.0.2.2:80"), nowhere), Err(Error::NoDevice));
 }
 
+/// Where no route leads, a bound socket takes its peer to be on its link, and hears it; others neither reach nor answer it.
+#[test]
+fn a_bound_socket_needs_no_route() {
+    let mut world = World::new([1, 2].map(|n| config(n, [1500, 1500])));
+    let (near, far) = (world.bind(0, "0.0.0.0:7"), world.bind(1, "203.0.2.9:9"));
+    assert_eq!(world.send(0, near, "203.0.2.9:9", b"x"), Err(Error::NetworkUnreachable));
+    world.stacks[0].udp_options(near).expect("open").interface = 2;
+    world.send(0, near, "203.0.2.9:9", b"x").expect("a way");
+    world.settle();
+    assert_eq!((world.left_by(0), world.heard(1, far)), (vec![2], vec![("10.0.2.1".into(), 2)]));
+    world.send(1, far, "10.0.2.1:7", b"y").expect("a way");
+    world.settle();
+    assert_eq!(world.heard(0, near), vec![("203.0.2.9".into(), 2)]);
+    // Nobody is there: who asked is not told, for want of a route.
+    world.left_by(0);
+    let unsent = world.stacks[0].stats().unsent;
+    world.send(1, far, "10.0.2.1:77", b"y").expect("a way");
+    world.settle();
+    assert_eq!((world.left_by(0), world.stacks[0].stats().unsent - unsent), (vec![], 1));
+    world.stacks[0].add_route(route("203.0.2.0/24 prohibit")).expect("a good route");
+    assert_eq!(
+        world.send(0, near, "203.0.2.9:9", b"x"),
+        Err(Error::PermissionDenied),
+        "but what a route forbids is forbidden"
+    );
+}
+
 /// Groups are joined on an interface, heard on that one, and told of there.
 #[test]
 fn groups_are_of_an_interface() {

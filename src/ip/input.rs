@@ -3,6 +3,7 @@
 use super::addresses::is_unicast;
 use super::reassembly::{Name, Outcome, Part};
 use super::{ICMP, ICMPV6, IGMP, Ip, TCP, UDP, Way};
+use crate::error::Error;
 use crate::icmp::{self, Complaint, ErrorKind, Message, Problem, Report};
 use crate::stack::HostModel;
 use crate::stats::{Disposition, DropReason, Stats};
@@ -161,10 +162,13 @@ impl Ip {
         if self.host_model == HostModel::Strong && !self.addresses.belongs_to(dst, interface) {
             return Err(DropReason::WrongInterface);
         }
-        // Whom we must not answer we do not hear.
+        // Whom we must not answer we do not hear. A socket that is bound to one of several interfaces needs no route.
         let back = if unicast { Way::new(dst, src, 0) } else { src.into() };
-        self.check_route(back).map_err(|_| DropReason::NoRoute)?;
-        Ok(unicast)
+        match self.check_route(back) {
+            Ok(()) => Ok(unicast),
+            Err(Error::NetworkUnreachable) if self.links.len() > 1 => Ok(unicast),
+            Err(_) => Err(DropReason::NoRoute),
+        }
     }
 
     /// A part of a packet: it waits until all of them have come.

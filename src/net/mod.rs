@@ -43,6 +43,7 @@
 //! | `dup()`, `makefile()` | `try_clone`, `BufReader::new(&stream)` |
 //! | `setsockopt(TCP_NODELAY)`, `(SO_LINGER)`, `(SO_KEEPALIVE)` | `set_nodelay`, `set_linger`, `set_keepalive` |
 //! | `getsockopt(SO_ERROR)`, `(TCP_INFO)` | `take_error`, [`TcpStream::info`] |
+//! | `setsockopt(SO_BINDTODEVICE)` | [`UdpSocket::bind_device`], [`TcpListener::bind_device`], [`Host::connect_by`] |
 //! | `selectors.DefaultSelector`, `select.epoll()` | [`Poller`] |
 
 mod addr;
