@@ -170,12 +170,17 @@ impl Ip {
     }
 
     /// The most bytes of transport header and data that go in one packet (MMS_S of RFC 1122 3.3.3).
-    #[inline]
     pub fn payload_mtu(&self, way: impl Into<Way>) -> usize {
         let way = way.into();
-        let mtu = if self.routes.is_open() { self.links.first.mtu } else { self.mtu_of_way(way) };
-        let mtu = if way.dst.is_ipv4() { mtu } else { mtu.max(ipv6::MIN_MTU) };
-        mtu - ip::header_len(way.dst)
+        self.payload_mtu_to(way.dst, || way)
+    }
+
+    /// As [`payload_mtu`](Ip::payload_mtu), of the way to `dst`, which is only made where it matters.
+    #[inline]
+    pub fn payload_mtu_to(&self, dst: IpAddr, way: impl FnOnce() -> Way) -> usize {
+        let mtu = if self.routes.is_open() { self.links.first.mtu } else { self.mtu_of_way(way()) };
+        let mtu = if dst.is_ipv4() { mtu } else { mtu.max(ipv6::MIN_MTU) };
+        mtu - ip::header_len(dst)
     }
 
     #[inline(never)]

@@ -1,6 +1,6 @@
 //! What goes out: frames are pulled one by one; there is no queue of packets of our own but the bounded one of replies.
 
-use super::{Stack, mss_of_link, way};
+use super::{Stack, mss_of_link};
 use crate::buf::Slice;
 use crate::ip::{self, Outgoing};
 use crate::stats::{Disposition, DropReason};
@@ -126,7 +126,7 @@ impl Stack {
             config: &self.config.tcp,
             options,
             tuple,
-            link_mss: mss_of_link(&self.ip, way(&tuple, options)),
+            link_mss: mss_of_link(&self.ip, &tuple, options),
             orphan: slot.holder == super::Holder::Nobody,
             memory: self.budget.level(),
             stats: &mut self.stats.tcp,
@@ -143,9 +143,7 @@ impl Stack {
         if may_have_more {
             self.mark_egress(index);
         }
-        let mut frame = self.segment_frame(&tuple, segment, ttl, tos, !may_be_fragmented);
-        frame.meta.interface = interface;
-        Some(frame)
+        Some(self.segment_frame(&tuple, segment, ttl, tos, interface, !may_be_fragmented))
     }
 
     /// An outgoing packet for `segment`. We never fragment TCP's packets (RFC 9293 3.7.2, RFC 8900), nor may others but
@@ -156,6 +154,7 @@ impl Stack {
         segment: SegmentOut,
         ttl: u8,
         tos: u8,
+        interface: u8,
         dont_fragment: bool,
     ) -> TxFrame {
         let header = TcpHeader {
@@ -186,6 +185,7 @@ impl Stack {
         let fill = if self.config.offloads.checksum { checksum::fill_partial } else { checksum::fill };
         fill(&mut frame, tuple.local_addr, tuple.remote_addr, ip::TCP, at, TCP_CHECKSUM);
         frame.meta.gso = segment.cut.map(|size| Gso { kind: gso_kind(tuple), size });
+        frame.meta.interface = interface;
         self.stats.tcp.segments_out += 1;
         if segment.flags.rst() {
             self.stats.tcp.resets_out += 1;
@@ -207,8 +207,7 @@ impl Stack {
     /// Queues a segment that belongs to no connection, or to one that is gone. It leaves by the interface with the number
     /// `interface`, if that is not zero.
     pub(super) fn reply_segment(&mut self, tuple: &FourTuple, segment: SegmentOut, ttl: u8, tos: u8, interface: u8) {
-        let mut frame = self.segment_frame(tuple, segment, ttl, tos, true);
-        frame.meta.interface = interface;
+        let frame = self.segment_frame(tuple, segment, ttl, tos, interface, true);
         self.reply(frame);
     }
 

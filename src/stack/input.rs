@@ -367,7 +367,7 @@ impl Stack {
             config: &self.config.tcp,
             options: &options,
             tuple: *tuple,
-            link_mss: mss_of_link(&self.ip, way(tuple, &options)),
+            link_mss: mss_of_link(&self.ip, tuple, &options),
             orphan: false,
             memory: self.budget.level(),
             stats: &mut self.stats.tcp,

@@ -1,6 +1,6 @@
 //! The calls about interfaces and routes, which may change while connections live.
 
-use super::{InterfaceInfo, Route, Stack, mss_of_link, way_of};
+use super::{InterfaceInfo, Route, Stack, mss_of_link};
 use crate::error::{Error, Result};
 
 impl Stack {
@@ -90,7 +90,7 @@ impl Stack {
     fn follow_links(&mut self) {
         for index in self.table.indices() {
             if let Some(slot) = self.table.get_mut(index) {
-                let mss = mss_of_link(&self.ip, way_of(slot, &self.default_options));
+                let mss = mss_of_link(&self.ip, &slot.tuple, slot.options(&self.default_options));
                 if let Some(connection) = slot.connection.as_mut() {
                     connection.on_link_mss(mss);
                     self.mark_egress(index);

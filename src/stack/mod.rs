@@ -390,7 +390,7 @@ impl Stack {
     ) -> Option<R> {
         let slot = self.table.get_mut(index)?;
         let options = slot.socket.as_ref().map_or(&self.default_options, |s| s.options(&self.default_options));
-        let link_mss = mss_of_link(&self.ip, way(&slot.tuple, options));
+        let link_mss = mss_of_link(&self.ip, &slot.tuple, options);
         let mut cx = Cx {
             now,
             config: &self.config.tcp,
@@ -647,7 +647,7 @@ impl Stack {
         }
         info.memory = slot.charged;
         let headers = headers_len(slot.tuple.remote_addr);
-        let link = usize::from(mss_of_link(&self.ip, way(&slot.tuple, options))) + headers;
+        let link = usize::from(mss_of_link(&self.ip, &slot.tuple, options)) + headers;
         let path = slot.connection.as_ref().and_then(Connection::tcb).and_then(Tcb::path_mss);
         info.pmtu = path.map_or(link, |mss| (usize::from(mss) + headers).min(link));
         info.orphan = slot.holder == Holder::Nobody;
@@ -665,8 +665,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 const TCP_HEADER: usize = 20;
 
 /// The MSS that we announce: the link's MTU less the fixed headers (RFC 9293 3.7.1, MUST-67).
-fn mss_of_link(ip: &Ip, way: Way) -> u16 {
-    u16::try_from(ip.payload_mtu(way).saturating_sub(TCP_HEADER)).unwrap_or(u16::MAX)
+#[inline]
+fn mss_of_link(ip: &Ip, tuple: &FourTuple, options: &TcpOptions) -> u16 {
+    let payload = ip.payload_mtu_to(tuple.remote_addr, || way(tuple, options));
+    u16::try_from(payload.saturating_sub(TCP_HEADER)).unwrap_or(u16::MAX)
 }
 
 /// Bytes of the fixed headers in front of the text of segments to `remote`.
@@ -677,10 +679,6 @@ fn headers_len(remote: IpAddr) -> usize {
 /// The way of a connection's packets.
 fn way(tuple: &FourTuple, options: &TcpOptions) -> Way {
     Way::new(tuple.local_addr, tuple.remote_addr, options.interface)
-}
-
-fn way_of(slot: &Slot, default: &TcpOptions) -> Way {
-    way(&slot.tuple, slot.options(default))
 }
 
 /// Settings of one raw or ping socket.

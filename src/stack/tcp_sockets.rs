@@ -1,7 +1,7 @@
 //! `tcp_*`: the calls of TCP sockets.
 
 use super::table::{Holder, Slot, SocketSide};
-use super::{Readiness, Shutdown, Stack, TcpId, TcpInfo, TcpOptions, mss_of_link, way};
+use super::{Readiness, Shutdown, Stack, TcpId, TcpInfo, TcpOptions, mss_of_link};
 use crate::buf::{Slice, Slices};
 use crate::error::{Error, Result};
 use crate::ip::Way;
@@ -53,7 +53,7 @@ impl Stack {
             config: &self.config.tcp,
             options: &options,
             tuple,
-            link_mss: mss_of_link(&self.ip, way(&tuple, &options)),
+            link_mss: mss_of_link(&self.ip, &tuple, &options),
             orphan: false,
             memory: self.budget.level(),
             stats: &mut self.stats.tcp,
@@ -222,7 +222,7 @@ impl Stack {
                     _ => Range::NONE,
                 };
                 let slices = tcb.read(max, now, range);
-                let mss = mss_of_link(&self.ip, way(&slot.tuple, options));
+                let mss = mss_of_link(&self.ip, &slot.tuple, options);
                 owes_update = tcb.rcv.owes_window_update(mss.into(), memory > Memory::Ample);
                 slices
             }
@@ -490,7 +490,7 @@ impl Stack {
         if options.interface != slot.options(&self.default_options).interface
             && let Some(connection) = slot.connection.as_mut()
         {
-            connection.on_link_mss(mss_of_link(&self.ip, way(&slot.tuple, &options)));
+            connection.on_link_mss(mss_of_link(&self.ip, &slot.tuple, &options));
         }
         if let Some(tcb) = slot.connection.as_mut().and_then(Connection::tcb_mut)
             && let Some(size) = options.recv_buffer
@@ -500,7 +500,7 @@ impl Stack {
         if let Some(tcb) = slot.connection.as_mut().and_then(Connection::tcb_mut)
             && !options.mtu_discovery.believes_routers()
         {
-            tcb.forget_path(mss_of_link(&self.ip, way(&slot.tuple, &options)));
+            tcb.forget_path(mss_of_link(&self.ip, &slot.tuple, &options));
         }
         slot.socket.as_mut().ok_or(Error::BadHandle)?.set_options(options, &self.default_options);
         self.touch(id.index, now);
