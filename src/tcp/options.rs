@@ -33,6 +33,7 @@ pub struct TcpOptions {
     pub recv_buffer: Option<usize>,
     /// What is done about the path's MTU (IP_MTU_DISCOVER).
     pub mtu_discovery: MtuDiscovery,
+<<<<<<< HEAD
     /// Which congestion control governs what is sent (TCP_CONGESTION).
     pub congestion: Congestion,
     /// The most that is sent, in bytes a second (SO_MAX_PACING_RATE); `None` is no limit.
@@ -75,6 +76,10 @@ impl Default for LossRecovery {
         let detection = LossDetection::Rack;
         LossRecovery { detection, tail_probes: true, prr: true, frto: true, undo: true, dsack: true }
     }
+=======
+    /// The number of the interface that its packets leave by, and alone come in by (SO_BINDTODEVICE); zero is whichever.
+    pub interface: u8,
+>>>>>>> main
 }
 
 /// What a socket does about the MTU of its path (IP_MTU_DISCOVER of ip(7), IPV6_MTU_DISCOVER).
@@ -86,7 +91,7 @@ pub enum MtuDiscovery {
     /// The same, but a datagram that is larger is refused with `MessageTooLong` (IP_PMTUDISC_DO).
     Do,
     /// Packets carry no DF, and what routers say is ignored: they may fragment (IP_PMTUDISC_DONT). Over IPv6, where they
-    /// never do, only what is larger than the link is fragmented.
+    /// never do, a datagram that is larger than its path is fragmented here.
     Dont,
     /// Packets carry DF, and what routers say is ignored, for programs that measure paths (IP_PMTUDISC_PROBE).
     Probe,
@@ -122,10 +127,14 @@ impl Default for TcpOptions {
             send_buffer: None,
             recv_buffer: None,
             mtu_discovery: MtuDiscovery::Want,
+<<<<<<< HEAD
             congestion: Congestion::default(),
             max_pacing_rate: None,
             quick_ack: false,
             loss_recovery: LossRecovery::default(),
+=======
+            interface: 0,
+>>>>>>> main
         }
     }
 }
