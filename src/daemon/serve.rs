@@ -70,11 +70,6 @@ pub(crate) fn bring_up(settings: &Settings) -> Result<(Up, Signals, Vec<String>)
     let text = Greeting { tunnels: &tunnels, entered, settings }.lines();
 
     let seed = settings.seed.map(Rng::seed_from);
-<<<<<<< HEAD
-    let mut builder = Host::builder().drive(settings.drive).spin(settings.spin);
-    let congestion = settings.cc;
-    builder = builder.config(move |config| config.tcp.congestion = congestion);
-=======
     let device_seed = seed.unwrap_or_else(|| Rng::seed_from(rand::random()));
     let mut links = tunnels.into_iter().map(|tunnel| {
         let devices: Vec<_> =
@@ -86,7 +81,8 @@ pub(crate) fn bring_up(settings: &Settings) -> Result<(Up, Signals, Vec<String>)
         return Err(Failure::environment("there is no interface"));
     };
     let mut builder = Host::builder().drive(settings.drive).spin(settings.spin).name(&first.name);
->>>>>>> main
+    let congestion = settings.cc;
+    builder = builder.config(move |config| config.tcp.congestion = congestion);
     for addr in addrs {
         builder = builder.address(addr);
     }

@@ -33,7 +33,8 @@ pub struct TcpOptions {
     pub recv_buffer: Option<usize>,
     /// What is done about the path's MTU (IP_MTU_DISCOVER).
     pub mtu_discovery: MtuDiscovery,
-<<<<<<< HEAD
+    /// The number of the interface that its packets leave by, and alone come in by (SO_BINDTODEVICE); zero is whichever.
+    pub interface: u8,
     /// Which congestion control governs what is sent (TCP_CONGESTION).
     pub congestion: Congestion,
     /// The most that is sent, in bytes a second (SO_MAX_PACING_RATE); `None` is no limit.
@@ -76,10 +77,6 @@ impl Default for LossRecovery {
         let detection = LossDetection::Rack;
         LossRecovery { detection, tail_probes: true, prr: true, frto: true, undo: true, dsack: true }
     }
-=======
-    /// The number of the interface that its packets leave by, and alone come in by (SO_BINDTODEVICE); zero is whichever.
-    pub interface: u8,
->>>>>>> main
 }
 
 /// What a socket does about the MTU of its path (IP_MTU_DISCOVER of ip(7), IPV6_MTU_DISCOVER).
@@ -127,14 +124,11 @@ impl Default for TcpOptions {
             send_buffer: None,
             recv_buffer: None,
             mtu_discovery: MtuDiscovery::Want,
-<<<<<<< HEAD
+            interface: 0,
             congestion: Congestion::default(),
             max_pacing_rate: None,
             quick_ack: false,
             loss_recovery: LossRecovery::default(),
-=======
-            interface: 0,
->>>>>>> main
         }
     }
 }
