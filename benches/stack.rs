@@ -83,7 +83,7 @@ fn received(mut chunk: Chunk, frame: &TxFrame) -> RxFrame {
     chunk.set_len(frame.len());
     let partial = frame.meta.partial_checksum.is_some();
     let checksum = if partial { RxChecksum::Partial } else { RxChecksum::Unverified };
-    RxFrame { data: chunk.freeze(), meta: RxMeta { checksum, gso: frame.meta.gso } }
+    RxFrame { data: chunk.freeze(), meta: RxMeta { checksum, gso: frame.meta.gso, interface: 0 } }
 }
 
 #[divan::bench]

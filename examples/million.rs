@@ -134,7 +134,7 @@ fn segment(number: usize, seq: u32, ack: u32, flags: u8, text: &[u8]) -> RxFrame
     packet.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
     packet.extend(text);
     // The checksum was verified already, as for a frame that comes from the host itself.
-    RxFrame { data: Slice::copy_of(&packet), meta: RxMeta { checksum: RxChecksum::Valid, gso: None } }
+    RxFrame { data: Slice::copy_of(&packet), meta: RxMeta { checksum: RxChecksum::Valid, gso: None, interface: 0 } }
 }
 
 /// Resident memory of this process, in bytes.

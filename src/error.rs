@@ -46,6 +46,8 @@ pub enum Error {
     MessageTooLong,
     /// A bound of the stack is reached (ENOBUFS).
     NoBufferSpace,
+    /// There is no such interface (ENODEV).
+    NoDevice,
     /// The handle names a socket that is closed (EBADF).
     BadHandle,
     /// The operation or address family is not supported (EOPNOTSUPP).
@@ -76,6 +78,7 @@ impl fmt::Display for Error {
             Error::InvalidInput(what) => what,
             Error::MessageTooLong => "message too long",
             Error::NoBufferSpace => "no buffer space available",
+            Error::NoDevice => "no such interface",
             Error::BadHandle => "socket is closed",
             Error::Unsupported => "operation not supported",
         })

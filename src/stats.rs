@@ -63,6 +63,9 @@ drop_reasons! {
     MartianDestination = "martian-destination",
     /// From a source that no route of ours leads to.
     NoRoute = "no-route",
+    /// To an address of another interface than the one that it came in by, where addresses belong to interfaces (the strong
+    /// model of RFC 1122 3.3.4.2).
+    WrongInterface = "wrong-interface",
     /// Not addressed to us, nor to a group that one of our sockets has joined.
     NotForUs = "not-for-us",
     /// A fragment whose length cannot be: none at all, no multiple of eight although others follow, or beyond what a

@@ -122,7 +122,7 @@ fn the_tour_names_what_exists() {
 /// A default as a number: bytes, seconds, or a plain count. Understands `256 KiB`, `30 s`, `200ms`, `1,024`, `true`,
 /// and `none` or `[]`; any other word is a number of its own, whether written `BlackHole` or `black-hole`.
 fn value(text: &str) -> Option<f64> {
-    let text = text.trim().trim_matches('`');
+    let text = text.trim().trim_matches(['`', '"']);
     let word = text.replace('-', "").to_ascii_lowercase();
     let text = text.replace([',', '_', ' '], "");
     match text.as_str() {
@@ -130,8 +130,8 @@ fn value(text: &str) -> Option<f64> {
         "false" | "none" | "None" | "[]" => return Some(0.0),
         _ => {}
     }
-    if !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()) {
-        return Some(word.bytes().fold(1.0, |sum, letter| sum * 32.0 + f64::from(letter - b'a')));
+    if word.starts_with(|c: char| c.is_ascii_lowercase()) && word.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return Some(word.bytes().fold(1.0, |sum, letter| sum * 128.0 + f64::from(letter)));
     }
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let unit = match &text[digits..] {

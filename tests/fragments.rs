@@ -5,7 +5,7 @@ use std::time::Duration;
 use tunstack::buf::Slice;
 use tunstack::error::Error;
 use tunstack::rng::Rng;
-use tunstack::stack::{Cidr, Config, Stack, UdpId};
+use tunstack::stack::{Cidr, Config, MtuDiscovery, Stack, UdpId};
 use tunstack::time::Instant;
 use tunstack::wire::{Offloads, RxFrame, ip};
 
@@ -199,4 +199,50 @@ fn the_stack_wakes_for_fragments_only_while_it_holds_some() {
     assert_eq!(told[payload.start + 8..], first[..told.len() - payload.start - 8]);
     assert_eq!((pair.stacks[1].deadline(), pair.stacks[1].poll_transmit(due).is_none()), (None, true));
     assert_eq!(pair.stacks[1].stats().ip.reassembly_timeouts, 1);
+}
+
+/// IPV6_PMTUDISC_PROBE: who measures a path sends what its link carries, whatever is known of the path; others' datagrams
+/// are cut to that.
+#[test]
+fn probes_are_not_cut() {
+    let mut pair = Pair::new(1500, Offloads::NONE);
+    let [near, far] = pair.sockets(1);
+    let [us, to] = [1, 2].map(|host| addresses(host)[1]);
+    let to = SocketAddr::new(to, 9);
+    pair.stacks[0].udp_connect(near, to).expect("a way there");
+    let data = pattern(1400);
+    pair.stacks[0].udp_send(NOW, near, &data, None).expect("room");
+    let sent = pair.stacks[0].poll_transmit(NOW).expect("a packet").to_vec();
+    // A router's link carries 1300.
+    let (IpAddr::V6(router), IpAddr::V6(own)) = (to.ip(), us) else { panic!("IPv6") };
+    let too_big = tunstack::wire::icmpv6::Icmpv6Header::PacketTooBig { mtu: 1300 };
+    let body = &sent[..1000];
+    let mut message = vec![0; 8];
+    tunstack::wire::icmpv6::emit(&too_big, router, own, body, &mut message);
+    message.extend_from_slice(body);
+    let header = tunstack::wire::ipv6::Ipv6Header {
+        src: router,
+        dst: own,
+        next_header: 58,
+        hop_limit: 64,
+        traffic_class: 0,
+        flow_label: 0,
+    };
+    let mut bytes = vec![0; 40];
+    tunstack::wire::ipv6::emit(&header, message.len(), &mut bytes);
+    bytes.extend_from_slice(&message);
+    pair.stacks[0].on_frame(NOW, RxFrame::plain(Slice::copy_of(&bytes)));
+    assert_eq!(pair.stacks[0].udp_take_error(near), Ok(Some(Error::MessageTooLong)));
+    for (choice, packets, longest) in
+        [(MtuDiscovery::Want, 2, 1300), (MtuDiscovery::Probe, 1, 1448), (MtuDiscovery::Dont, 2, 1300)]
+    {
+        pair.stacks[0].udp_options(near).expect("open").mtu_discovery = choice;
+        (pair.carried, pair.longest) = (0, 0);
+        pair.stacks[0].udp_send(NOW, near, &data, None).expect("room");
+        pair.carry(0);
+        assert!(pair.carried == packets && pair.longest <= longest, "{choice:?}: {} of {}", pair.carried, pair.longest);
+        assert_eq!(pair.stacks[1].udp_recv(far, &mut [0; 2000], false).map(|(n, _)| n), Ok(1400), "{choice:?}");
+    }
+    pair.stacks[0].udp_options(near).expect("open").mtu_discovery = MtuDiscovery::Probe;
+    assert_eq!(pair.stacks[0].udp_send(NOW, near, &pattern(1453), None), Err(Error::MessageTooLong));
 }

@@ -57,7 +57,7 @@ fn exchange(stacks: &mut [Stack; 2], now: Instant) {
     for i in [0, 1].into_iter().cycle() {
         silent += 1;
         while let Some(frame) = stacks[i].poll_transmit(now) {
-            let meta = RxMeta { checksum: RxChecksum::Valid, gso: None };
+            let meta = RxMeta { checksum: RxChecksum::Valid, gso: None, interface: 0 };
             stacks[1 - i].on_frame(now, RxFrame { data: Slice::copy_of(&frame.to_vec()), meta });
             silent = 0;
         }

@@ -146,7 +146,7 @@ impl Peer {
         chunk.set_len(headers + text.len());
         let gso = (text.len() > SEGMENT).then_some(Gso { kind: GsoKind::TcpV4, size: SEGMENT as u16 });
         let checksum = if gso.is_some() { RxChecksum::Partial } else { RxChecksum::Valid };
-        RxFrame { data: chunk.freeze(), meta: RxMeta { checksum, gso } }
+        RxFrame { data: chunk.freeze(), meta: RxMeta { checksum, gso, interface: 0 } }
     }
 
     /// Takes note of a frame that the stack has sent.

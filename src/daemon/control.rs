@@ -1,11 +1,12 @@
 //! The daemon's control socket: JSON lines over a Unix socket that only its owner reaches.
 //!
-//! A client sends one line, `{"command":"ss"}`, and gets one line about the link, `{"link":{..}}`, one for each
+//! A client sends one line, `{"command":"ss"}`, and gets one line about each link, `{"link":{..}}`, and one about fragments, one for each
 //! connection, then `{"end":n}` with the number of connections, or `{"error":"..."}`. No line is longer than 64 KiB. The directory has mode 0700 and the socket 0600, and
 //! the peer's user is asked of the kernel besides, because modes can be changed.
 
 use super::error::Failure;
-use super::ss::{Link, Report, Row};
+use super::ss::{Fragments, Link, Report, Row};
+use crate::stack::MAX_INTERFACES;
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder};
@@ -32,6 +33,7 @@ enum Request {
 #[serde(untagged)]
 enum Answer {
     Link { link: Link },
+    Fragments { fragments: Fragments },
     Row(Box<Row>),
     End { end: usize },
     Error { error: String },
@@ -119,9 +121,12 @@ fn serve(stream: &UnixStream, report: &dyn Fn() -> Report) -> io::Result<()> {
     let mut out = BufWriter::new(stream);
     match line(&mut BufReader::new(stream)).map(|line| serde_json::from_str(&line)) {
         Ok(Ok(Request::Ss)) => {
-            let Report { link, rows } = report();
-            if let Some(link) = link {
+            let Report { links, fragments, rows } = report();
+            for link in links {
                 send(&mut out, &Answer::Link { link })?;
+            }
+            if let Some(fragments) = fragments {
+                send(&mut out, &Answer::Fragments { fragments })?;
             }
             let end = rows.len();
             for row in rows {
@@ -168,7 +173,9 @@ pub(crate) fn ask(path: &Path) -> io::Result<Report> {
     let mut report = Report::default();
     loop {
         match serde_json::from_str(&line(&mut answers)?)? {
-            Answer::Link { link } => report.link = Some(link),
+            Answer::Link { link } if report.links.len() < MAX_INTERFACES => report.links.push(link),
+            Answer::Link { .. } => return Err(io::Error::other("the answer has more links than a host has")),
+            Answer::Fragments { fragments } => report.fragments = Some(fragments),
             Answer::Row(row) => report.rows.push(*row),
             Answer::End { end } if end == report.rows.len() => return Ok(report),
             Answer::End { .. } => return Err(io::Error::other("the answer is not whole")),
@@ -206,6 +213,7 @@ pub(crate) fn find(dir: &Path, name: Option<&str>) -> Result<PathBuf, Failure> {
 mod tests {
     use super::super::ss::sample;
     use super::*;
+    use crate::stats::Stats;
     use crate::tcp::state::State;
 
     fn dir() -> (tempfile::TempDir, PathBuf) {
@@ -227,7 +235,8 @@ mod tests {
             queues: 1,
         };
         let rows: Vec<Row> = (0..500).map(|_| sample(State::Established)).collect();
-        let report = Report { link: Some(link), rows };
+        let fragments = Some(Fragments::of(&Stats::default()));
+        let report = Report { links: vec![link.clone(), Link { name: "tun1".into(), ..link }], fragments, rows };
         let offered = report.clone();
         let control = Control::offer(&dir, "tun0", move || offered.clone()).unwrap();
         assert_eq!(fs::metadata(control.path()).unwrap().mode() & 0o777, 0o600);

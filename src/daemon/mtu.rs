@@ -47,10 +47,11 @@ impl Drop for MtuFollower {
 fn follow(host: &Host, netlink: &mut Netlink, name: &str, limit: Option<u32>) -> bool {
     let Ok(link) = netlink.link(name) else { return false };
     let mtu = limit.map_or(link.mtu, |limit| link.mtu.min(limit)) as usize;
-    if mtu == host.mtu() {
+    let ours = host.interfaces().into_iter().find(|interface| interface.name.as_str() == name);
+    if ours.is_some_and(|interface| interface.mtu == mtu) {
         return true;
     }
-    match host.set_mtu(mtu) {
+    match host.set_mtu_of(name, mtu) {
         Ok(()) => log::info!("{name}: the MTU is {mtu} now"),
         Err(error) => log::warn!("{name}: the link's MTU of {} cannot be used: {error}", link.mtu),
     }

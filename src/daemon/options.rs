@@ -13,9 +13,17 @@ use std::path::{Path, PathBuf};
 #[derive(Args, Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub(crate) struct Options {
-    /// Name of the TUN interface [default: tun0]
-    #[arg(long, value_name = "NAME", env = "TUNSTACK_TUN", help_heading = "Interface")]
-    pub(crate) tun: Option<String>,
+    /// Name of the TUN interface [default: tun0]. Repeated, the host has several; each may have settings of its own behind
+    /// its name: host=CIDR, addr=IP, mtu=BYTES. Those of the first are also --host, --addr and --mtu
+    #[arg(
+        long,
+        value_name = "NAME[,KEY=VALUE...]",
+        env = "TUNSTACK_TUN",
+        value_delimiter = ';',
+        help_heading = "Interface"
+    )]
+    #[serde(deserialize_with = "one_or_more")]
+    pub(crate) tun: Vec<String>,
     /// Take over this open descriptor of a TUN queue instead; its interface is left as it is, so --addr is needed
     #[arg(long, value_name = "N", env = "TUNSTACK_TUN_FD", help_heading = "Interface", conflicts_with = "tun")]
     pub(crate) tun_fd: Option<i32>,
@@ -26,8 +34,9 @@ pub(crate) struct Options {
     /// The stack's address, of IPv4 or IPv6; repeatable [default: the next one after each of the kernel's]
     #[arg(long, value_name = "IP", env = "TUNSTACK_ADDR", value_delimiter = ',', help_heading = "Interface")]
     pub(crate) addr: Vec<IpAddr>,
-    /// Where the stack's packets go, as DST/LEN or default, with any of ",metric N", ",mtu N", ",src ADDR", ",blackhole",
-    /// ",prohibit", ",unreachable"; repeatable [default: everything over the interface]
+    /// Where the stack's packets go, as DST/LEN or default, with any of "via ADDR", "dev NAME", "metric N", "mtu N",
+    /// "src ADDR", "blackhole", "prohibit", "unreachable", after spaces or commas; repeatable [default: everything over the
+    /// interface, if there is one; of several, to their networks only]
     #[arg(long, value_name = "ROUTE", env = "TUNSTACK_ROUTE", value_delimiter = ';', help_heading = "Interface")]
     pub(crate) route: Vec<String>,
     /// The largest packet in bytes [default: what the interface has if it is set up already, else 1500]
@@ -163,7 +172,7 @@ impl Options {
             grace,
         } = self;
         // A descriptor and a name exclude each other, so one of them given here hides both of the fallback's.
-        let device_given = tun.is_some() || tun_fd.is_some();
+        let device_given = !tun.is_empty() || tun_fd.is_some();
         Options {
             tun: if device_given { tun } else { fallback.tun },
             tun_fd: if device_given { tun_fd } else { fallback.tun_fd },
@@ -237,6 +246,33 @@ impl Options {
     }
 }
 
+/// Reads a text, or a list of them.
+fn one_or_more<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    struct OneOrMore;
+
+    impl<'de> serde::de::Visitor<'de> for OneOrMore {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a name or a list of names")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, one: &str) -> Result<Vec<String>, E> {
+            Ok(vec![one.to_owned()])
+        }
+
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
+            let mut all = Vec::new();
+            while let Some(one) = list.next_element()? {
+                all.push(one);
+            }
+            Ok(all)
+        }
+    }
+
+    deserializer.deserialize_any(OneOrMore)
+}
+
 fn usual_files() -> Vec<PathBuf> {
     let personal = std::env::var_os("XDG_CONFIG_HOME")
         .map(PathBuf::from)
@@ -280,7 +316,8 @@ mod tests {
         let text =
             "tun = \"t1\"\naddr = [\"198.51.100.7\"]\nhttp = 8080\ntxqueuelen = 5\npcap = \"x.pcapng\"\nready-fd = 3\n";
         let options = Options::from_toml(text, "f").unwrap();
-        assert_eq!(options.tun.as_deref(), Some("t1"));
+        assert_eq!(options.tun, ["t1"]);
+        assert_eq!(Options::from_toml("tun = [\"t1\", \"t2,mtu=1400\"]", "f").unwrap().tun, ["t1", "t2,mtu=1400"]);
         assert_eq!((options.http, options.txqueuelen, options.ready_fd), (Some(8080), Some(5), Some(3)));
         assert_eq!(options.addr, [IpAddr::from([198, 51, 100, 7])]);
         // Every flag is known to serde under the same name: a value of a type that no option has is an error about the
@@ -309,10 +346,10 @@ mod tests {
         let file = || Options::from_toml("tun = \"file\"\nhttp = 1\necho = 2\naddr = [\"192.0.2.9\"]\n", "f").unwrap();
         let given = Options { http: Some(8), addr: vec![IpAddr::from([192, 0, 2, 7])], ..Options::default() };
         let merged = given.or(file());
-        assert_eq!((merged.http, merged.echo, merged.tun.as_deref()), (Some(8), Some(2), Some("file")));
+        assert_eq!((merged.http, merged.echo, &merged.tun[..]), (Some(8), Some(2), &["file".to_owned()][..]));
         assert_eq!(merged.addr, [IpAddr::from([192, 0, 2, 7])]);
         let by_descriptor = Options { tun_fd: Some(5), ..Options::default() }.or(file());
-        assert_eq!((by_descriptor.tun, by_descriptor.tun_fd), (None, Some(5)));
+        assert_eq!((by_descriptor.tun, by_descriptor.tun_fd), (Vec::new(), Some(5)));
     }
 
     #[test]

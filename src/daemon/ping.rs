@@ -242,6 +242,7 @@ fn complaint(error: &EchoError) -> String {
         (IcmpError::ReassemblyTimedOut, false) => "Time exceeded: Defragmentation failure",
         (IcmpError::PacketTooBig { mtu }, true) => return format!("Frag needed and DF set (mtu = {mtu})"),
         (IcmpError::PacketTooBig { mtu }, false) => return format!("Packet too big: mtu={mtu}"),
+        (IcmpError::Unknown, _) => return format!("Unknown error: type {kind} code {code}"),
         (IcmpError::ProtocolUnreachable | IcmpError::ParameterProblem { .. }, _) => {
             return format!("Parameter problem: type {kind} code {code}");
         }

@@ -8,14 +8,15 @@ use super::packets::CaptureTap;
 use super::prefixed::Prefixed;
 use super::services::{self, Directories};
 use super::settings::{self, Capture, Offer, Settings};
-use super::ss::{self, Link, Report};
+use super::ss::{self, Fragments, Link, Report};
 use super::tunnel::{self, Tunnel};
 use crate::apps::perf;
 use crate::device::Device;
 use crate::device::impair::Impaired;
-use crate::net::Host;
+use crate::net::{Host, Interface};
 use crate::rng::Rng;
 use crate::runtime::{PACKET_TARGET, PacketLog, clock};
+use crate::stack::InterfaceInfo;
 use crate::sys::namespace::Entered;
 use crate::sys::tun;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
@@ -43,7 +44,7 @@ pub(crate) fn run_with(
     let (up, signals, text) = bring_up(settings)?;
     start(&up)?;
     // As long as this function, which is as long as the daemon.
-    let _follower = follow_mtu(&up, settings);
+    let _followers = follow_mtu(&up, settings);
     let control = offer_control(&up);
     let pid = settings.pid.as_deref().map(PidFile::write).transpose()?;
     let print = if settings.pcap == Some(Capture::Stdout) { output::note } else { output::line };
@@ -58,21 +59,38 @@ pub(crate) fn run_with(
 
 /// Starts a stack on the link that `settings` ask for. From then on signals wait for whoever takes them from what is
 /// given, instead of ending the process. The lines tell what has come up.
-pub(crate) fn bring_up(settings: &Settings) -> Result<(Up, Signals, [String; 5]), Failure> {
+pub(crate) fn bring_up(settings: &Settings) -> Result<(Up, Signals, Vec<String>), Failure> {
     let capture = settings.pcap.as_ref().map(|to| CaptureTap::open(to, settings.pcap_whole)).transpose()?;
     // Namespaces are entered before any thread starts: the kernel insists.
     let entered = tunnel::enter(&settings.netns)?;
-    let tunnel = tunnel::open(settings)?;
-    let name = tunnel.name.clone();
-    let text = Greeting { name: &name, tunnel: &tunnel, entered, settings }.lines();
-    let addrs = tunnel.addrs.clone();
+    let mut tunnels = vec![tunnel::open(settings)?];
+    for interface in &settings.more {
+        tunnels.push(tunnel::open(&settings.of(interface))?);
+    }
+    let text = Greeting { tunnels: &tunnels, entered, settings }.lines();
 
     let seed = settings.seed.map(Rng::seed_from);
-    let mut builder = Host::builder().drive(settings.drive).spin(settings.spin);
+    let device_seed = seed.unwrap_or_else(|| Rng::seed_from(rand::random()));
+    let mut links = tunnels.into_iter().map(|tunnel| {
+        let devices: Vec<_> =
+            tunnel.devices.into_iter().map(|device| impaired(device, settings, device_seed)).collect();
+        let link = UpLink { name: tunnel.name, queues: devices.iter().map(Arc::downgrade).collect() };
+        (tunnel.addrs, devices, link)
+    });
+    let Some((addrs, devices, first)) = links.next() else {
+        return Err(Failure::environment("there is no interface"));
+    };
+    let mut builder = Host::builder().drive(settings.drive).spin(settings.spin).name(&first.name);
     let congestion = settings.cc;
     builder = builder.config(move |config| config.tcp.congestion = congestion);
     for addr in addrs {
         builder = builder.address(addr);
+    }
+    let mut up = vec![first];
+    for (addrs, devices, link) in links {
+        let interface = Interface::with_queues(&link.name, devices);
+        builder = builder.interface(addrs.into_iter().fold(interface, Interface::address));
+        up.push(link);
     }
     let routes = settings.routes.clone();
     builder = builder.config(|config| config.routes = routes);
@@ -92,11 +110,8 @@ pub(crate) fn bring_up(settings: &Settings) -> Result<(Up, Signals, [String; 5])
         builder = builder.tap(PacketLog);
     }
     let signals = Signals::new([SIGINT, SIGTERM, SIGUSR1]).map_err(Failure::because("signals"))?;
-    let seed = seed.unwrap_or_else(|| Rng::seed_from(rand::random()));
-    let devices: Vec<_> = tunnel.devices.into_iter().map(|device| impaired(device, settings, seed)).collect();
-    let link = devices.iter().map(Arc::downgrade).collect();
     let host = builder.start_queues(devices).map_err(Failure::because("the stack"))?;
-    Ok((Up { host, name, link }, signals, text))
+    Ok((Up { host, links: up }, signals, text))
 }
 
 fn impaired(device: Arc<dyn Device>, settings: &Settings, seed: [u8; 32]) -> Arc<dyn Device> {
@@ -106,41 +121,60 @@ fn impaired(device: Arc<dyn Device>, settings: &Settings, seed: [u8; 32]) -> Arc
     }
 }
 
-/// A running stack and its link.
+/// A running stack and its links.
 #[derive(Clone)]
 pub(crate) struct Up {
     /// The stack.
     pub(crate) host: Host,
+    links: Vec<UpLink>,
+}
+
+/// A link of a running stack.
+#[derive(Clone)]
+struct UpLink {
     name: String,
     /// Its queues, the stack's to drop when it ends.
-    link: Vec<Weak<dyn Device>>,
+    queues: Vec<Weak<dyn Device>>,
 }
 
 impl Up {
-    /// The link, as long as the stack holds it.
+    /// The first link, as long as the stack holds it.
     pub(crate) fn link(&self) -> Option<Link> {
-        let devices: Vec<_> = self.link.iter().map(Weak::upgrade).collect::<Option<_>>()?;
-        Some(Link::of(&self.name, self.host.mtu(), &devices))
+        self.links().into_iter().next()
+    }
+
+    /// All links, as long as the stack holds them.
+    fn links(&self) -> Vec<Link> {
+        let interfaces = self.host.interfaces();
+        let link = |(link, interface): (&UpLink, &InterfaceInfo)| {
+            let devices: Vec<_> = link.queues.iter().map(Weak::upgrade).collect::<Option<_>>()?;
+            Some(Link::of(&link.name, interface.mtu, &devices))
+        };
+        self.links.iter().zip(&interfaces).filter_map(link).collect()
     }
 
     fn report(&self) -> Report {
-        Report { link: self.link(), rows: services::rows(&self.host, usize::MAX) }
+        let fragments = Some(Fragments::of(&self.host.stats()));
+        Report { links: self.links(), fragments, rows: services::rows(&self.host, usize::MAX) }
     }
 }
 
-/// A descriptor's link is left alone: it may be in another namespace.
-fn follow_mtu(up: &Up, settings: &Settings) -> Option<MtuFollower> {
-    if !matches!(settings.link, settings::Link::Tun(_)) {
-        return None;
-    }
-    MtuFollower::start(up.host.clone(), up.name.clone(), settings.mtu)
-        .inspect_err(|e| log::warn!("changes of the MTU of {} will not be seen: {e}", up.name))
-        .ok()
+/// Follows the MTU of each link. A descriptor's is left alone: it may be in another namespace.
+fn follow_mtu(up: &Up, settings: &Settings) -> Vec<MtuFollower> {
+    let first = matches!(settings.link, settings::Link::Tun(_)).then_some(settings.mtu);
+    let limits = std::iter::once(first).chain(settings.more.iter().map(|interface| Some(settings.of(interface).mtu)));
+    let follow = |(link, limit): (&UpLink, Option<Option<u32>>)| {
+        MtuFollower::start(up.host.clone(), link.name.clone(), limit?)
+            .inspect_err(|e| log::warn!("changes of the MTU of {} will not be seen: {e}", link.name))
+            .ok()
+    };
+    up.links.iter().zip(limits).filter_map(follow).collect()
 }
 
 fn offer_control(up: &Up) -> Option<Control> {
     let own = up.clone();
-    match Control::offer(&control::directory(), &up.name, move || own.report()) {
+    let name = up.links.first().map_or("tun0", |link| &link.name);
+    match Control::offer(&control::directory(), name, move || own.report()) {
         Ok(control) => {
             log::info!("control socket {}", control.path().display());
             Some(control)
@@ -226,21 +260,24 @@ impl Drop for PidFile {
     }
 }
 
-/// The five lines that the daemon begins with.
+/// The lines that the daemon begins with: one for each link, and four.
 struct Greeting<'a> {
-    name: &'a str,
-    tunnel: &'a Tunnel,
+    /// At least one.
+    tunnels: &'a [Tunnel],
     entered: Option<Entered>,
     settings: &'a Settings,
 }
 
 impl Greeting<'_> {
-    fn lines(&self) -> [String; 5] {
-        let Greeting { name, settings, .. } = self;
-        let addr = self.tunnel.addr();
-        let addrs: Vec<String> = self.tunnel.addrs.iter().map(|cidr| cidr.addr.to_string()).collect();
-        let hosts: Vec<String> = self.tunnel.hosts.iter().map(Prefixed::to_string).collect();
-        let host = if hosts.is_empty() { "set by somebody else".into() } else { hosts.join(", ") };
+    fn lines(&self) -> Vec<String> {
+        let Greeting { tunnels, settings, .. } = self;
+        let (addr, name) = (tunnels[0].addr(), &tunnels[0].name);
+        let up = |tunnel: &Tunnel| {
+            let addrs: Vec<String> = tunnel.addrs.iter().map(|cidr| cidr.addr.to_string()).collect();
+            let hosts: Vec<String> = tunnel.hosts.iter().map(Prefixed::to_string).collect();
+            let host = if hosts.is_empty() { "set by somebody else".into() } else { hosts.join(", ") };
+            format!("{} up: host {host}, stack {}", tunnel.name, addrs.join(", "))
+        };
         let offers: Vec<String> = settings
             .offers
             .iter()
@@ -260,13 +297,13 @@ impl Greeting<'_> {
             None => format!("wireshark -k -i {name}"),
             Some(_) => format!("{inside}tcpdump -i {name}, or serve --pcap FILE"),
         };
-        [
-            format!("{name} up: host {host}, stack {}", addrs.join(", ")),
+        let rest = [
             format!("{}{bare}", offers.join(", ")),
             format!("try: {inside}{}", suggestion(settings.offers[0], addr)),
             "this stack is not the kernel: its ports are in `tunstack ss -a`, not in `ss`".into(),
             format!("capture: {shark}"),
-        ]
+        ];
+        tunnels.iter().map(up).chain(rest).collect()
     }
 }
 

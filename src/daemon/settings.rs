@@ -90,6 +90,75 @@ impl Offer {
     }
 }
 
+/// A TUN interface, as `--tun` has it: `NAME[,host=CIDR][,addr=IP][,mtu=BYTES]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Interface {
+    name: String,
+    hosts: Vec<Prefixed>,
+    addrs: Vec<IpAddr>,
+    mtu: Option<u32>,
+}
+
+impl Interface {
+    fn read(text: &str) -> Result<Interface, String> {
+        let mut parts = text.split(',');
+        let mut interface = Interface { name: parts.next().unwrap_or_default().into(), ..Interface::default() };
+        for part in parts {
+            let wrong = || format!("{text}: \"{part}\" is none of host=CIDR, addr=IP and mtu=BYTES");
+            match part.split_once('=').ok_or_else(wrong)? {
+                ("host", cidr) => interface.hosts.push(cidr.parse()?),
+                ("addr", addr) => interface.addrs.push(addr.parse().map_err(|_| wrong())?),
+                ("mtu", mtu) => interface.mtu = Some(mtu.parse().map_err(|_| wrong())?),
+                _ => return Err(wrong()),
+            }
+        }
+        Ok(interface)
+    }
+
+    /// Refuses what cannot be.
+    fn check(&self) -> Result<(), Failure> {
+        let Interface { hosts, addrs, mtu, .. } = self;
+        if let Some(mtu) = mtu.filter(|mtu| !MTU.contains(mtu)) {
+            return Err(Failure::usage(format!("--mtu {mtu}: it must be {} to {}", MTU.start(), MTU.end())));
+        }
+        addrs.iter().try_for_each(|addr| refuse_address(*addr, hosts))?;
+        let v6 = hosts.iter().map(|host| host.addr).chain(addrs.iter().copied()).find(IpAddr::is_ipv6);
+        if let (Some(mtu), Some(addr)) = (mtu, v6)
+            && (*mtu as usize) < ipv6::MIN_MTU
+        {
+            return Err(Failure::usage(format!("--mtu {mtu}: IPv6 ({addr}) needs {} at least", ipv6::MIN_MTU)));
+        }
+        Ok(())
+    }
+}
+
+/// All interfaces that are asked for, the first one first, which the plain options are about, too.
+fn interfaces(options: &Options) -> Result<Vec<Interface>, Failure> {
+    let wrong = |e: String| Failure::usage(format!("--tun {e}"));
+    let mut all = options.tun.iter().map(|text| Interface::read(text)).collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+    if all.is_empty() {
+        all.push(Interface { name: "tun0".into(), ..Interface::default() });
+    }
+    let first = &mut all[0];
+    if let Some(text) = &options.host {
+        let hosts: Vec<_> = text
+            .split(',')
+            .map(str::parse::<Prefixed>)
+            .collect::<Result<_, _>>()
+            .map_err(|e: String| Failure::usage(format!("--host: {e}")))?;
+        first.hosts.extend(hosts);
+    }
+    first.addrs.extend(&options.addr);
+    first.mtu = options.mtu.or(first.mtu);
+    all.iter().try_for_each(Interface::check)?;
+    for (i, one) in all.iter().enumerate() {
+        if all[..i].iter().any(|other| other.name == one.name) {
+            return Err(Failure::usage(format!("--tun {}: it is named twice", one.name)));
+        }
+    }
+    Ok(all)
+}
+
 /// All that `serve` needs to know.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
@@ -99,6 +168,8 @@ pub(crate) struct Settings {
     pub(crate) hosts: Vec<Prefixed>,
     /// The stack's addresses, if any were asked for.
     pub(crate) addrs: Vec<IpAddr>,
+    /// Further TUN interfaces.
+    pub(crate) more: Vec<Interface>,
     /// Where the stack's packets go.
     pub(crate) routes: Vec<Route>,
     /// The largest packet in bytes, if it was asked for; else what the link has.
@@ -171,11 +242,8 @@ impl TryFrom<Options> for Settings {
         if queues > 1 && options.fault.is_some() {
             return Err(Failure::usage(format!("--queues {queues}: --fault spoils one wire, which is one queue")));
         }
-        if let Some(mtu) = options.mtu
-            && !MTU.contains(&mtu)
-        {
-            return Err(Failure::usage(format!("--mtu {mtu}: it must be {} to {}", MTU.start(), MTU.end())));
-        }
+        let mut more = interfaces(&options)?;
+        let first = more.remove(0);
         let offload = match options.offload.as_deref() {
             // A bad wire has no offloads: what crosses it are packets, each with its checksums.
             None | Some("auto") if options.fault.is_some() => Offload::Off,
@@ -183,20 +251,6 @@ impl TryFrom<Options> for Settings {
             Some("off") => Offload::Off,
             Some(other) => return Err(Failure::usage(format!("--offload {other}: it must be auto or off"))),
         };
-        let hosts: Vec<Prefixed> = options
-            .host
-            .as_deref()
-            .map_or(Ok(Vec::new()), |text| text.split(',').map(str::parse).collect())
-            .map_err(usage("host"))?;
-        for addr in &options.addr {
-            refuse_address(*addr, &hosts)?;
-        }
-        let v6 = hosts.iter().map(|host| host.addr).chain(options.addr.iter().copied()).find(IpAddr::is_ipv6);
-        if let (Some(mtu), Some(addr)) = (options.mtu, v6)
-            && (mtu as usize) < ipv6::MIN_MTU
-        {
-            return Err(Failure::usage(format!("--mtu {mtu}: IPv6 ({addr}) needs {} at least", ipv6::MIN_MTU)));
-        }
         if options.tun_fd.is_some() && options.addr.is_empty() {
             return Err(Failure::usage("--tun-fd needs --addr: whoever made the interface knows the addresses"));
         }
@@ -210,11 +264,12 @@ impl TryFrom<Options> for Settings {
         }
         refuse_shared_ports(&offers)?;
         Ok(Settings {
-            link: options.tun_fd.map_or_else(|| Link::Tun(options.tun.unwrap_or("tun0".into())), Link::Descriptor),
-            hosts,
+            link: options.tun_fd.map_or(Link::Tun(first.name), Link::Descriptor),
+            hosts: first.hosts,
+            addrs: first.addrs,
+            more,
             routes: options.route.iter().map(|text| route(text)).collect::<Result<_, _>>().map_err(usage("route"))?,
-            addrs: options.addr,
-            mtu: options.mtu,
+            mtu: first.mtu,
             offload,
             txqueuelen: options.txqueuelen.unwrap_or(10_000),
             queues,
@@ -251,6 +306,14 @@ impl TryFrom<Options> for Settings {
             ready_fd: options.ready_fd,
             grace: options.grace.as_deref().map_or(Ok(Duration::from_secs(2)), duration).map_err(usage("grace"))?,
         })
+    }
+}
+
+impl Settings {
+    /// These, of another interface than the first.
+    pub(crate) fn of(&self, interface: &Interface) -> Settings {
+        let Interface { name, hosts, addrs, mtu } = interface.clone();
+        Settings { link: Link::Tun(name), hosts, addrs, mtu, more: Vec::new(), ..self.clone() }
     }
 }
 
@@ -387,6 +450,22 @@ mod tests {
         assert_eq!((dir.offers, dir.bare), (vec![Offer::Http(80)], false));
     }
 
+    fn tun(names: &[&str]) -> Options {
+        Options { tun: names.iter().map(|name| name.to_string()).collect(), ..Options::default() }
+    }
+
+    #[test]
+    fn several_interfaces_have_settings_of_their_own() {
+        let options = Options { mtu: Some(1400), addr: vec![IpAddr::from([192, 0, 2, 2])], ..tun(&["a", "b"]) };
+        let two = settings(options).unwrap();
+        let second = two.of(&two.more[0]);
+        assert_eq!((&two.link, two.mtu, two.addrs.len()), (&Link::Tun("a".into()), Some(1400), 1));
+        assert_eq!((&second.link, second.mtu, second.addrs.len()), (&Link::Tun("b".into()), None, 0));
+        let one = settings(tun(&["c,host=10.0.0.1/24,host=2001:db8::1/64,addr=10.0.0.7,mtu=1300"])).unwrap();
+        assert_eq!((one.hosts.len(), one.addrs, one.mtu), (2, vec![IpAddr::from([10, 0, 0, 7])], Some(1300)));
+        assert!(one.more.is_empty());
+    }
+
     #[test]
     fn contradictions_are_named() {
         let addr = |text: &str| text.parse().unwrap();
@@ -422,6 +501,12 @@ mod tests {
             (Options { addr: vec![addr("::ffff:192.0.2.2")], ..Options::default() }, "no host of the network"),
             (Options { addr: vec![addr("2001:db8::2")], mtu: Some(1279), ..Options::default() }, "needs 1280"),
             (Options { tun_fd: Some(3), ..Options::default() }, "--tun-fd needs --addr"),
+            (tun(&["a", "b,addr=x"]), "--tun b,addr=x: "),
+            (tun(&["a", "b,gw=1"]), "\"gw=1\" is none of"),
+            (tun(&["a", "b,host=192.0.2.1"]), "such as 192.0.2.1/24"),
+            (tun(&["a", "b,mtu=67"]), "--mtu 67"),
+            (tun(&["a", "b,host=192.0.2.1/24,addr=192.0.2.1"]), "kernel's own"),
+            (tun(&["a", "b", "a"]), "--tun a: it is named twice"),
             (Options { echo: Some(7), hello: Some(7), ..Options::default() }, "--echo and --hello both want port 7"),
             (Options { http: Some(0), ..Options::default() }, "--http 0"),
             (Options { echo: Some(7), dir: Some("/".into()), ..Options::default() }, "are for --http"),

@@ -3,6 +3,7 @@
 use super::error::Failure;
 use crate::device::{Counters, Device};
 use crate::stack::TcpInfo;
+use crate::stats::{DropReason, Stats};
 use crate::tcp::state::State;
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write as _};
@@ -10,11 +11,13 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the daemon tells about itself: its link and its connections.
+/// What the daemon tells about itself: its links and its connections.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Report {
-    /// The link, as long as the stack holds it.
-    pub(crate) link: Option<Link>,
+    /// The links, as long as the stack holds them.
+    pub(crate) links: Vec<Link>,
+    /// What became of fragments.
+    pub(crate) fragments: Option<Fragments>,
     /// Its connections and listeners.
     pub(crate) rows: Vec<Row>,
 }
@@ -59,6 +62,48 @@ impl fmt::Display for Link {
         let Link { name, mtu, offloads, super_in, super_out, lost, queues } = self;
         write!(f, "{name}: mtu {mtu}, offloads {offloads}, super-segments {super_in} in {super_out} out, lost {lost}")?;
         if *queues > 1 { write!(f, ", queues {queues}") } else { Ok(()) }
+    }
+}
+
+/// The counters of fragments, as they cross the control socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Fragments {
+    /// Packets made of fragments.
+    pub(crate) reassembled: u64,
+    /// Packets given up, because not all of their fragments came in time.
+    pub(crate) timeouts: u64,
+    /// Fragments dropped, because those of their packet contradict each other.
+    pub(crate) overlaps: u64,
+    /// Packets given up before their time, for others to have room.
+    pub(crate) evicted: u64,
+    /// Packets of ours that were cut.
+    pub(crate) fragmented: u64,
+    /// The fragments made of them.
+    pub(crate) created: u64,
+}
+
+impl Fragments {
+    /// Those of `stats`.
+    pub(crate) fn of(stats: &Stats) -> Fragments {
+        Fragments {
+            reassembled: stats.ip.reassembled,
+            timeouts: stats.ip.reassembly_timeouts,
+            overlaps: stats.dropped(DropReason::FragmentOverlap),
+            evicted: stats.ip.reassembly_evicted,
+            fragmented: stats.ip.fragmented,
+            created: stats.ip.fragments_out,
+        }
+    }
+}
+
+impl fmt::Display for Fragments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Fragments { reassembled, timeouts, overlaps, evicted, fragmented, created } = self;
+        write!(
+            f,
+            "fragments: reassembled {reassembled}, timeouts {timeouts}, overlaps {overlaps}, evicted {evicted}, "
+        )?;
+        write!(f, "fragmented {fragmented} into {created}")
     }
 }
 
@@ -304,19 +349,21 @@ fn matches(word: &str, &(state, name, short): &(State, &str, &str)) -> bool {
     }
 }
 
-/// The table. If `info`, with a line about the link before it and a line of numbers below each connection.
+/// The table. If `info`, with a line about each link and one about fragments before it, and a line of numbers below each
+/// connection.
 pub(crate) fn table(report: &Report, info: bool) -> String {
-    let Report { link, rows } = report;
+    let Report { links, fragments, rows } = report;
     let ends: Vec<(String, String)> = rows.iter().map(|row| (end(row.local), end(row.remote))).collect();
     let width = |of: fn(&(String, String)) -> &String, head: &str| {
         ends.iter().map(|e| of(e).len()).chain([head.len()]).max().unwrap_or(0)
     };
     let (local, remote) = ("Local Address:Port", "Peer Address:Port");
     let (local_width, remote_width) = (width(|e| &e.0, local), width(|e| &e.1, remote));
-    let mut out = match link {
-        Some(link) if info => format!("{link}\n"),
-        _ => String::new(),
-    };
+    let mut out = String::new();
+    if info {
+        let lines = links.iter().map(Link::to_string).chain(fragments.iter().map(Fragments::to_string));
+        lines.for_each(|line| out = std::mem::take(&mut out) + &line + "\n");
+    }
     let several = rows.iter().any(|row| row.queue.is_some());
     let queue = if several { " Queue" } else { "" };
     let _ = writeln!(
@@ -427,6 +474,7 @@ pub(super) fn sample(state: State) -> Row {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::Disposition;
 
     #[test]
     fn the_table_is_ss_s() {
@@ -440,9 +488,9 @@ LISTEN            0     128         0.0.0.0:80         0.0.0.0:*
 ESTAB             0    2896       192.0.2.2:80   192.0.2.1:53530
 \t ts sack wscale:7,3 rto:204 rtt:3.5/1.25 mss:1448 pmtu:1500 cwnd:10 bytes_acked:1000 bytes_received:78 unacked:2896 retrans:2 snd_wnd:64256 rcv_wnd:65535 mem:4096
 ";
-        let mut report = Report { link: None, rows: vec![listener, sample(State::Established)] };
+        let mut report = Report { rows: vec![listener, sample(State::Established)], ..Report::default() };
         assert_eq!(table(&report, true), expected);
-        report.link = Some(Link {
+        report.links.push(Link {
             name: "tun0".into(),
             mtu: 1500,
             offloads: "checksum tso4".into(),
@@ -453,6 +501,16 @@ ESTAB             0    2896       192.0.2.2:80   192.0.2.1:53530
         });
         let link = "tun0: mtu 1500, offloads checksum tso4, super-segments 12 in 34 out, lost 5\n";
         assert_eq!(table(&report, true), format!("{link}{expected}"));
+        let mut stats = Stats::default();
+        (stats.ip.reassembled, stats.ip.reassembly_timeouts, stats.ip.reassembly_evicted) = (1, 2, 4);
+        (stats.ip.fragmented, stats.ip.fragments_out) = (5, 6);
+        stats.count(0, Disposition::Dropped(DropReason::FragmentOverlap));
+        report.fragments = Some(Fragments::of(&stats));
+        let second = Link { name: "tun1".into(), ..report.links[0].clone() };
+        report.links.push(second);
+        let fragments = "fragments: reassembled 1, timeouts 2, overlaps 1, evicted 4, fragmented 5 into 6\n";
+        let links = format!("{link}{}", link.replace("tun0", "tun1"));
+        assert_eq!(table(&report, true), format!("{links}{fragments}{expected}"));
         assert_eq!(table(&report, false).lines().count(), 3);
 
         for (queue, row) in report.rows.iter_mut().enumerate() {
@@ -461,7 +519,7 @@ ESTAB             0    2896       192.0.2.2:80   192.0.2.1:53530
         let ends = |text: &str| text.lines().map(|l| l.split_whitespace().next_back().unwrap().to_owned()).collect();
         let shown: Vec<String> = ends(&table(&report, false));
         assert_eq!(shown, ["Queue", "0", "1"]);
-        report.link.as_mut().unwrap().queues = 2;
+        report.links[0].queues = 2;
         assert!(table(&report, true).lines().next().unwrap().ends_with("lost 5, queues 2"));
     }
 

@@ -9,6 +9,7 @@ pub mod mem;
 #[cfg(feature = "pcap")]
 pub mod pcap;
 mod queue;
+mod several;
 pub mod tun;
 pub mod tuntap;
 
@@ -17,6 +18,7 @@ use crate::time::Instant;
 use crate::wire::{RxMeta, TxFrame};
 
 pub use crate::wire::Offloads;
+pub(crate) use several::Several;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;

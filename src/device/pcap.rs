@@ -342,7 +342,7 @@ mod tests {
         (packet[8], packet[9]) = (64, 6);
         (packet[32], packet[33]) = (5 << 4, 0x10);
         let gso = crate::wire::Gso { kind: crate::wire::GsoKind::TcpV4, size: 100 };
-        let meta = crate::wire::RxMeta { checksum: crate::wire::RxChecksum::Partial, gso: Some(gso) };
+        let meta = crate::wire::RxMeta { checksum: crate::wire::RxChecksum::Partial, gso: Some(gso), interface: 0 };
         RxFrame { data: Slice::copy_of(&packet), meta }
     }
 
@@ -355,7 +355,7 @@ mod tests {
         let mut sent = TxFrame { payload: [frame.data.slice(40..290)].into_iter().collect(), ..TxFrame::default() };
         sent.header.space()[..40].copy_from_slice(&frame.data[..40]);
         sent.header.set_len(40);
-        sent.meta = crate::wire::TxMeta { partial_checksum: Some((20, 16)), gso: frame.meta.gso };
+        sent.meta = crate::wire::TxMeta { partial_checksum: Some((20, 16)), gso: frame.meta.gso, interface: 0 };
         tap.tx(Instant::ZERO, &sent, "the cause of all of it");
         tap = tap.with_whole(true);
         tap.rx(Instant::ZERO, &frame, "");

@@ -43,6 +43,8 @@ pub enum ErrorKind {
         /// The offending byte's offset in the packet.
         pointer: u32,
     },
+    /// Something that RFC 4443 does not know, but that is an error by its number (ICMPv6; RFC 4443 2.4 a).
+    Unknown,
 }
 
 /// What makes no sense in a header. IPv4 knows but one kind.
@@ -69,7 +71,9 @@ impl ErrorKind {
         match self {
             ErrorKind::NetworkUnreachable => Error::NetworkUnreachable,
             ErrorKind::PortUnreachable => Error::ConnectionRefused,
-            ErrorKind::ProtocolUnreachable | ErrorKind::ParameterProblem { .. } => Error::ProtocolUnreachable,
+            ErrorKind::ProtocolUnreachable | ErrorKind::ParameterProblem { .. } | ErrorKind::Unknown => {
+                Error::ProtocolUnreachable
+            }
             ErrorKind::PacketTooBig { .. } => Error::MessageTooLong,
             ErrorKind::HostUnreachable
             | ErrorKind::Prohibited

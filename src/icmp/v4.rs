@@ -50,7 +50,8 @@ pub(super) fn header(message: Message) -> IcmpHeader {
             ErrorKind::HostUnreachable => unreachable(unreachable::HOST),
             ErrorKind::Prohibited => unreachable(unreachable::PROHIBITED),
             ErrorKind::ProtocolUnreachable => unreachable(unreachable::PROTOCOL),
-            ErrorKind::PortUnreachable => unreachable(unreachable::PORT),
+            // The last of them nobody sends.
+            ErrorKind::PortUnreachable | ErrorKind::Unknown => unreachable(unreachable::PORT),
             ErrorKind::PacketTooBig { mtu } => IcmpHeader::DestinationUnreachable {
                 code: unreachable::FRAGMENTATION_NEEDED,
                 mtu: u16::try_from(mtu).unwrap_or(u16::MAX),

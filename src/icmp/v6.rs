@@ -10,6 +10,8 @@ pub(super) fn read(header: &Icmpv6Header) -> Result<Message, DropReason> {
         Icmpv6Header::EchoRequest { rest } => Message::EchoRequest(rest),
         Icmpv6Header::EchoReply { rest } => Message::EchoReply(rest),
         Icmpv6Header::Other { kind: icmpv6::REDIRECT, .. } => return Err(DropReason::IcmpRedirect),
+        // Whoever has sent the packet may know what it means (RFC 4443 2.4 a).
+        Icmpv6Header::Other { kind, .. } if kind < icmpv6::INFORMATIONAL => Message::Error(ErrorKind::Unknown),
         _ => Message::Error(error(header).ok_or(DropReason::IcmpIgnored)?),
     })
 }
@@ -55,7 +57,8 @@ pub(super) fn header(message: Message) -> Icmpv6Header {
             // Whoever complains knows where the next header stands, and says so by the other kind.
             ErrorKind::ProtocolUnreachable => Icmpv6Header::ParameterProblem { code: 1, pointer: 0 },
             ErrorKind::Prohibited => unreachable(unreachable::PROHIBITED),
-            ErrorKind::PortUnreachable => unreachable(unreachable::PORT),
+            // The last of them nobody sends.
+            ErrorKind::PortUnreachable | ErrorKind::Unknown => unreachable(unreachable::PORT),
             ErrorKind::PacketTooBig { mtu } => Icmpv6Header::PacketTooBig { mtu },
             ErrorKind::TtlExceeded => Icmpv6Header::TimeExceeded { code: 0 },
             ErrorKind::ReassemblyTimedOut => Icmpv6Header::TimeExceeded { code: 1 },

@@ -2,22 +2,33 @@
 
 use super::select;
 use crate::error::{Error, Result};
-use crate::stack::Cidr;
+use crate::stack::{Cidr, Config};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// One of our own addresses, and the number of the interface that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Own {
+    pub(super) cidr: Cidr,
+    pub(super) interface: u8,
+}
 
 /// Our own addresses.
 #[derive(Clone, Debug)]
-pub(super) struct Addresses(Vec<Cidr>);
+pub(super) struct Addresses(Vec<Own>);
 
 impl Addresses {
-    /// Takes addresses that hosts may have.
-    pub(super) fn new(addresses: &[Cidr]) -> Result<Addresses> {
-        if addresses.is_empty() {
+    /// Takes addresses that hosts may have, those of all interfaces.
+    pub(super) fn new(config: &Config) -> Result<Addresses> {
+        let others = config.interfaces.iter().map(|one| &one.addresses);
+        let numbered = (1..).zip(core::iter::once(&config.addresses).chain(others));
+        let own: Vec<Own> = numbered
+            .flat_map(|(interface, addresses)| addresses.iter().map(move |&cidr| Own { cidr, interface }))
+            .collect();
+        if own.is_empty() {
             return Err(Error::InvalidInput("the stack needs an address"));
         }
-        let own = Addresses(addresses.to_vec());
-        for cidr in addresses {
-            let (addr, prefix) = (cidr.addr, cidr.prefix);
+        let own = Addresses(own);
+        for Own { cidr: Cidr { addr, prefix }, .. } in own.0.iter().copied() {
             if prefix > if addr.is_ipv4() { 32 } else { 128 } {
                 return Err(Error::InvalidInput("a prefix longer than its address"));
             }
@@ -33,16 +44,39 @@ impl Addresses {
         self.is_own(addr) || addr.is_loopback()
     }
 
-    /// Our first link-local address of IPv6.
-    pub(super) fn link_local(&self) -> Option<Ipv6Addr> {
-        self.0.iter().find_map(|own| match own.addr {
+    /// All, with the interfaces that have them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Own> {
+        self.0.iter()
+    }
+
+    /// Those of one interface.
+    pub(super) fn on(&self, interface: u8) -> impl Iterator<Item = Cidr> {
+        self.0.iter().filter(move |own| own.interface == interface).map(|own| own.cidr)
+    }
+
+    /// The interface that has `addr`.
+    pub(super) fn interface_of(&self, addr: IpAddr) -> Option<u8> {
+        self.0.iter().find(|own| own.cidr.addr == addr).map(|own| own.interface)
+    }
+
+    /// Whether `addr`, which is ours or means all hosts of a network of ours, belongs to `interface`; what means all
+    /// hosts of every network belongs to each.
+    pub(super) fn belongs_to(&self, addr: IpAddr, interface: u8) -> bool {
+        let here = |own: &Own| own.cidr.addr == addr || matches!(addr, IpAddr::V4(v4) if is_broadcast_of(own.cidr, v4));
+        let mut owners = self.0.iter().filter(|own| here(own)).peekable();
+        owners.peek().is_none() || owners.any(|own| own.interface == interface)
+    }
+
+    /// The first link-local address of IPv6 on an interface.
+    pub(super) fn link_local(&self, interface: u8) -> Option<Ipv6Addr> {
+        self.on(interface).find_map(|own| match own.addr {
             IpAddr::V6(addr) if addr.is_unicast_link_local() => Some(addr),
             _ => None,
         })
     }
 
     fn is_own(&self, addr: IpAddr) -> bool {
-        self.0.iter().any(|own| own.addr == addr)
+        self.0.iter().any(|own| own.cidr.addr == addr)
     }
 
     /// Whether `addr` means every host of a network of ours: 255.255.255.255, a prefix's last address, and its first,
@@ -55,12 +89,7 @@ impl Addresses {
     }
 
     fn is_subnet_broadcast(&self, addr: Ipv4Addr) -> bool {
-        self.0.iter().any(|own| {
-            own.broadcast().is_some_and(|last| {
-                let hosts = u32::MAX.checked_shr(u32::from(own.prefix)).unwrap_or(0);
-                addr == last || addr.to_bits() == last.to_bits() & !hosts
-            })
-        })
+        self.0.iter().any(|own| is_broadcast_of(own.cidr, addr))
     }
 
     /// Whether `addr` is that of one host, ours or another's.
@@ -74,7 +103,8 @@ impl Addresses {
 
     /// Our address from which packets to `dst` go: `dst` itself where it is ours, else the loopback address where that
     /// is one, else over IPv4 that with the longest prefix that holds `dst`, or the first; over IPv6 as RFC 6724 has it.
-    pub(super) fn source_for(&self, dst: IpAddr) -> Option<IpAddr> {
+    /// Those of the interface by which they leave go before others, if it is known, and so not zero.
+    pub(super) fn source_for(&self, dst: IpAddr, interface: u8) -> Option<IpAddr> {
         if self.is_own(dst) {
             return Some(dst);
         }
@@ -82,24 +112,33 @@ impl Addresses {
             return Some(if dst.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
         }
         if let IpAddr::V6(dst) = dst {
-            return select::source(&self.0, dst).map(|own| own.addr);
+            return select::source(&self.0, dst, interface).map(|own| own.cidr.addr);
         }
-        let family = || self.0.iter().filter(|own| own.addr.is_ipv4());
+        let v4 = |own: &&Own| own.cidr.addr.is_ipv4();
+        let outgoing = || self.0.iter().filter(v4).filter(|own| interface == 0 || own.interface == interface);
         // The first of equals, so not `max_by_key`.
-        let mut best: Option<&Cidr> = None;
-        for own in family().filter(|own| own.contains(dst)) {
-            if best.is_none_or(|best| own.prefix > best.prefix) {
+        let mut best: Option<&Own> = None;
+        for own in outgoing().filter(|own| own.cidr.contains(dst)) {
+            if best.is_none_or(|best| own.cidr.prefix > best.cidr.prefix) {
                 best = Some(own);
             }
         }
-        best.or(family().next()).map(|own| own.addr)
+        best.or(outgoing().next()).or(self.0.iter().find(v4)).map(|own| own.cidr.addr)
     }
 
     /// One of our addresses with its prefix.
     pub(super) fn cidr_of(&self, addr: IpAddr) -> Cidr {
-        let found = self.0.iter().find(|own| own.addr == addr).copied();
+        let found = self.0.iter().find(|own| own.cidr.addr == addr).map(|own| own.cidr);
         found.unwrap_or(Cidr::new(addr, if addr.is_ipv4() { 8 } else { 128 })) // a loopback address
     }
+}
+
+/// Whether `addr` means every host of the network of `own`.
+fn is_broadcast_of(own: Cidr, addr: Ipv4Addr) -> bool {
+    own.broadcast().is_some_and(|last| {
+        let hosts = u32::MAX.checked_shr(u32::from(own.prefix)).unwrap_or(0);
+        addr == last || addr.to_bits() == last.to_bits() & !hosts
+    })
 }
 
 /// Whether `addr` could be a host's on any network: not 0/8, multicast, class E, ::, or an IPv4 address in an IPv6 one,
@@ -116,8 +155,8 @@ mod tests {
     use super::*;
 
     fn addresses(cidrs: &[(&str, u8)]) -> Result<Addresses> {
-        let cidrs: Vec<Cidr> = cidrs.iter().map(|&(addr, prefix)| Cidr::new(ip(addr), prefix)).collect();
-        Addresses::new(&cidrs)
+        let addresses = cidrs.iter().map(|&(addr, prefix)| Cidr::new(ip(addr), prefix)).collect();
+        Addresses::new(&Config { addresses, ..Config::default() })
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -154,9 +193,9 @@ mod tests {
             ("255.255.255.255", "10.0.0.1"),
         ];
         for (dst, src) in cases {
-            assert_eq!(own.source_for(ip(dst)), Some(ip(src)), "to {dst}");
+            assert_eq!(own.source_for(ip(dst), 0), Some(ip(src)), "to {dst}");
         }
-        assert_eq!(own.source_for(ip("2001:db8::1")), None);
+        assert_eq!(own.source_for(ip("2001:db8::1"), 0), None);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct Fragments {
     /// The longest fragment.
     mtu: usize,
     id: u32,
+    /// The interface that all of them leave by.
+    interface: u8,
 }
 
 impl Fragments {
@@ -28,7 +30,8 @@ impl Fragments {
         checksum::complete(&mut frame);
         let ip_len = header_len(&frame.header);
         let len = frame.len() - ip_len;
-        Fragments { header: frame.header, ip_len, payload: frame.payload, len, at: 0, mtu, id }
+        let TxFrame { header, payload, meta } = frame;
+        Fragments { header, ip_len, payload, len, at: 0, mtu, id, interface: meta.interface }
     }
 
     /// The next `n` bytes of what is cut that stand in slices.
@@ -71,6 +74,7 @@ impl Iterator for Fragments {
         frame.header.space()[start..start + n].copy_from_slice(&transport[..n]);
         frame.header.set_len(start + n);
         frame.payload = self.take(len - n);
+        frame.meta.interface = self.interface;
         self.at += len;
         Some(frame)
     }

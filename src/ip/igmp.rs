@@ -2,7 +2,7 @@
 //! business.
 
 use super::input::dropped;
-use super::{IGMP, Input, Ip, Outgoing, Packet};
+use super::{IGMP, Input, Ip, Outgoing, Packet, Way};
 use crate::buf::Slice;
 use crate::stats::{Disposition, DropReason};
 use crate::time::Instant;
@@ -24,22 +24,23 @@ impl Ip {
             Err(reason) => return dropped(reason),
         };
         // Routers of this link send it with a TTL of 1; from elsewhere nobody has to ask.
+        let groups = &mut self.links.get_mut(packet.interface).multicast.v4;
         match message {
             Message::Query(query) if packet.ttl == 1 && is_heard(packet.dst, query.group) => {
-                self.multicast.v4.on_query(now, query, &mut self.rng);
+                groups.on_query(now, query, &mut self.rng);
             }
-            Message::Member(group) if packet.dst == group => self.multicast.v4.on_report(now, group),
+            Message::Member(group) if packet.dst == group => groups.on_report(now, group),
             _ => return dropped(DropReason::IgmpIgnored),
         }
         Input::Done { disposition: Disposition::Answered, reply: None }
     }
 
-    /// The packet with `report`; none if we have no address to send it from.
-    pub(super) fn igmp_frame(&mut self, report: &Report) -> Option<TxFrame> {
+    /// The packet with `report` for the routers of `interface`; none if we have no address to send it from.
+    pub(super) fn igmp_frame(&mut self, report: &Report, interface: u8) -> Option<TxFrame> {
         let (to, bytes) = igmp::emit(report);
         let dst = IpAddr::V4(to);
         let out = Outgoing {
-            src: self.source_for(dst)?,
+            src: self.source_for(Way { src: None, dst, interface })?,
             dst,
             protocol: IGMP,
             ttl: 1,
@@ -49,6 +50,7 @@ impl Ip {
         };
         let mut frame = TxFrame::default();
         self.output(&out, bytes.len(), &mut frame.header);
+        frame.meta.interface = interface;
         let len = ipv4::add_router_alert(frame.header.space());
         frame.header.set_len(len);
         frame.payload.push(Slice::copy_of(&bytes));
@@ -131,7 +133,7 @@ mod tests {
     #[test]
     fn joining_answering_and_leaving_by_packets() {
         let mut ip = layer(1500);
-        ip.join(GROUP.into(), None).unwrap();
+        ip.join(GROUP.into(), None, 0).unwrap();
         let minute = |n: u64| Instant::from_millis(n * 60_000);
         let join = (Ipv4Addr::new(224, 0, 0, 22), [0x22, 0, 4, 0].to_vec());
         let said = sent(&mut ip, minute(1));
@@ -144,7 +146,7 @@ mod tests {
             assert_eq!(said.len(), 1);
             assert_eq!(said[0].1[4..], [0, 0, 0, 1, 2, 0, 0, 0, 239, 1, 2, 3]);
         }
-        ip.leave(GROUP.into(), None);
+        ip.leave(GROUP.into(), None, 0);
         let said = sent(&mut ip, minute(3));
         assert_eq!((said.len(), &said[0].1[4..]), (2, &[0, 0, 0, 1, 3, 0, 0, 0, 239, 1, 2, 3][..]));
         assert_eq!(ip.deadline(), None);
@@ -155,10 +157,10 @@ mod tests {
         let mut ip = layer(1500);
         let now = Instant::from_millis(1);
         assert_eq!(takes(&mut ip, now, ALL, 1, vec![0x11, 100, 0, 0, 0, 0, 0, 0]), Disposition::Answered);
-        ip.join(GROUP.into(), None).unwrap();
+        ip.join(GROUP.into(), None, 0).unwrap();
         let said = sent(&mut ip, Instant::from_millis(60_000));
         assert_eq!(said.iter().map(|(to, m)| (*to, m[0])).collect::<Vec<_>>(), [(GROUP, 0x16), (GROUP, 0x16)]);
-        ip.leave(GROUP.into(), None);
+        ip.leave(GROUP.into(), None, 0);
         let said = sent(&mut ip, Instant::from_millis(120_000));
         assert_eq!(said.iter().map(|(to, m)| (*to, m[0])).collect::<Vec<_>>(), [(Ipv4Addr::new(224, 0, 0, 2), 0x17)]);
     }
@@ -166,7 +168,7 @@ mod tests {
     #[test]
     fn what_no_router_of_this_link_has_sent_is_ignored() {
         let mut ip = layer(1500);
-        ip.join(GROUP.into(), None).unwrap();
+        ip.join(GROUP.into(), None, 0).unwrap();
         sent(&mut ip, Instant::from_millis(60_000));
         let now = Instant::from_millis(60_000);
         let ignored = Disposition::Dropped(DropReason::IgmpIgnored);
@@ -183,10 +185,10 @@ mod tests {
         for mtu in [68, 576, 1500] {
             let mut ip = layer(mtu);
             for n in 0..300u32 {
-                ip.join(Ipv4Addr::from_bits(0xef00_0000 + n).into(), None).unwrap();
+                ip.join(Ipv4Addr::from_bits(0xef00_0000 + n).into(), None, 0).unwrap();
             }
             for n in 0..64u32 {
-                ip.join([232, 0, 0, 1].into(), Some(Ipv4Addr::from_bits(0x0b00_0000 + n).into())).unwrap();
+                ip.join([232, 0, 0, 1].into(), Some(Ipv4Addr::from_bits(0x0b00_0000 + n).into()), 0).unwrap();
             }
             let said = sent(&mut ip, Instant::ZERO);
             let records: u32 = said.iter().map(|(_, m)| u32::from(u16::from_be_bytes([m[6], m[7]]))).sum();

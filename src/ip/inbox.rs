@@ -25,6 +25,8 @@ pub struct Envelope {
     pub ttl: u8,
     /// Its DSCP and ECN byte.
     pub tos: u8,
+    /// The number of the interface that it came in by.
+    pub interface: u8,
 }
 
 /// One datagram, or several of one super-segment.
@@ -80,14 +82,15 @@ impl Inbox {
     /// `WouldBlock` if there is none.
     pub fn pop(&mut self, buf: &mut [u8], peek: bool) -> Result<RecvMsg> {
         let next = self.received.front().ok_or(Error::WouldBlock)?;
-        let (full, Envelope { from, to, to_port, ttl, tos }) = (next.next_len(), next.envelope);
+        let (full, Envelope { from, to, to_port, ttl, tos, interface }) = (next.next_len(), next.envelope);
         let len = full.min(buf.len());
         buf[..len].copy_from_slice(&next.data[..len]);
         if !peek {
             self.skip();
         }
         let destination = SocketAddr::new(to, to_port);
-        Ok(RecvMsg { len, segment: len, truncated: len < full, source: from, destination, ttl, tos })
+        let interface = interface.into();
+        Ok(RecvMsg { len, segment: len, truncated: len < full, source: from, destination, ttl, tos, interface })
     }
 
     /// Copies the next datagram and those that continue it, with the same headers, as many as fit whole.

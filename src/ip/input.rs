@@ -2,8 +2,10 @@
 
 use super::addresses::is_unicast;
 use super::reassembly::{Name, Outcome, Part};
-use super::{ICMP, ICMPV6, IGMP, Ip, TCP, UDP};
+use super::{ICMP, ICMPV6, IGMP, Ip, TCP, UDP, Way};
+use crate::error::Error;
 use crate::icmp::{self, Complaint, ErrorKind, Message, Problem, Report};
+use crate::stack::HostModel;
 use crate::stats::{Disposition, DropReason, Stats};
 use crate::time::Instant;
 use crate::wire::extension::{self, Fault};
@@ -46,6 +48,8 @@ pub struct Packet {
     pub tos: u8,
     /// Its TTL.
     pub ttl: u8,
+    /// The number of the interface that it came in by.
+    pub interface: u8,
     /// Where the transport's header and data stand in the frame.
     pub bytes: Range<usize>,
 }
@@ -71,7 +75,8 @@ impl Ip {
             Ok(parsed) => parsed,
             Err(reason) => return dropped(reason),
         };
-        let unicast = match self.check_addresses(&header, looped) {
+        let interface = frame.meta.interface.max(1);
+        let unicast = match self.check_addresses(&header, looped, interface) {
             Ok(unicast) => unicast,
             Err(reason) => return dropped(reason),
         };
@@ -88,8 +93,8 @@ impl Ip {
             }
             return self.fragment(now, frame, &header, place, payload, stats);
         }
-        let packet =
-            Packet { src: header.src, dst: header.dst, unicast, tos: header.tos, ttl: header.ttl, bytes: payload };
+        let IpHeader { src, dst, tos, ttl, .. } = header;
+        let packet = Packet { src, dst, unicast, tos, ttl, interface, bytes: payload };
         match (header.protocol, header.dst) {
             (TCP, _) => Input::Tcp(packet),
             (UDP, _) => Input::Udp(packet),
@@ -112,7 +117,8 @@ impl Ip {
     /// valid, not for us, or a fragment.
     pub fn look(&self, frame: &RxFrame, looped: bool) -> Option<(u8, Packet)> {
         let (mut header, mut payload) = ip::parse(&frame.data).ok()?;
-        let unicast = self.check_addresses(&header, looped).ok()?;
+        let interface = frame.meta.interface.max(1);
+        let unicast = self.check_addresses(&header, looped, interface).ok()?;
         match header.dst {
             IpAddr::V4(_) => check_v4(&frame.data[..payload.start]).ok()?,
             IpAddr::V6(_) => {
@@ -120,7 +126,10 @@ impl Ip {
             }
         }
         let IpHeader { src, dst, tos, ttl, protocol, .. } = header;
-        header.fragment.is_none().then_some((protocol, Packet { src, dst, unicast, tos, ttl, bytes: payload }))
+        header
+            .fragment
+            .is_none()
+            .then_some((protocol, Packet { src, dst, unicast, tos, ttl, interface, bytes: payload }))
     }
 
     /// Whether somebody here but raw sockets knows `protocol` in packets to `dst`.
@@ -133,10 +142,10 @@ impl Ip {
 
     /// RFC 1122 3.2.1.3 and RFC 4291 2, the destination first: what is not for us tells nothing about its sender. Says
     /// whether the destination is an address of ours, and not that of many.
-    fn check_addresses(&self, header: &IpHeader, looped: bool) -> Result<bool, DropReason> {
+    fn check_addresses(&self, header: &IpHeader, looped: bool, interface: u8) -> Result<bool, DropReason> {
         let (src, dst) = (header.src, header.dst);
         let unicast = self.is_local(dst);
-        let ours = unicast || self.is_broadcast(dst) || dst.is_multicast() && self.is_member(dst);
+        let ours = unicast || self.is_broadcast(dst) || dst.is_multicast() && self.is_member_on(dst, interface);
         if !ours {
             let somebodys = is_unicast(dst) || dst.is_multicast();
             return Err(if somebodys { DropReason::NotForUs } else { DropReason::MartianDestination });
@@ -147,9 +156,19 @@ impl Ip {
         if !self.is_valid_peer(src) || self.is_local(src) && !looped {
             return Err(DropReason::MartianSource);
         }
-        // Whom we must not answer we do not hear.
-        self.check_route(src).map_err(|_| DropReason::NoRoute)?;
-        Ok(unicast)
+        if self.routes.is_open() || looped {
+            return Ok(unicast);
+        }
+        if self.host_model == HostModel::Strong && !self.addresses.belongs_to(dst, interface) {
+            return Err(DropReason::WrongInterface);
+        }
+        // Whom we must not answer we do not hear. A socket that is bound to one of several interfaces needs no route.
+        let back = if unicast { Way::new(dst, src, 0) } else { src.into() };
+        match self.check_route(back) {
+            Ok(()) => Ok(unicast),
+            Err(Error::NetworkUnreachable) if self.links.len() > 1 => Ok(unicast),
+            Err(_) => Err(DropReason::NoRoute),
+        }
     }
 
     /// A part of a packet: it waits until all of them have come.
@@ -179,7 +198,9 @@ impl Ip {
                 match fragment::whole_header(&whole.first, whole.payload, whole.len(), whole.tos) {
                     Some(header) => {
                         stats.ip.reassembled += 1;
-                        Input::Reassembled(RxFrame::plain(whole.join(&header)))
+                        let mut whole = RxFrame::plain(whole.join(&header));
+                        whole.meta.interface = frame.meta.interface;
+                        Input::Reassembled(whole)
                     }
                     None => dropped(DropReason::FragmentLength),
                 }

@@ -28,20 +28,21 @@ impl Ip {
         };
         // RFC 3810 6.2 and 5.1.14: of this link, and marked for routers to look at.
         let near = src.is_unicast_link_local() && packet.ttl == 1 && is_alert(&frame.data);
+        let groups = &mut self.links.get_mut(packet.interface).multicast.v6;
         match message {
             Message::Query(query) if near && is_heard(dst, query.group) => {
-                self.multicast.v6.on_query(now, query, &mut self.rng);
+                groups.on_query(now, query, &mut self.rng);
             }
-            Message::Member(group) if near && packet.dst == group => self.multicast.v6.on_report(now, group),
+            Message::Member(group) if near && packet.dst == group => groups.on_report(now, group),
             _ => return dropped(DropReason::IgmpIgnored),
         }
         Input::Done { disposition: Disposition::Answered, reply: None }
     }
 
-    /// The packet with `report`. It comes from a link-local address, or while we have none, from nowhere (RFC 3810
-    /// 5.2.13).
-    pub(super) fn mld_frame(&mut self, report: &Report) -> TxFrame {
-        let src = self.addresses.link_local().unwrap_or(Ipv6Addr::UNSPECIFIED);
+    /// The packet with `report` for the routers of `interface`. It comes from a link-local address, or while that has none,
+    /// from nowhere (RFC 3810 5.2.13).
+    pub(super) fn mld_frame(&mut self, report: &Report, interface: u8) -> TxFrame {
+        let src = self.addresses.link_local(interface).unwrap_or(Ipv6Addr::UNSPECIFIED);
         let bytes = mld::emit(report, src);
         let out = Outgoing {
             src: src.into(),
@@ -53,6 +54,7 @@ impl Ip {
             ports: (0, 0),
         };
         let mut frame = TxFrame::default();
+        frame.meta.interface = interface;
         let start = self.output(&out, ROUTER_ALERT.len() + bytes.len(), &mut frame.header);
         let end = start + ROUTER_ALERT.len();
         frame.header.space()[start..end].copy_from_slice(&ROUTER_ALERT);
@@ -138,7 +140,7 @@ mod tests {
     #[test]
     fn joining_answering_and_leaving_by_packets() {
         let mut ip = layer(&["2001:db8::1", "fe80::1"]);
-        ip.join(addr(GROUP), None).unwrap();
+        ip.join(addr(GROUP), None, 0).unwrap();
         let minute = |n: u64| Instant::from_millis(n * 60_000);
         let said = sent(&mut ip, minute(1));
         assert_eq!(said.len(), 2);
@@ -160,7 +162,7 @@ mod tests {
             let ignored = Disposition::Dropped(DropReason::IgmpIgnored);
             assert_eq!(asks(&mut ip, minute(2), src, dst, ttl, alert, group), ignored, "{src} {dst} {ttl} {alert}");
         }
-        ip.leave(addr(GROUP), None);
+        ip.leave(addr(GROUP), None, 0);
         let said = sent(&mut ip, minute(3));
         assert_eq!((said.len(), said[0].2[8]), (2, 3));
         assert_eq!(ip.deadline(), None);
@@ -169,15 +171,15 @@ mod tests {
     #[test]
     fn without_a_link_local_address_it_comes_from_nowhere_and_what_stays_here_is_not_told() {
         let mut ip = layer(&["2001:db8::1"]);
-        ip.join(addr(GROUP), None).unwrap();
+        ip.join(addr(GROUP), None, 0).unwrap();
         assert_eq!(sent(&mut ip, Instant::ZERO)[0].0, "::");
         let mut ip = layer(&["2001:db8::1"]);
         for group in ["ff02::1", "ff01::1", "ff01::7"] {
-            ip.join(addr(group), None).unwrap();
+            ip.join(addr(group), None, 0).unwrap();
             assert!(ip.is_member(addr(group)), "{group}");
         }
         assert_eq!(sent(&mut ip, Instant::from_millis(60_000)), []);
-        ip.leave(addr("ff01::7"), None);
+        ip.leave(addr("ff01::7"), None, 0);
         assert!(!ip.is_member(addr("ff01::7")) && ip.is_member(addr("ff02::1")));
     }
 }

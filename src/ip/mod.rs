@@ -11,8 +11,10 @@
 //! | `reassembly` | fragments on their way to being a packet again |
 //! | `fragment` | a packet of ours, cut into fragments |
 //! | `route` | which destinations can be reached, and how |
+//! | `links` | the interfaces, and which of them a packet takes |
 //! | `pmtu` | what is known of the MTU of paths |
 //! | `inbox` | what was received for a socket and not read yet |
+//! | `socket_errors` | what went wrong with what such a socket has sent |
 //! | `select` | the choice between addresses of IPv6 (RFC 6724) |
 //! | `ident` | identification |
 //!
@@ -27,6 +29,7 @@ mod ident;
 mod igmp;
 pub mod inbox;
 mod input;
+mod links;
 mod mld;
 mod multicast;
 pub mod pmtu;
@@ -34,17 +37,19 @@ mod reassembly;
 mod reply;
 mod route;
 mod select;
+pub mod socket_errors;
 
 pub use crate::wire::ip::header_len;
 pub use crate::wire::protocol::{ICMP, ICMPV6, IGMP, TCP, UDP};
 pub use fragment::Fragments;
 pub use input::{Input, Packet};
+pub use links::Way;
 
 use crate::error::{Error, Result};
 use crate::icmp::ErrorKind;
 use crate::icmp::limit::TokenBucket;
 use crate::rng::{Key, Rng};
-use crate::stack::Config;
+use crate::stack::{Config, HostModel, InterfaceInfo, Route};
 use crate::stats::Stats;
 use crate::time::Instant;
 use crate::wire::ipv4::{self, Ipv4Header};
@@ -53,7 +58,7 @@ use crate::wire::{RxFrame, TxFrame, TxHeader, ip};
 use addresses::Addresses;
 use core::hash::Hasher;
 use ident::Ident;
-use multicast::Multicast;
+use links::{Links, check_mtu};
 use pmtu::{PathMtu, Paths};
 use reassembly::Reassembly;
 use route::Routes;
@@ -64,13 +69,13 @@ use std::net::{IpAddr, Ipv6Addr};
 pub struct Ip {
     addresses: Addresses,
     routes: Routes,
-    mtu: usize,
+    links: Links,
+    host_model: HostModel,
     ttl: u8,
     echo_reply: bool,
     errors: TokenBucket,
     ident: Ident,
     reassembly: Reassembly,
-    multicast: Multicast,
     /// What flow labels are made with.
     labels: Key,
     paths: Paths,
@@ -103,65 +108,98 @@ impl Ip {
     /// `InvalidInput` if there is no address, one that no host can have, an MTU outside 68 to 65,535 or too small for
     /// IPv6 where there is an IPv6 address, or a TTL of zero.
     pub fn new(config: &Config, mut rng: Rng, now: Instant) -> Result<Ip> {
-        check_mtu(config.mtu)?;
         if config.ttl == 0 {
             return Err(Error::InvalidInput("the TTL must be 1 to 255"));
         }
-        if config.mtu < ipv6::MIN_MTU && config.addresses.iter().any(|own| own.addr.is_ipv6()) {
-            return Err(Error::InvalidInput("IPv6 needs an MTU of at least 1280"));
-        }
+        let links = Links::new(config)?;
+        let addresses = Addresses::new(config)?;
+        let routes = if config.routes.is_empty() && links.len() == 1 {
+            Routes::open()
+        } else {
+            Routes::new(&config.routes, &addresses, &links)?
+        };
         Ok(Ip {
-            addresses: Addresses::new(&config.addresses)?,
-            routes: Routes::new(&config.routes, &config.addresses)?,
-            mtu: config.mtu,
+            addresses,
+            routes,
+            links,
+            host_model: config.host_model,
             ttl: config.ttl,
             echo_reply: config.echo_reply,
             errors: TokenBucket::new(config.icmp_errors_per_second, now),
             ident: Ident::new(&mut rng),
             reassembly: Reassembly::new(config.reassembly.clone(), rng.key()),
-            multicast: Multicast::new(),
             labels: rng.key(),
             paths: Paths::new(rng.key()),
             rng,
         })
     }
 
-    /// The largest packet of the link, in bytes.
+    /// The largest packet on the link of the first interface, in bytes.
     pub fn mtu(&self) -> usize {
-        self.mtu
+        self.links.first.mtu
     }
 
-    /// The link carries packets of another size from now on. Below 1280 bytes it carries no IPv6.
+    /// The link of `interface` carries packets of another size from now on. Below 1280 bytes it carries no IPv6.
     ///
     /// # Errors
     /// `InvalidInput` outside 68 to 65,535.
-    pub fn set_mtu(&mut self, mtu: usize) -> Result<()> {
+    pub fn set_mtu(&mut self, interface: u8, mtu: usize) -> Result<()> {
         check_mtu(mtu)?;
-        self.mtu = mtu;
+        self.links.get_mut(interface).mtu = mtu;
         Ok(())
     }
 
-    /// The most bytes of transport header and data that go to `dst` in one packet (MMS_S of RFC 1122 3.3.3).
-    pub fn payload_mtu(&self, dst: IpAddr) -> usize {
-        let mtu = if self.routes.is_empty() { self.mtu } else { self.mtu_of_route(dst) };
+    /// What the interfaces are now.
+    pub fn interfaces(&self) -> Vec<InterfaceInfo> {
+        let info = |(number, link): (u8, &links::Link)| InterfaceInfo {
+            number: number.into(),
+            name: link.name,
+            addresses: self.addresses.on(number).collect(),
+            mtu: link.mtu,
+        };
+        self.links.iter().map(info).collect()
+    }
+
+    /// Packets go where `routes` say from now on, and to the networks of our own addresses.
+    ///
+    /// # Errors
+    /// `InvalidInput` if one of them makes no sense; nothing has changed then.
+    pub fn set_routes(&mut self, routes: &[Route]) -> Result<()> {
+        self.routes = Routes::new(routes, &self.addresses, &self.links)?;
+        Ok(())
+    }
+
+    /// The most bytes of transport header and data that go in one packet (MMS_S of RFC 1122 3.3.3).
+    pub fn payload_mtu(&self, way: impl Into<Way>) -> usize {
+        let way = way.into();
+        self.payload_mtu_to(way.dst, || way)
+    }
+
+    /// As [`payload_mtu`](Ip::payload_mtu), of the way to `dst`, which is only made where it matters.
+    #[inline]
+    pub fn payload_mtu_to(&self, dst: IpAddr, way: impl FnOnce() -> Way) -> usize {
+        let mtu = if self.routes.is_open() { self.links.first.mtu } else { self.mtu_of_way(way()) };
         let mtu = if dst.is_ipv4() { mtu } else { mtu.max(ipv6::MIN_MTU) };
         mtu - ip::header_len(dst)
     }
 
-    fn mtu_of_route(&self, dst: IpAddr) -> usize {
-        let route = self.routes.find(dst).ok().flatten();
-        route.and_then(|route| route.mtu).map_or(self.mtu, |mtu| mtu.min(self.mtu))
+    #[inline(never)]
+    fn mtu_of_way(&self, way: Way) -> usize {
+        let (interface, route) = self.lead(way).unwrap_or((way.interface, None));
+        let link = self.mtu_of(interface);
+        route.map_or(link, |mtu| mtu.min(link))
     }
 
-    /// Whether packets may go to `dst`. To ourselves and to many they always may.
+    /// Whether packets may go there. To ourselves and to many they always may.
     ///
     /// # Errors
     /// What a call to send there fails with: `NetworkUnreachable` without a route, else as the route's kind says.
-    pub fn check_route(&self, dst: IpAddr) -> Result<()> {
-        if self.routes.is_empty() || self.is_local(dst) || dst.is_multicast() || self.is_broadcast(dst) {
+    pub fn check_route(&self, way: impl Into<Way>) -> Result<()> {
+        let way = way.into();
+        if self.routes.is_open() || self.is_local(way.dst) {
             return Ok(());
         }
-        self.routes.find(dst).map(|_| ())
+        self.lead(way).map(|_| ())
     }
 
     /// What is known of the path to `dst`, if it carries less than its link.
@@ -169,16 +207,25 @@ impl Ip {
         self.paths.get(dst, now)
     }
 
-    /// As [`payload_mtu`](Ip::payload_mtu), over the path to `dst`, as far as is known.
-    pub fn payload_mtu_of_path(&self, dst: IpAddr, now: Instant) -> usize {
-        let link = self.payload_mtu(dst);
+    /// As [`payload_mtu`](Ip::payload_mtu), over the path to the destination, as far as is known.
+    pub fn payload_mtu_of_path(&self, way: impl Into<Way>, now: Instant) -> usize {
+        let way = way.into();
+        let (link, dst) = (self.payload_mtu(way), way.dst);
         self.path(dst, now).map_or(link, |path| link.min(usize::from(path.mtu) - ip::header_len(dst)))
     }
 
     /// A router says that a packet of ours, of `packet_len` bytes, was too big for a link of `mtu` bytes on the way to
-    /// `dst`. The packet was really ours, as far as its sender can tell (RFC 5927 7). Gives what is known now.
-    pub fn on_packet_too_big(&mut self, now: Instant, dst: IpAddr, mtu: u32, packet_len: usize) -> Option<PathMtu> {
-        let link = self.payload_mtu(dst) + ip::header_len(dst);
+    /// its destination. The packet was really ours, as far as its sender can tell (RFC 5927 7). Gives what is known now.
+    pub fn on_packet_too_big(
+        &mut self,
+        now: Instant,
+        way: impl Into<Way>,
+        mtu: u32,
+        packet_len: usize,
+    ) -> Option<PathMtu> {
+        let way = way.into();
+        let dst = way.dst;
+        let link = self.payload_mtu(way) + ip::header_len(dst);
         self.paths.learn(now, dst, mtu, packet_len, link)
     }
 
@@ -203,18 +250,25 @@ impl Ip {
         self.addresses.is_host(addr)
     }
 
-    /// Our address from which packets to `dst` go, if we have one of that family: `dst` itself where it is ours,
-    /// 127.0.0.1 to 127/8, ::1 to itself; else what the route there says; else over IPv4 that with the longest prefix that
-    /// holds `dst`, or the first, and over IPv6 as RFC 6724 5 has it.
-    pub fn source_for(&self, dst: IpAddr) -> Option<IpAddr> {
-        if !self.routes.is_empty()
-            && !self.is_local(dst)
-            && let Ok(Some(route)) = self.routes.find(dst)
-            && route.source.is_some()
-        {
-            return route.source;
+    /// Our address from which packets to the destination go, if we have one of that family: that itself where it is ours,
+    /// 127.0.0.1 to 127/8, ::1 to itself; else what the route there says; else, of the interface that they leave by, over
+    /// IPv4 that with the longest prefix that holds it, or the first, and over IPv6 as RFC 6724 5 has it.
+    pub fn source_for(&self, way: impl Into<Way>) -> Option<IpAddr> {
+        let way = way.into();
+        let dst = way.dst;
+        let mut interface = way.interface;
+        if !self.routes.is_open() && !self.is_local(dst) {
+            if let Ok(Some(entry)) = self.routes.find(dst, interface) {
+                if entry.route.source.is_some() {
+                    return entry.route.source;
+                }
+                interface = entry.interface;
+            } else if let Ok((by, _)) = self.lead(way) {
+                interface = by;
+            }
         }
-        self.addresses.source_for(dst).filter(|addr| addr.is_ipv4() || self.mtu >= ipv6::MIN_MTU)
+        let source = self.addresses.source_for(dst, interface);
+        source.filter(|addr| addr.is_ipv4() || self.mtu_of(interface) >= ipv6::MIN_MTU)
     }
 
     /// Sorts destinations, the one to try first to the front (RFC 6724 6); `addr` gives the address of each.
@@ -305,14 +359,6 @@ impl Ip {
         hasher.write(&flow);
         (hasher.finish() as u32 & 0xf_ffff).max(1)
     }
-}
-
-/// RFC 791: every link carries 68 bytes, and no packet is longer than its length field can say.
-fn check_mtu(mtu: usize) -> Result<()> {
-    if !(68..=65_535).contains(&mtu) {
-        return Err(Error::InvalidInput("the MTU must be 68 to 65535"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Groups of both families: who joins them, who is a member, and when their routers are told.
 
 use super::groups::Groups;
-use super::{Ip, igmp, mld};
+use super::links::Link;
+use super::{Ip, Way, igmp, mld};
 use crate::error::{Error, Result};
 use crate::time::Instant;
 use crate::wire::igmp::{Record, Report, record_len};
@@ -14,7 +15,7 @@ const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
 /// IPv6's (RFC 4291 2.7.1).
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
-/// The host's groups, with what their routers know.
+/// The groups that were joined on one interface, with what its routers know.
 #[derive(Debug)]
 pub(super) struct Multicast {
     pub(super) v4: Groups,
@@ -29,50 +30,81 @@ impl Multicast {
     fn of(&mut self, group: IpAddr) -> &mut Groups {
         if group.is_ipv4() { &mut self.v4 } else { &mut self.v6 }
     }
+
+    fn is_member(&self, group: IpAddr) -> bool {
+        if group.is_ipv4() { self.v4.is_member(group) } else { self.v6.is_member(group) }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        Instant::earlier(self.v4.deadline(), self.v6.deadline())
+    }
 }
 
 impl Ip {
-    /// A socket joins `group`: for what anybody sends there, or for what `source` sends. It must leave as it has joined.
-    /// Routers are told with the next [`on_deadline`](Ip::on_deadline), which is wanted at once.
+    /// The interface on which a group is joined: `interface` or, if that is zero, the one by which packets to it leave.
     ///
     /// # Errors
-    /// `InvalidInput` if `group` is none or no host can have the address `source`, `Unsupported` for a family without an
-    /// address, `NoBufferSpace` at the bounds.
-    pub fn join(&mut self, group: IpAddr, source: Option<IpAddr>) -> Result<()> {
+    /// `InvalidInput` if `group` is none, `Unsupported` for a family without an address.
+    pub fn interface_of_group(&self, group: IpAddr, interface: u8) -> Result<u8> {
         if !group.is_multicast() {
             return Err(Error::InvalidInput("no multicast address"));
         }
+        let own = self.source_for(Way { src: None, dst: group, interface }).ok_or(Error::Unsupported)?;
+        Ok(self.lead(Way::new(own, group, interface))?.0)
+    }
+
+    /// A socket joins `group` on `interface`: for what anybody sends there, or for what `source` sends. It must leave as it
+    /// has joined. Routers are told with the next [`on_deadline`](Ip::on_deadline), which is wanted at once.
+    ///
+    /// # Errors
+    /// As [`interface_of_group`](Ip::interface_of_group); `InvalidInput` also if no host can have the address `source`,
+    /// `NoBufferSpace` at the bounds.
+    pub fn join(&mut self, group: IpAddr, source: Option<IpAddr>, interface: u8) -> Result<()> {
+        let interface = self.interface_of_group(group, interface)?;
         if source.is_some_and(|source| source.is_ipv4() != group.is_ipv4() || !self.is_valid_peer(source)) {
             return Err(Error::InvalidInput("no host has the source address"));
         }
-        self.source_for(group).ok_or(Error::Unsupported)?;
-        if is_everybody(group) { Ok(()) } else { self.multicast.of(group).join(group, source) }
+        if is_everybody(group) {
+            return Ok(());
+        }
+        self.links.get_mut(interface).multicast.of(group).join(group, source)
     }
 
-    /// A socket that has joined leaves.
-    pub fn leave(&mut self, group: IpAddr, source: Option<IpAddr>) {
-        self.multicast.of(group).leave(group, source);
+    /// A socket that has joined on `interface` leaves.
+    pub fn leave(&mut self, group: IpAddr, source: Option<IpAddr>, interface: u8) {
+        self.links.get_mut(interface).multicast.of(group).leave(group, source);
     }
 
-    /// Whether what is sent to `group` is for us: some socket has joined it, or all hosts belong to it.
+    /// Whether what is sent to `group` may be for us: some socket has joined it somewhere, or all hosts belong to it.
     pub fn is_member(&self, group: IpAddr) -> bool {
-        let groups = if group.is_ipv4() { &self.multicast.v4 } else { &self.multicast.v6 };
-        is_everybody(group) || groups.is_member(group)
+        is_everybody(group) || self.links.iter().any(|(_, link)| link.multicast.is_member(group))
+    }
+
+    /// Whether what comes in by `interface` to `group` is for us.
+    pub(super) fn is_member_on(&self, group: IpAddr, interface: u8) -> bool {
+        is_everybody(group) || self.links.get(interface).multicast.is_member(group)
     }
 
     /// When [`on_deadline`](Ip::on_deadline) wants to be called.
     pub fn deadline(&self) -> Option<Instant> {
-        Instant::earlier(self.multicast.v4.deadline(), self.multicast.v6.deadline())
+        let first = self.links.first.multicast.deadline();
+        self.links.others.iter().fold(first, |all, link| Instant::earlier(all, link.multicast.deadline()))
     }
 
     /// Does what is due at `now`, and gives what is to be sent.
     pub fn on_deadline(&mut self, now: Instant) -> Vec<TxFrame> {
-        let v4 = self.multicast.v4.on_deadline(now, &mut self.rng);
-        let v4 = in_packets(v4, self.mtu - igmp::HEADERS_LEN);
-        let v6 = self.multicast.v6.on_deadline(now, &mut self.rng);
+        let numbers: Vec<u8> = self.links.iter().map(|(number, _)| number).collect();
+        numbers.into_iter().flat_map(|interface| self.reports_on(interface, now)).collect()
+    }
+
+    fn reports_on(&mut self, interface: u8, now: Instant) -> Vec<TxFrame> {
+        let Link { multicast, mtu, .. } = self.links.get_mut(interface);
+        let v4 = multicast.v4.on_deadline(now, &mut self.rng);
+        let v4 = in_packets(v4, *mtu - igmp::HEADERS_LEN);
+        let v6 = multicast.v6.on_deadline(now, &mut self.rng);
         let v6 = in_packets(v6, ipv6::MIN_MTU - mld::HEADERS_LEN);
-        let mut frames: Vec<TxFrame> = v4.iter().filter_map(|report| self.igmp_frame(report)).collect();
-        frames.extend(v6.iter().map(|report| self.mld_frame(report)));
+        let mut frames: Vec<TxFrame> = v4.iter().filter_map(|report| self.igmp_frame(report, interface)).collect();
+        frames.extend(v6.iter().map(|report| self.mld_frame(report, interface)));
         frames
     }
 }

@@ -1,6 +1,6 @@
 //! What the internet layer answers by itself: echo replies, and ICMP errors with RFC 1122's silences and the rate limit.
 
-use super::{ICMP, ICMPV6, Ip, Outgoing, Packet};
+use super::{ICMP, ICMPV6, Ip, Outgoing, Packet, Way};
 use crate::buf::Slice;
 use crate::icmp::{self, ErrorKind, Message, Problem};
 use crate::stats::Stats;
@@ -49,7 +49,8 @@ impl Ip {
         }
         stats.icmp_errors_sent += 1;
         // Nobody shall have to put an error together from fragments.
-        let way = self.path(header.src, now).map_or(self.mtu, |path| self.mtu.min(path.mtu.into()));
+        let link = self.payload_mtu(Way::new(from, header.src, 0)) + ip::header_len(from);
+        let way = self.path(header.src, now).map_or(link, |path| link.min(path.mtu.into()));
         let most = if header.dst.is_ipv4() { MAX_ERROR_V4.min(way) } else { MAX_ERROR_V6 };
         let room = most - ip::header_len(from) - icmp::HEADER_LEN;
         let packet = gso::first_packet(frame);

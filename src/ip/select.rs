@@ -1,9 +1,10 @@
 //! The choice of addresses (RFC 6724): which of ours a packet to an IPv6 address comes from, and which of several
 //! destinations to try first.
 //!
-//! Our addresses are all given by hand, on one link: none is deprecated, temporary, a care-of address or advertised by
-//! anybody, so that rules 3, 4, 5, 5.5 and 7 decide nothing.
+//! Our addresses are all given by hand: none is deprecated, temporary, a care-of address or advertised by anybody, so that
+//! rules 3, 4, 5.5 and 7 decide nothing.
 
+use super::addresses::Own;
 use crate::stack::Cidr;
 use core::cmp::{Ordering, Reverse};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -80,15 +81,23 @@ fn common_prefix(own: &Cidr, addr: IpAddr) -> u32 {
     (a ^ b).leading_zeros().min(prefix)
 }
 
-/// Our address from which packets to the IPv6 address `dst` go (5). `own` are all of ours.
-pub(super) fn source(own: &[Cidr], dst: Ipv6Addr) -> Option<&Cidr> {
-    let dst = IpAddr::V6(dst);
-    let candidates = own.iter().filter(|own| own.addr.is_ipv6());
+/// Our address from which packets to the IPv6 address `dst` go that leave by `interface` (5). `own` are all of ours.
+pub(super) fn source(own: &[Own], dst: Ipv6Addr, interface: u8) -> Option<&Own> {
+    let addr = IpAddr::V6(dst);
+    let candidates = own.iter().filter(|own| own.cidr.addr.is_ipv6());
+    // What stays on the link can come from none of another (4); without one of this link anything is better than nothing.
+    let of_link = dst.is_multicast() || dst.is_unicast_link_local();
+    let here = |own: &Own| interface == 0 || own.interface == interface;
+    let confined = of_link && candidates.clone().any(here);
     // Of equals, the first that was given.
-    candidates.reduce(|best, next| if prefer_source(best, next, dst).is_lt() { next } else { best })
+    candidates
+        .filter(|own| !confined || here(own))
+        .reduce(|best, next| if prefer_source(best, next, addr, interface).is_lt() { next } else { best })
 }
 
-fn prefer_source(a: &Cidr, b: &Cidr, dst: IpAddr) -> Ordering {
+fn prefer_source(a: &Own, b: &Own, dst: IpAddr, interface: u8) -> Ordering {
+    let outgoing = (a.interface == interface, b.interface == interface);
+    let (a, b) = (&a.cidr, &b.cidr);
     let same = |own: &Cidr| own.addr == dst;
     let label = |own: &Cidr| policy_of(own.addr).label == policy_of(dst).label;
     same(a)
@@ -111,6 +120,7 @@ fn prefer_source(a: &Cidr, b: &Cidr, dst: IpAddr) -> Ordering {
             }
             _ => Ordering::Equal,
         })
+        .then_with(|| outgoing.0.cmp(&outgoing.1)) // rule 5
         .then_with(|| label(a).cmp(&label(b))) // rule 6
         .then_with(|| common_prefix(a, dst).cmp(&common_prefix(b, dst))) // rule 8
 }
@@ -146,9 +156,9 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn own(addresses: &[&str]) -> Vec<Cidr> {
+    fn own(addresses: &[&str]) -> Vec<Own> {
         let cidr = |text: &&str| Cidr::new(ip(text), if ip(text).is_ipv4() { 24 } else { 64 });
-        addresses.iter().map(cidr).collect()
+        addresses.iter().map(|text| Own { cidr: cidr(text), interface: 1 }).collect()
     }
 
     /// 6724-1: the examples of RFC 6724 10.1, but for those that are about deprecated, temporary and care-of addresses.
@@ -170,14 +180,37 @@ mod tests {
             let IpAddr::V6(to) = ip(dst) else { panic!("{dst}") };
             let mut own = own(candidates);
             for _ in 0..own.len() {
-                assert_eq!(source(&own, to).map(|own| own.addr), Some(ip(result)), "to {dst} from {own:?}");
+                let chosen = source(&own, to, 1).map(|own| own.cidr.addr);
+                assert_eq!(chosen, Some(ip(result)), "to {dst} from {own:?}");
                 own.rotate_left(1);
             }
         }
-        assert_eq!(source(&own(&["192.0.2.1"]), Ipv6Addr::LOCALHOST), None);
+        assert_eq!(source(&own(&["192.0.2.1"]), Ipv6Addr::LOCALHOST, 1), None);
         // Of equals the first that was given.
         let twins = own(&["2001:db8:1::2", "2001:db8:1::3"]);
-        assert_eq!(source(&twins, "2001:db8:9::1".parse().unwrap()), Some(&twins[0]));
+        assert_eq!(source(&twins, "2001:db8:9::1".parse().unwrap(), 1), Some(&twins[0]));
+    }
+
+    /// RFC 6724 5, rule 5: an address of the outgoing interface goes before one whose prefix fits better, but not before
+    /// one whose scope does.
+    #[test]
+    fn the_outgoing_interface_goes_before_the_prefix() {
+        let mut own = own(&["2001:db8:1::2", "fe80::1", "2001:db8:3::2", "fe80::2"]);
+        (own[2].interface, own[3].interface) = (2, 2);
+        let from = |dst: &str, interface| {
+            let IpAddr::V6(dst) = ip(dst) else { panic!("{dst}") };
+            source(&own, dst, interface).map(|own| own.cidr.addr.to_string()).unwrap()
+        };
+        for (dst, [first, second]) in [
+            ("2001:db8:1::9", ["2001:db8:1::2", "2001:db8:3::2"]),
+            ("2001:db8:3::9", ["2001:db8:1::2", "2001:db8:3::2"]),
+            ("fe80::9", ["fe80::1", "fe80::2"]),
+            ("ff02::9", ["fe80::1", "fe80::2"]),
+        ] {
+            assert_eq!([from(dst, 1), from(dst, 2)], [first, second], "{dst}");
+        }
+        // By an interface without an address of the family, one of another is better than none.
+        assert_eq!(from("2001:db8:3::9", 3), "2001:db8:3::2");
     }
 
     /// 6724-2: those of 10.2.
@@ -224,8 +257,8 @@ mod tests {
         for (candidates, list, result) in cases {
             let own = own(candidates);
             let from = |dst| match dst {
-                IpAddr::V6(dst) => source(&own, dst).copied(),
-                IpAddr::V4(_) => own.iter().find(|own| own.addr.is_ipv4()).copied(),
+                IpAddr::V6(dst) => source(&own, dst, 1).map(|own| own.cidr),
+                IpAddr::V4(_) => own.iter().map(|own| own.cidr).find(|own| own.addr.is_ipv4()),
             };
             for turned in [false, true] {
                 let mut list = list.map(ip);
@@ -242,7 +275,7 @@ mod tests {
     #[test]
     fn what_cannot_be_reached_is_last_and_equals_stay() {
         let own = own(&["10.0.0.1"]);
-        let from = |dst: IpAddr| if dst.is_ipv4() { own.first().copied() } else { None };
+        let from = |dst: IpAddr| own.first().map(|own| own.cidr).filter(|_| dst.is_ipv4());
         let mut list = ["2001:db8::1", "8.8.8.8", "8.8.4.4", "2001:db8::2"].map(ip);
         order(&mut list, |addr| *addr, from);
         assert_eq!(list, ["8.8.8.8", "8.8.4.4", "2001:db8::1", "2001:db8::2"].map(ip));

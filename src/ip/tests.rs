@@ -137,7 +137,7 @@ fn the_header_says_what_the_transport_asked_for() {
     assert_eq!((fields.dont_fragment, fields.is_fragment(), payload), (true, false, 20..20));
     ip.output(&Outgoing { ttl: 0, ..out }, 0, &mut header);
     assert_eq!(ipv4::parse(&header).unwrap().0.ttl, 1);
-    assert_eq!(ip.payload_mtu(PEER.into()), 1480);
+    assert_eq!(ip.payload_mtu(IpAddr::from(PEER)), 1480);
 }
 
 /// 6864-1 and attack 31.
@@ -294,7 +294,7 @@ fn a_small_echo_does_not_hold_a_large_chunk() {
 #[test]
 fn no_echo_to_many() {
     let mut ip = layer(|_| {}).unwrap();
-    ip.join([239, 1, 2, 3].into(), None).unwrap();
+    ip.join([239, 1, 2, 3].into(), None, 0).unwrap();
     for many in [[255, 255, 255, 255], [10, 0, 0, 255], [10, 0, 0, 0], [224, 0, 0, 1], [239, 1, 2, 3]] {
         let wire = Wire::icmp(PEER, many.into(), PING, b"smurf");
         assert_eq!(dropped(&mut ip, &wire), DropReason::IcmpEchoRefused, "{many:?}");

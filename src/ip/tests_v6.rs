@@ -115,11 +115,11 @@ const PING: Icmpv6Header = Icmpv6Header::EchoRequest { rest: [0xbe, 0xef, 0, 7] 
 fn a_small_link_has_no_ipv6() {
     assert!(matches!(layer(|c| c.mtu = 1279), Err(Error::InvalidInput(text)) if text.contains("1280")));
     let mut ip = layer(|c| c.mtu = 1280).unwrap();
-    assert_eq!(ip.source_for(PEER.into()), Some(US.into()));
-    assert_eq!(ip.payload_mtu(PEER.into()), 1240);
-    ip.set_mtu(576).unwrap();
-    assert_eq!(ip.source_for(PEER.into()), None);
-    assert_eq!(ip.payload_mtu(PEER.into()), 1240);
+    assert_eq!(ip.source_for(IpAddr::from(PEER)), Some(US.into()));
+    assert_eq!(ip.payload_mtu(IpAddr::from(PEER)), 1240);
+    ip.set_mtu(0, 576).unwrap();
+    assert_eq!(ip.source_for(IpAddr::from(PEER)), None);
+    assert_eq!(ip.payload_mtu(IpAddr::from(PEER)), 1240);
 }
 
 #[test]
@@ -364,12 +364,29 @@ fn a_chain_that_is_cut_off_is_dropped() {
     assert_eq!(dropped(&mut ip, &to_us(&[], DESTINATION, &pads[..15])), DropReason::IpExtension);
 }
 
+/// 4443-2: what is an error by its number goes to whom it quotes, known or not.
+#[test]
+fn errors_of_unknown_type_go_to_whom_they_quote() {
+    let mut ip = layer(|_| {}).unwrap();
+    let quoted = packet(US, PEER, &[], TCP, &ports());
+    for kind in [0, 5, 100, 127] {
+        let bytes = icmp(PEER, US, Icmpv6Header::Other { kind, code: 9, rest: [0; 4] }, &quoted);
+        match ip.input(Instant::ZERO, &RxFrame::plain(Slice::copy_of(&bytes)), false, &mut Stats::default()) {
+            Input::IcmpError(report) => {
+                assert_eq!((report.kind, report.message), (ErrorKind::Unknown, (kind, 9)));
+                assert_eq!((report.transport, report.remote.ip()), (Transport::Tcp, PEER.into()));
+            }
+            other => panic!("type {kind}: {other:?}"),
+        }
+    }
+}
+
 /// 4443-3.
 #[test]
 fn types_that_a_host_does_not_serve_are_ignored() {
     let mut ip = layer(|_| {}).unwrap();
     let quoted = packet(US, PEER, &[], TCP, &ports());
-    for kind in (0..=255u8).filter(|kind| ![1, 2, 3, 4, 128].contains(kind)) {
+    for kind in 129..=255u8 {
         let bytes = icmp(PEER, US, Icmpv6Header::Other { kind, code: 0, rest: [0; 4] }, &quoted);
         let why = match kind {
             icmpv6::REDIRECT => DropReason::IcmpRedirect,

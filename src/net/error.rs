@@ -27,6 +27,7 @@ impl From<Error> for io::Error {
             Error::InvalidInput(what) => return invalid(what),
             Error::MessageTooLong => Errno::MSGSIZE,
             Error::NoBufferSpace => Errno::NOBUFS,
+            Error::NoDevice => Errno::NODEV,
             Error::BadHandle => Errno::BADF,
             Error::Unsupported => Errno::OPNOTSUPP,
         };

@@ -2,13 +2,13 @@
 
 use super::addr::{ToCidr, ToSocketAddrs, each};
 use super::error::invalid;
-use super::{IcmpSocket, RawSocket, TcpListener, TcpStream, UdpSocket};
+use super::{IcmpSocket, Interface, RawSocket, TcpListener, TcpStream, UdpSocket};
 use crate::buf::Chunk;
-use crate::device::Device;
+use crate::device::{Device, Several};
 use crate::error;
 use crate::rng::Rng;
 use crate::runtime::{self, Batch, Book, Drive, Ending, Shard, Spin, Tap, clock};
-use crate::stack::{Cidr, Config, Share, Stack, TcpInfo, UdpBind};
+use crate::stack::{Cidr, Config, IfName, InterfaceInfo, Route, Share, Stack, TcpInfo, UdpBind};
 use crate::stats::Stats;
 use core::fmt;
 use std::io;
@@ -41,6 +41,8 @@ struct Inner {
     /// One for each queue of the device, at least one.
     shards: Box<[Arc<Shard>]>,
     config: Config,
+    /// Those of all interfaces.
+    addresses: Vec<Cidr>,
     /// Counts what is spread over the shards in turn.
     turn: AtomicUsize,
     caretakers: Mutex<Vec<JoinHandle<()>>>,
@@ -140,7 +142,16 @@ impl Host {
     /// Of the last one tried: `ConnectionRefused`, `TimedOut`, `HostUnreachable`, `NetworkUnreachable`,
     /// `AddrNotAvailable` (no free port), and those of [`ToSocketAddrs`].
     pub fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        each(addr, |addr| TcpStream::open(self, None, addr, None))
+        each(addr, |addr| TcpStream::open(self, None, addr, None, None))
+    }
+
+    /// As [`connect`](Host::connect), by the interface `name`, whatever the routes say: the peer is taken to be on its
+    /// link, if no route by it leads there (SO_BINDTODEVICE).
+    ///
+    /// # Errors
+    /// As [`connect`](Host::connect); ENODEV if there is no such interface.
+    pub fn connect_by(&self, name: &str, addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
+        each(addr, |addr| TcpStream::open(self, None, addr, Some(name), None))
     }
 
     /// Connects to `addr`, within `timeout`.
@@ -149,7 +160,7 @@ impl Host {
     /// As [`connect`](Host::connect); `TimedOut`; `InvalidInput` if `timeout` is zero.
     pub fn connect_timeout(&self, addr: &SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
         super::patience::check_nonzero(timeout)?;
-        Ok(TcpStream::open(self, None, *addr, Some(timeout))?)
+        Ok(TcpStream::open(self, None, *addr, None, Some(timeout))?)
     }
 
     /// Connects to `remote` from the address and port `local`; port 0 picks one.
@@ -157,7 +168,7 @@ impl Host {
     /// # Errors
     /// As [`connect`](Host::connect); `AddrInUse` if the same connection exists.
     pub fn connect_from(&self, local: SocketAddr, remote: SocketAddr) -> io::Result<TcpStream> {
-        Ok(TcpStream::open(self, Some(local), remote, None)?)
+        Ok(TcpStream::open(self, Some(local), remote, None, None)?)
     }
 
     /// Begins to connect to `addr` and gives a non-blocking stream at once. It becomes writable when it is connected or
@@ -166,7 +177,7 @@ impl Host {
     /// # Errors
     /// Those that need no answer from the peer: `AddrNotAvailable`, `NetworkUnreachable`, `InvalidInput`.
     pub fn connect_nonblocking(&self, addr: &SocketAddr) -> io::Result<TcpStream> {
-        let stream = TcpStream::begin(self, None, *addr)?;
+        let stream = TcpStream::begin(self, None, *addr, None)?;
         stream.set_nonblocking(true)?;
         Ok(stream)
     }
@@ -257,9 +268,44 @@ impl Host {
 
     // ---- sight ----
 
-    /// The host's addresses.
+    /// The host's addresses, on all interfaces.
     pub fn addresses(&self) -> &[Cidr] {
-        &self.0.config.addresses
+        &self.0.addresses
+    }
+
+    /// What the interfaces are now, the first one first.
+    pub fn interfaces(&self) -> Vec<InterfaceInfo> {
+        self.shards()[0].look(|stack| Ok(stack.interfaces())).unwrap_or_default()
+    }
+
+    // ---- routes ----
+
+    /// The routes that it was given, beside the networks of its own addresses.
+    pub fn routes(&self) -> Vec<Route> {
+        self.shards()[0].look(|stack| Ok(stack.routes().to_vec())).unwrap_or_default()
+    }
+
+    /// Adds a route. From then on all go only where routes lead, and connections follow it with their next packet: the
+    /// longest prefix counts, then the least metric.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it makes no sense, or is there already, or beyond 1024 routes; or if the host has ended.
+    pub fn add_route(&self, route: Route) -> io::Result<()> {
+        // What one shard takes all take: they are alike.
+        Ok(self.shards().iter().try_for_each(|shard| shard.act(|core, _| core.stack.add_route(route)))?)
+    }
+
+    /// Removes a route that it was given; says whether there was one. Connections that took it take the next best one;
+    /// where there is none, they try again until they give up.
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn remove_route(&self, route: &Route) -> io::Result<bool> {
+        let mut found = false;
+        for shard in self.shards() {
+            found |= shard.act(|core, _| core.stack.remove_route(route))?;
+        }
+        Ok(found)
     }
 
     /// What the stack was made with.
@@ -267,18 +313,27 @@ impl Host {
         &self.0.config
     }
 
-    /// The largest IP packet that is sent, in bytes.
+    /// The largest IP packet that is sent by the first interface, in bytes.
     pub fn mtu(&self) -> usize {
         self.0.shards[0].look(|stack| Ok(stack.mtu())).unwrap_or(self.0.config.mtu)
     }
 
-    /// Sends IP packets of at most `mtu` bytes from now on, because the link's MTU was changed: connections that exist
-    /// keep to it at once. Whoever makes it larger knows that the link carries such packets.
+    /// Sends IP packets of at most `mtu` bytes by the first interface from now on, because its link's MTU was changed:
+    /// connections that exist keep to it at once. Whoever makes it larger knows that the link carries such packets.
     ///
     /// # Errors
     /// `InvalidInput` outside 68 to 65,535; or if the host has ended.
     pub fn set_mtu(&self, mtu: usize) -> io::Result<()> {
         Ok(self.shards().iter().try_for_each(|shard| shard.act(|core, _| core.stack.set_mtu(mtu)))?)
+    }
+
+    /// As [`set_mtu`](Host::set_mtu), of the interface `name`.
+    ///
+    /// # Errors
+    /// As there; ENODEV if there is no such interface.
+    pub fn set_mtu_of(&self, name: &str, mtu: usize) -> io::Result<()> {
+        let set = |stack: &mut Stack| stack.set_mtu_of(stack.interface_named(name)?, mtu);
+        Ok(self.shards().iter().try_for_each(|shard| shard.act(|core, _| set(&mut core.stack)))?)
     }
 
     /// A copy of the counters, summed over all queues.
@@ -359,7 +414,7 @@ impl Host {
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host").field("addresses", &self.0.config.addresses).field("alive", &self.is_alive()).finish()
+        f.debug_struct("Host").field("addresses", &self.0.addresses).field("alive", &self.is_alive()).finish()
     }
 }
 
@@ -375,7 +430,9 @@ type Setting = Box<dyn FnOnce(&mut Config)>;
 /// ```
 #[derive(Default)]
 pub struct Builder {
+    name: Option<String>,
     addresses: Vec<Cidr>,
+    interfaces: Vec<Interface>,
     /// The first error so far, given by `start`.
     failure: Option<io::Error>,
     mtu: Option<usize>,
@@ -393,6 +450,33 @@ impl Builder {
             Ok(cidr) => self.addresses.push(cidr),
             Err(error) => _ = self.failure.get_or_insert(error),
         }
+        self
+    }
+
+    /// The name of the first interface, by which routes find it; `tun0` by default. One that is none, of 1 to 15 bytes, is
+    /// an error of [`start`](Builder::start).
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Adds one more interface, with a device, addresses and an MTU of its own. The device that the host is
+    /// [started](Builder::start) on, and the builder's other addresses, are the first's. Of several only their networks are
+    /// reached, unless routes say otherwise ([`Config::routes`], [`Host::add_route`]).
+    ///
+    /// ```no_run
+    /// # fn main() -> std::io::Result<()> {
+    /// # use tunstack::net::{Host, Interface};
+    /// # let (first, second) = tunstack::device::mem::pair(1500, 64)?;
+    /// let host = Host::builder()
+    ///     .address("192.0.2.2/24")
+    ///     .interface(Interface::new("tun1", second).address("198.51.100.2/24"))
+    ///     .start(first)?;
+    /// host.add_route("default via 198.51.100.1".parse()?)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn interface(mut self, interface: Interface) -> Self {
+        self.interfaces.push(interface);
         self
     }
 
@@ -481,11 +565,19 @@ impl Builder {
         }
         let device_mtu = devices.iter().map(|device| device.mtu()).min().unwrap_or_default();
         let mut config = Config {
+            name: self.name.map_or(Ok(IfName::default()), |name| name.parse())?,
             addresses: self.addresses,
             mtu: self.mtu.unwrap_or(device_mtu),
-            offloads: devices[0].offloads(),
             ..Config::default()
         };
+        let mut links = vec![devices];
+        for interface in self.interfaces {
+            let (interface, queues) = interface.take(queues)?;
+            config.interfaces.push(interface);
+            links.push(queues);
+        }
+        let devices = bundled(links)?;
+        config.offloads = devices[0].offloads();
         if config.mtu > device_mtu {
             return Err(invalid(format!("an MTU of {} is more than the device's {device_mtu}", config.mtu)));
         }
@@ -504,7 +596,9 @@ impl Builder {
         if queues > 1 {
             Shard::join_up(&shards);
         }
-        let inner = Inner { shards, config, turn: AtomicUsize::new(0), caretakers: Mutex::default() };
+        let others = config.interfaces.iter().flat_map(|interface| &interface.addresses);
+        let addresses = config.addresses.iter().chain(others).copied().collect();
+        let inner = Inner { shards, config, addresses, turn: AtomicUsize::new(0), caretakers: Mutex::default() };
         for shard in &inner.shards {
             // If there is no thread for one, all end with `inner`.
             let caretaker = shard.start()?;
@@ -512,6 +606,15 @@ impl Builder {
         }
         Ok(Host(Arc::new(inner)))
     }
+}
+
+/// The device of each shard: its queue of the one link, or of each of `links`.
+fn bundled(mut links: Vec<Vec<Arc<dyn Device>>>) -> io::Result<Vec<Arc<dyn Device>>> {
+    if links.len() == 1 {
+        return Ok(links.swap_remove(0));
+    }
+    let of_shard = |shard: usize| links.iter().map(|queues| queues[shard].clone()).collect();
+    (0..links[0].len()).map(|shard| Ok(Arc::new(Several::new(of_shard(shard))?) as Arc<dyn Device>)).collect()
 }
 
 /// The stacks of a host with so many shards.

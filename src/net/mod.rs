@@ -43,11 +43,13 @@
 //! | `dup()`, `makefile()` | `try_clone`, `BufReader::new(&stream)` |
 //! | `setsockopt(TCP_NODELAY)`, `(SO_LINGER)`, `(SO_KEEPALIVE)` | `set_nodelay`, `set_linger`, `set_keepalive` |
 //! | `getsockopt(SO_ERROR)`, `(TCP_INFO)` | `take_error`, [`TcpStream::info`] |
+//! | `setsockopt(SO_BINDTODEVICE)` | [`UdpSocket::bind_device`], [`TcpListener::bind_device`], [`Host::connect_by`] |
 //! | `selectors.DefaultSelector`, `select.epoll()` | [`Poller`] |
 
 mod addr;
 mod error;
 mod host;
+mod interface;
 mod parts;
 mod patience;
 mod poller;
@@ -64,6 +66,7 @@ pub use crate::runtime::{Batch, Drive, Spin, Trigger};
 pub use crate::stack::{Echo, EchoError, IcmpError, MtuDiscovery, Readiness, RecvMsg, SendMsg, SocketError, UdpBind};
 pub use addr::{ToCidr, ToSocketAddrs};
 pub use host::{Builder, Host};
+pub use interface::Interface;
 pub use poller::{Event, Events, Interest, Poller, Source};
 pub use raw::{IcmpSocket, RawSocket};
 pub use std::net::Shutdown;
@@ -77,4 +80,13 @@ fn check_ttl(ttl: u32) -> std::io::Result<u8> {
         Ok(ttl) if ttl > 0 => Ok(ttl),
         _ => Err(error::invalid(format!("a TTL of {ttl} is not within 1 to 255"))),
     }
+}
+
+/// The bits of ECN in the byte that they share with the DSCP (RFC 3168 5).
+const ECN: u8 = 3;
+
+/// A byte of TCP's with the DSCP, without ECN's bits, which are not the application's.
+fn check_tos(tos: u32) -> std::io::Result<u8> {
+    let tos = u8::try_from(tos).map_err(|_| error::invalid(format!("a TOS of {tos} is above 255")))?;
+    Ok(tos & !ECN)
 }

@@ -5,7 +5,7 @@ use super::parts::{self, Favourite, Parts, Place, Places};
 use super::patience::{Blocking, Timeout};
 use super::udp::to_connected;
 use crate::error;
-use crate::stack::{Echo, RawId, RawOptions, Readiness, RecvMsg, SocketId, Stack};
+use crate::stack::{Echo, RawId, RawOptions, Readiness, RecvMsg, SocketError, SocketId, Stack};
 use crate::time::Instant;
 use core::fmt;
 use std::io;
@@ -72,6 +72,17 @@ impl Inner {
         Ok(self.parts.look(|stack, id| Ok(read(stack.raw_options(id)?)))?)
     }
 
+    /// Does it with each part until one does not block: an error may have come to any queue.
+    fn at_any<T>(&self, mut act: impl FnMut(&mut Stack, RawId) -> error::Result<T>) -> error::Result<T> {
+        for (shard, id) in self.parts.iter() {
+            match shard.look(|stack| act(stack, id)) {
+                Err(error::Error::WouldBlock) => {}
+                done => return done,
+            }
+        }
+        Err(error::Error::WouldBlock)
+    }
+
     fn places(&self) -> Places<'_> {
         let place = |(number, (shard, id))| Place { shard, id: SocketId::Raw(id), home: number == self.home };
         self.parts.iter().enumerate().map(place).collect()
@@ -125,6 +136,45 @@ impl RawSocket {
     /// As [`recv_from`](RawSocket::recv_from).
     pub fn peek_msg(&self, buf: &mut [u8]) -> io::Result<RecvMsg> {
         Ok(self.0.receiving(|stack, id| stack.raw_recv(id, buf, true))?)
+    }
+
+    /// Whether all that routers and hosts say of its packets is kept, to be read by
+    /// [`recv_error`](RawSocket::recv_error), and fails its next call (IP_RECVERR, IPV6_RECVERR). Without it, only a
+    /// connected socket is told, and only where the destination itself refused, or of packets that are too big.
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn set_recv_errors(&self, wanted: bool) -> io::Result<()> {
+        self.0.set(|options| options.recv_errors = wanted)
+    }
+
+    /// The oldest error that was not read yet (MSG_ERRQUEUE). It does not wait.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none, and if [`set_recv_errors`](RawSocket::set_recv_errors) was not called.
+    pub fn recv_error(&self) -> io::Result<SocketError> {
+        Ok(self.0.at_any(Stack::raw_recv_error)?)
+    }
+
+    /// Takes the pending error (SO_ERROR).
+    ///
+    /// # Errors
+    /// If the stack has panicked.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match self.0.at_any(|stack, id| stack.raw_take_error(id)?.ok_or(error::Error::WouldBlock)) {
+            Ok(error) => Ok(Some(error.into())),
+            Err(error::Error::WouldBlock) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Has it send by the interface `name`, and hear what comes in by that one alone (SO_BINDTODEVICE); none is whichever.
+    ///
+    /// # Errors
+    /// ENODEV if there is no such interface; or if the host has ended.
+    pub fn bind_device(&self, name: Option<&str>) -> io::Result<()> {
+        let number = self.0.parts.look(|stack, _| name.map_or(Ok(0), |name| stack.interface_named(name)))?;
+        self.0.set(|options| options.interface = number as u8)
     }
 
     /// Whether what is sent over IPv4 begins with its IP header (IP_HDRINCL). Its length and checksum are filled in, its

@@ -6,7 +6,7 @@ use super::patience::Blocking;
 use super::{Host, TcpStream};
 use crate::error;
 use crate::runtime::Shard;
-use crate::stack::{ListenerId, Readiness, SocketId, TcpOptions};
+use crate::stack::{ListenerId, MtuDiscovery, Readiness, SocketId, TcpOptions};
 use core::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -115,7 +115,7 @@ impl TcpListener {
     /// # Errors
     /// If the host has been shut down.
     pub fn ttl(&self) -> io::Result<u32> {
-        Ok(self.0.parts.look(|stack, id| Ok(stack.listener_options(id)?.ttl.into()))?)
+        self.option(|options| options.ttl.into())
     }
 
     /// Sets the TTL of the packets of connections accepted from now on, 1 to 255.
@@ -124,8 +124,63 @@ impl TcpListener {
     /// `InvalidInput`, or if the host has been shut down.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         let ttl = super::check_ttl(ttl)?;
+        self.set(|options| options.ttl = ttl)
+    }
+
+    /// The byte with the DSCP of the packets of accepted connections.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn tos(&self) -> io::Result<u32> {
+        self.option(|options| options.tos.into())
+    }
+
+    /// Sets the byte with DSCP and ECN of the packets of connections that come from now on, their SYN,ACKs included
+    /// (IP_TOS, IPV6_TCLASS). The two bits of ECN are kept as zero, as [`TcpStream::set_tos`] does.
+    ///
+    /// # Errors
+    /// `InvalidInput`, or if the host has been shut down.
+    pub fn set_tos(&self, tos: u32) -> io::Result<()> {
+        let tos = super::check_tos(tos)?;
+        self.set(|options| options.tos = tos)
+    }
+
+    /// What accepted connections do about their path's MTU.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn mtu_discovery(&self) -> io::Result<MtuDiscovery> {
+        self.option(|options| options.mtu_discovery)
+    }
+
+    /// Sets what connections that come from now on do about their path's MTU (IP_MTU_DISCOVER, IPV6_MTU_DISCOVER).
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn set_mtu_discovery(&self, mtu_discovery: MtuDiscovery) -> io::Result<()> {
+        self.set(|options| options.mtu_discovery = mtu_discovery)
+    }
+
+    /// Accepts only connections that come in by the interface `name`, and has what is sent on them leave by it
+    /// (SO_BINDTODEVICE); none is whichever.
+    ///
+    /// # Errors
+    /// ENODEV if there is no such interface; or if the host has been shut down.
+    pub fn bind_device(&self, name: Option<&str>) -> io::Result<()> {
         Ok(self.0.parts.act(|stack, id| {
-            stack.listener_options(id)?.ttl = ttl;
+            let number = name.map_or(Ok(0), |name| stack.interface_named(name))?;
+            stack.listener_options(id)?.interface = number as u8;
+            Ok(())
+        })?)
+    }
+
+    fn option<T>(&self, get: impl FnOnce(&TcpOptions) -> T) -> io::Result<T> {
+        Ok(self.0.parts.look(|stack, id| Ok(get(stack.listener_options(id)?)))?)
+    }
+
+    fn set(&self, change: impl Fn(&mut TcpOptions)) -> io::Result<()> {
+        Ok(self.0.parts.act(|stack, id| {
+            change(stack.listener_options(id)?);
             Ok(())
         })?)
     }

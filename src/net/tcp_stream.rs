@@ -18,9 +18,6 @@ use std::time::Duration;
 /// Up to this many bytes are copied under the stack's lock, which is cheaper than to move a chunk.
 const SMALL: usize = 4096;
 
-/// The bits of ECN in the byte that they share with the DSCP (RFC 3168 5).
-const ECN: u8 = 3;
-
 /// Bytes that are copied into one chunk.
 const LARGE: usize = 64 * 1024;
 
@@ -107,11 +104,19 @@ impl TcpStream {
     }
 
     /// Sends a SYN.
-    pub(super) fn begin(host: &Host, local: Option<SocketAddr>, remote: SocketAddr) -> error::Result<TcpStream> {
+    pub(super) fn begin(
+        host: &Host,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        device: Option<&str>,
+    ) -> error::Result<TcpStream> {
         let shard = host.shard_of(local.map_or(0, |local| local.port()));
         let id = shard.act(|core, now| {
             core.check_open()?;
-            let options = core.stack.default_tcp_options();
+            let mut options = core.stack.default_tcp_options();
+            if let Some(name) = device {
+                options.interface = core.stack.interface_named(name)? as u8;
+            }
             let id = core.stack.tcp_connect(now, local, remote, options)?;
             core.adopt(SocketId::Tcp(id));
             Ok(id)
@@ -124,10 +129,11 @@ impl TcpStream {
         host: &Host,
         local: Option<SocketAddr>,
         remote: SocketAddr,
+        device: Option<&str>,
         timeout: Option<Duration>,
     ) -> error::Result<TcpStream> {
         let patience = timeout.map_or(Patience::Forever, |timeout| Patience::Until(clock::now() + timeout));
-        let stream = TcpStream::begin(host, local, remote)?;
+        let stream = TcpStream::begin(host, local, remote, device)?;
         let id = stream.0.id;
         let connected = stream.0.shard.wait(SocketId::Tcp(id), Readiness::WRITABLE, patience, |core, _| {
             match core.stack.tcp_state(id)? {
@@ -472,6 +478,16 @@ impl TcpStream {
         self.set_option(|options| options.ttl = ttl)
     }
 
+    /// Has its packets leave by the interface `name`, and takes what comes in by that one alone (SO_BINDTODEVICE); none is
+    /// whichever. See [`Host::connect_by`] for one that begins so.
+    ///
+    /// # Errors
+    /// ENODEV if there is no such interface; or if the host has ended.
+    pub fn bind_device(&self, name: Option<&str>) -> io::Result<()> {
+        let number = self.0.shard.look(|stack| name.map_or(Ok(0), |name| stack.interface_named(name)))?;
+        self.set_option(|options| options.interface = number as u8)
+    }
+
     /// The TTL of the connection's packets.
     ///
     /// # Errors
@@ -511,8 +527,8 @@ impl TcpStream {
     /// # Errors
     /// `InvalidInput`, or if the host has ended.
     pub fn set_tos(&self, tos: u32) -> io::Result<()> {
-        let tos = u8::try_from(tos).map_err(|_| super::error::invalid(format!("a TOS of {tos} is above 255")))?;
-        self.set_option(|options| options.tos = tos & !ECN)
+        let tos = super::check_tos(tos)?;
+        self.set_option(|options| options.tos = tos)
     }
 
     /// The byte with the DSCP of the connection's packets.

@@ -2,21 +2,20 @@
 
 use super::UdpSocket;
 use crate::error;
-use crate::stack::{INTERFACE, UdpOptions};
+use crate::stack::{InterfaceInfo, UdpOptions};
 use rustix::io::Errno;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 impl UdpSocket {
-    /// Joins the group `multiaddr` on the interface that has the address `interface`, or on any if it is unspecified. Only
-    /// sockets that have joined a group hear it.
+    /// Joins the group `multiaddr` on the interface that has the address `interface`, or on that by which packets to the
+    /// group leave, if it is unspecified. Only sockets that have joined a group hear it.
     ///
     /// # Errors
     /// `AddrInUse` if it has joined already, ENODEV if the host has no such interface, ENOBUFS beyond 20 groups,
     /// `InvalidInput` if it is no group.
     pub fn join_multicast_v4(&self, multiaddr: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
-        self.check_interface(*interface)?;
-        self.join((*multiaddr).into(), None)
+        self.join((*multiaddr).into(), None, self.interface_of(*interface)?)
     }
 
     /// Leaves it.
@@ -24,11 +23,11 @@ impl UdpSocket {
     /// # Errors
     /// `AddrNotAvailable` if it has not joined.
     pub fn leave_multicast_v4(&self, multiaddr: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
-        self.check_interface(*interface)?;
-        self.leave((*multiaddr).into(), None)
+        self.leave((*multiaddr).into(), None, self.interface_of(*interface)?)
     }
 
-    /// Joins the group `multiaddr` on the interface with the number `interface`; zero is any.
+    /// Joins the group `multiaddr` on the interface with the number `interface`; zero is that by which packets to the
+    /// group leave.
     ///
     /// # Errors
     /// As [`join_multicast_v4`](UdpSocket::join_multicast_v4).
@@ -44,13 +43,13 @@ impl UdpSocket {
         self.leave_multicast((*multiaddr).into(), interface)
     }
 
-    /// Joins a group of either family (MCAST_JOIN_GROUP) on the interface with this number; zero is any.
+    /// Joins a group of either family (MCAST_JOIN_GROUP) on the interface with this number; zero is that by which packets
+    /// to the group leave. A socket on `::` that takes IPv4, too, may join groups of both.
     ///
     /// # Errors
     /// As [`join_multicast_v4`](UdpSocket::join_multicast_v4).
     pub fn join_multicast(&self, group: IpAddr, interface: u32) -> io::Result<()> {
-        check_index(interface)?;
-        self.join(group, None)
+        self.join(group, None, interface)
     }
 
     /// Leaves it, or all sources of it that were joined.
@@ -58,8 +57,7 @@ impl UdpSocket {
     /// # Errors
     /// `AddrNotAvailable` if it has not joined.
     pub fn leave_multicast(&self, group: IpAddr, interface: u32) -> io::Result<()> {
-        check_index(interface)?;
-        self.leave(group, None)
+        self.leave(group, None, interface)
     }
 
     /// Joins what `source` sends to a group of either family (MCAST_JOIN_SOURCE_GROUP).
@@ -68,8 +66,7 @@ impl UdpSocket {
     /// As [`join_multicast_v4`](UdpSocket::join_multicast_v4); `AddrNotAvailable` if it hears the source already,
     /// `InvalidInput` if it hears every source, ENOBUFS beyond 10 sources.
     pub fn join_multicast_source(&self, group: IpAddr, source: IpAddr, interface: u32) -> io::Result<()> {
-        check_index(interface)?;
-        self.join(group, Some(source))
+        self.join(group, Some(source), interface)
     }
 
     /// Hears `source` no longer.
@@ -77,26 +74,52 @@ impl UdpSocket {
     /// # Errors
     /// `AddrNotAvailable` if it does not.
     pub fn leave_multicast_source(&self, group: IpAddr, source: IpAddr, interface: u32) -> io::Result<()> {
-        check_index(interface)?;
-        self.leave(group, Some(source))
+        self.leave(group, Some(source), interface)
     }
 
-    fn join(&self, group: IpAddr, source: Option<IpAddr>) -> io::Result<()> {
-        let joined = self.parts_act(|stack, id| stack.udp_join(id, group, source));
+    fn join(&self, group: IpAddr, source: Option<IpAddr>, interface: u32) -> io::Result<()> {
+        let joined = self.parts_act(|stack, id| stack.udp_join_on(id, group, source, interface));
         Ok(joined?)
     }
 
-    fn leave(&self, group: IpAddr, source: Option<IpAddr>) -> io::Result<()> {
-        let left = self.parts_act(|stack, id| stack.udp_leave(id, group, source));
+    fn leave(&self, group: IpAddr, source: Option<IpAddr>, interface: u32) -> io::Result<()> {
+        let left = self.parts_act(|stack, id| stack.udp_leave_on(id, group, source, interface));
         Ok(left?)
     }
 
-    fn check_interface(&self, interface: Ipv4Addr) -> io::Result<()> {
-        let ours = |cidr: &crate::stack::Cidr| cidr.addr == interface;
-        if interface.is_unspecified() || self.host().addresses().iter().any(ours) {
-            return Ok(());
+    /// The number of the interface that has the address `own`; zero if that is unspecified.
+    fn interface_of(&self, own: Ipv4Addr) -> io::Result<u32> {
+        if own.is_unspecified() {
+            return Ok(0);
         }
-        Err(Errno::NODEV.into())
+        let has = |interface: &InterfaceInfo| interface.addresses.iter().any(|cidr| cidr.addr == own);
+        let found = self.host().interfaces().into_iter().find(has);
+        found.map(|interface| interface.number).ok_or(Errno::NODEV.into())
+    }
+
+    /// Has it send by the interface `name`, and hear what comes in by that one alone (SO_BINDTODEVICE); none is whichever.
+    ///
+    /// # Errors
+    /// ENODEV if there is no such interface; or if the host has ended.
+    pub fn bind_device(&self, name: Option<&str>) -> io::Result<()> {
+        let bound = self.parts_act(|stack, id| {
+            let number = name.map_or(Ok(0), |name| stack.interface_named(name))?;
+            stack.udp_options(id)?.interface = number as u8;
+            Ok(())
+        });
+        Ok(bound?)
+    }
+
+    /// Has datagrams to groups leave by the interface with this number; zero is as routes have it (IPV6_MULTICAST_IF, and
+    /// IP_MULTICAST_IF by number).
+    ///
+    /// # Errors
+    /// ENODEV if there is no such interface; or if the host has ended.
+    pub fn set_multicast_if(&self, interface: u32) -> io::Result<()> {
+        if interface as usize > self.host().interfaces().len() {
+            return Err(Errno::NODEV.into());
+        }
+        self.set(|options| options.multicast_interface = interface as u8)
     }
 
     /// Has datagrams to groups go out from `interface`, an address of the host; unspecified is as always
@@ -105,7 +128,7 @@ impl UdpSocket {
     /// # Errors
     /// `AddrNotAvailable` if it is not the host's.
     pub fn set_multicast_if_v4(&self, interface: &Ipv4Addr) -> io::Result<()> {
-        self.check_interface(*interface).map_err(|_| io::Error::from(error::Error::AddrNotAvailable))?;
+        self.interface_of(*interface).map_err(|_| io::Error::from(error::Error::AddrNotAvailable))?;
         let source = Some(IpAddr::V4(*interface)).filter(|addr| !addr.is_unspecified());
         self.set(|options| options.multicast_source = source)
     }
@@ -222,8 +245,4 @@ impl UdpSocket {
     pub(super) fn option<T>(&self, read: impl FnOnce(&UdpOptions) -> T) -> io::Result<T> {
         Ok(self.parts_look(|stack, id| Ok(read(stack.udp_options(id)?)))?)
     }
-}
-
-fn check_index(interface: u32) -> io::Result<()> {
-    if interface == 0 || interface == INTERFACE { Ok(()) } else { Err(Errno::NODEV.into()) }
 }

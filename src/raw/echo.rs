@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::icmp::{self, ErrorKind, Message};
 use crate::ip::inbox::Inbox;
 use crate::ip::{ICMP, ICMPV6, Packet};
-use crate::wire::ip as header;
+use crate::wire::{RxFrame, ip as header};
 use std::net::IpAddr;
 
 /// The type of echo requests, in IPv4's and in IPv6's numbers.
@@ -68,6 +68,34 @@ pub(super) fn read(protocol: u8, packet: &Packet, frame: &[u8]) -> Option<Concer
             Some(Concern { ident: u16::from_be_bytes([quoted[4], quoted[5]]), peer: destination })
         }
     }
+}
+
+/// An ICMP error, and the packet of ours that it is about.
+pub(super) struct Complaint<'a> {
+    pub(super) kind: ErrorKind,
+    /// Type and code.
+    pub(super) message: (u8, u8),
+    /// Of the packet: its protocol, where it went from and to, and what follows its headers, as far as it is quoted.
+    pub(super) protocol: u8,
+    pub(super) from: IpAddr,
+    pub(super) to: IpAddr,
+    pub(super) data: &'a [u8],
+}
+
+/// The error in a received packet, if it is a valid one about the first part of some packet.
+pub(super) fn complaint<'a>(protocol: u8, packet: &Packet, frame: &'a RxFrame) -> Option<Complaint<'a>> {
+    if protocol != if packet.dst.is_ipv4() { ICMP } else { ICMPV6 } || !packet.unicast {
+        return None;
+    }
+    let message = &frame.data[packet.bytes.clone()];
+    let Message::Error(kind) = Message::read(packet.src, packet.dst, message).ok()? else { return None };
+    let quoted = &message[icmp::HEADER_LEN..];
+    let (header, len) = header::parse_quoted(quoted).ok()?;
+    if header.fragment.is_some_and(|fragment| fragment.offset > 0) {
+        return None;
+    }
+    let (protocol, from, to) = (header.protocol, header.src, header.dst);
+    Some(Complaint { kind, message: (message[0], message[1]), protocol, from, to, data: quoted.get(len..)? })
 }
 
 /// The first eight bytes of the echo request that an error quotes, and whom it was for.

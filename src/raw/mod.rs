@@ -19,10 +19,11 @@ use crate::buf::Slice;
 use crate::error::{Error, Result};
 use crate::icmp;
 use crate::ip::inbox::{Envelope, Inbox, cost};
-use crate::ip::{self, Ip, Outgoing, Packet};
+use crate::ip::socket_errors::Errors;
+use crate::ip::{self, Ip, Outgoing, Packet, Way};
 use crate::rng::Rng;
-use crate::stack::{Config, RawId, RawOptions, Readiness, RecvMsg};
-use crate::wire::{RxFrame, TxFrame, checksum, ipv4};
+use crate::stack::{Config, RawId, RawOptions, Readiness, RecvMsg, SocketError};
+use crate::wire::{RxFrame, TxFrame, checksum, ip as wire_ip, ipv4};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -77,6 +78,7 @@ struct Socket {
     options: RawOptions,
     inbox: Inbox,
     unsent: usize,
+    errors: Errors,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +94,8 @@ enum Kind {
 struct Departure {
     id: RawId,
     header: Header,
+    /// The interface that it must leave by, if that is not zero.
+    interface: u8,
     data: Slice,
 }
 
@@ -126,7 +130,7 @@ impl Sockets {
         let Ok(socket) = self.get(id) else {
             return Readiness::READABLE | Readiness::WRITABLE | Readiness::HANGUP;
         };
-        let mut ready = Readiness::NONE;
+        let mut ready = socket.errors.readiness();
         if !socket.inbox.is_empty() {
             ready |= Readiness::READABLE;
         }
@@ -192,9 +196,19 @@ impl Sockets {
             broadcast: false,
             header_included: false,
             recv_buffer: self.limits.recv_buffer,
+            interface: 0,
+            recv_errors: false,
         };
         let slot = &mut self.slots[index as usize];
-        slot.socket = Some(Box::new(Socket { kind, local, peer: None, options, inbox: Inbox::default(), unsent: 0 }));
+        slot.socket = Some(Box::new(Socket {
+            kind,
+            local,
+            peer: None,
+            options,
+            inbox: Inbox::default(),
+            unsent: 0,
+            errors: Errors::default(),
+        }));
         self.open += 1;
         Ok(RawId { index, generation: slot.generation })
     }
@@ -267,13 +281,18 @@ impl Sockets {
             // What is too long for its way is cut into fragments, unless it has a header that may say otherwise.
             Header::Ours(out) if out.dst.is_ipv4() => ipv4::MAX_PACKET_LEN - ipv4::MIN_HEADER_LEN,
             Header::Ours(_) => ipv4::MAX_PACKET_LEN,
-            Header::Theirs(header) => ip.mtu() - header.len(),
+            Header::Theirs(header) => {
+                let (src, dst) = (wire_ip::source(header), wire_ip::destination(header));
+                let interface = self.get(id)?.options.interface;
+                (ip.payload_mtu(Way::new(src, dst, interface)) + ipv4::MIN_HEADER_LEN).saturating_sub(header.len())
+            }
         };
         if data.len() > most {
             return Err(Error::MessageTooLong);
         }
         let cost = OUTBOX_OVERHEAD + data.len();
         let socket = named(&mut self.slots, id)?;
+        socket.errors.check()?;
         if socket.unsent >= self.limits.send_queue {
             return Err(Error::WouldBlock);
         }
@@ -282,7 +301,8 @@ impl Sockets {
         }
         socket.unsent += 1;
         self.memory += cost;
-        self.outbox.push_back(Departure { id, header, data });
+        let interface = socket.options.interface;
+        self.outbox.push_back(Departure { id, header, interface, data });
         Ok(sent)
     }
 
@@ -292,7 +312,26 @@ impl Sockets {
     /// # Errors
     /// `WouldBlock`, `BadHandle`.
     pub fn recv(&mut self, id: RawId, buf: &mut [u8], peek: bool) -> Result<RecvMsg> {
-        self.take(id, |socket| socket.inbox.pop(buf, peek))
+        self.take(id, |socket| {
+            socket.errors.check()?;
+            socket.inbox.pop(buf, peek)
+        })
+    }
+
+    /// Takes the oldest error of a raw socket's queue, where [`RawOptions::recv_errors`] is set.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none, `BadHandle`.
+    pub fn recv_error(&mut self, id: RawId) -> Result<SocketError> {
+        named(&mut self.slots, id)?.errors.pop()
+    }
+
+    /// Takes the pending error, if there is one (SO_ERROR).
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn take_error(&mut self, id: RawId) -> Result<Option<Error>> {
+        Ok(named(&mut self.slots, id)?.errors.take())
     }
 
     /// Takes the next reply to an echo request of a ping socket, or error about one: copies what fits of the data into
@@ -368,6 +407,7 @@ impl Sockets {
             to_port: 0,
             ttl: packet.ttl,
             tos: packet.tos,
+            interface: packet.interface,
         };
         let start = if packet.dst.is_ipv4() { 0 } else { packet.bytes.start };
         let whole = start..packet.bytes.end;
@@ -394,14 +434,42 @@ impl Sockets {
         takers
     }
 
+    /// Tells raw sockets what an ICMP error says of their packets, as raw(7) has it: those that are connected to where the
+    /// packet went, of hard errors; those that want all, of all. Gives those whose calls fail now.
+    pub fn on_error(&mut self, frame: &RxFrame, protocol: u8, packet: &Packet) -> SmallVec<[RawId; 1]> {
+        let mut told = SmallVec::new();
+        let Some(echo::Complaint { kind, message, protocol, from, to, data }) =
+            echo::complaint(protocol, packet, frame)
+        else {
+            return told;
+        };
+        let dst = SocketAddr::new(to, 0);
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            let Some(socket) = slot.socket.as_deref_mut() else { continue };
+            let here =
+                socket.local == from || socket.local.is_unspecified() && socket.local.is_ipv4() == from.is_ipv4();
+            let (connected, wanted) = (socket.peer == Some(to), socket.options.recv_errors);
+            let concerned = connected || wanted && socket.peer.is_none();
+            if socket.kind != Kind::Raw(protocol) || !here || !concerned {
+                continue;
+            }
+            let said = SocketError::new(kind, message, packet.src, dst, data.to_vec());
+            if socket.errors.note(kind, said, connected, wanted) {
+                told.push(RawId { index: index as u32, generation: slot.generation });
+            }
+        }
+        told
+    }
+
     /// The next packet to send, and the socket that may have room for another now.
     pub fn poll_transmit(&mut self, ip: &mut Ip) -> Option<(RawId, TxFrame)> {
-        let Departure { id, header, data } = self.outbox.pop_front()?;
+        let Departure { id, header, interface, data } = self.outbox.pop_front()?;
         self.memory -= OUTBOX_OVERHEAD + data.len();
         if let Ok(socket) = named(&mut self.slots, id) {
             socket.unsent -= 1;
         }
         let mut frame = TxFrame::default();
+        frame.meta.interface = interface;
         match header {
             Header::Ours(out) => {
                 ip.output(&out, data.len(), &mut frame.header);
@@ -434,7 +502,8 @@ fn named(slots: &mut [Slot], id: RawId) -> Result<&mut Socket> {
 impl Socket {
     /// Whether a packet that came from, or is about, `peer` is for it.
     fn hears(&self, packet: &Packet, peer: IpAddr) -> bool {
-        let here = self.local == packet.dst || self.local.is_unspecified();
+        let by = self.options.interface == 0 || self.options.interface == packet.interface;
+        let here = by && (self.local == packet.dst || self.local.is_unspecified());
         here && self.local.is_ipv4() == packet.dst.is_ipv4() && self.peer.is_none_or(|own| own == peer)
     }
 
@@ -459,8 +528,9 @@ impl Socket {
             return Err(Error::InvalidInput("no host has the destination address"));
         }
         let bound = Some(self.local).filter(|local| !local.is_unspecified());
-        ip.check_route(dst)?;
-        let src = bound.or_else(|| ip.source_for(dst)).ok_or(Error::NetworkUnreachable)?;
+        let way = Way { src: bound, dst, interface: self.options.interface };
+        ip.check_route(way)?;
+        let src = bound.or_else(|| ip.source_for(way)).ok_or(Error::NetworkUnreachable)?;
         if src.is_loopback() && !ip.is_local(dst) {
             return Err(Error::InvalidInput("a loopback address reaches no other host"));
         }

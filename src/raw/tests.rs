@@ -261,3 +261,45 @@ fn what_waits_is_bounded_both_ways() {
     stack.raw_close(id).unwrap();
     assert_eq!(stack.memory(), 0);
 }
+
+/// raw(7): a connected socket is told of hard errors, one that wants all of all, and others of none.
+#[test]
+fn errors_about_what_a_raw_socket_has_sent() {
+    for (us, peer, other, any) in
+        [("10.0.0.1", "10.0.0.2", "10.0.0.3", "0.0.0.0"), ("2001:db8::1", "2001:db8::2", "2001:db8::3", "::")]
+    {
+        let mut stack = stack();
+        let [connected, wants, neither, another] = [200, 200, 200, 201].map(|p| stack.raw_open(addr(any), p).unwrap());
+        stack.raw_connect(connected, Some(addr(peer))).unwrap();
+        stack.raw_options(wants).unwrap().recv_errors = true;
+        stack.raw_options(another).unwrap().recv_errors = true;
+        let quoted = packet(us, peer, 200, b"data");
+        let error = |kind| message(other, us, Message::Error(kind), &quoted);
+
+        arrives(&mut stack, &error(ErrorKind::HostUnreachable));
+        let ready: Vec<_> = std::iter::from_fn(|| stack.poll_ready()).collect();
+        assert_eq!(ready, [SocketId::Raw(wants)], "who is connected can do nothing about a soft one");
+        assert!(stack.readiness(SocketId::Raw(wants)).contains(Readiness::ERROR | Readiness::READABLE));
+        assert_eq!(stack.raw_recv(wants, &mut [0; 9], false), Err(Error::HostUnreachable));
+        assert_eq!(stack.raw_recv(wants, &mut [0; 9], false), Err(Error::WouldBlock), "once");
+        let told = stack.raw_recv_error(wants).unwrap();
+        assert_eq!(
+            (told.error, told.offender, told.destination.ip()),
+            (Error::HostUnreachable, addr(other), addr(peer))
+        );
+        assert_eq!((&told.data[..], stack.raw_recv_error(wants)), (&b"data"[..], Err(Error::WouldBlock)));
+        assert_eq!(stack.raw_take_error(connected), Ok(Some(Error::HostUnreachable)), "whoever asks is told");
+
+        arrives(&mut stack, &error(ErrorKind::ProtocolUnreachable));
+        assert_eq!(stack.raw_send(NOW, connected, b"x", None), Err(Error::ProtocolUnreachable));
+        assert_eq!(stack.raw_send(NOW, connected, b"x", None), Ok(1));
+        for id in [neither, another] {
+            assert_eq!(stack.raw_recv(id, &mut [0; 9], false), Err(Error::WouldBlock));
+            assert_eq!(stack.raw_take_error(id), Ok(None));
+        }
+        // About what was sent elsewhere the connected socket hears nothing.
+        let elsewhere = packet(us, other, 200, b"data");
+        arrives(&mut stack, &message(other, us, Message::Error(ErrorKind::ProtocolUnreachable), &elsewhere));
+        assert_eq!(stack.raw_take_error(connected), Ok(None));
+    }
+}

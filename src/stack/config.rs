@@ -1,6 +1,6 @@
 //! Every setting and bound of a stack, with its default. `docs/limits.md` says why each is what it is.
 
-use super::Route;
+use super::{HostModel, IfName, Interface, Route};
 use crate::tcp::TcpConfig;
 use crate::wire::Offloads;
 use core::time::Duration;
@@ -50,13 +50,20 @@ impl Cidr {
 /// What a [`Stack`](super::Stack) is made with.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The stack's own addresses. At least one.
+    /// The name of the first interface, or of the only one. Its addresses and its MTU stand here beside it.
+    pub name: IfName,
+    /// The stack's own addresses on it. At least one interface has one.
     pub addresses: Vec<Cidr>,
-    /// Where packets go. Without any, every destination is beyond the link.
+    /// Further interfaces. With any, only their networks are reached, unless routes say otherwise.
+    pub interfaces: Vec<Interface>,
+    /// Whether an address belongs to the host or to its interface.
+    pub host_model: HostModel,
+    /// Where packets go. Without any, every destination is beyond the link, if that is the only one.
     pub routes: Vec<Route>,
     /// The largest IP packet on the link, in bytes (68 to 65,535).
     pub mtu: usize,
-    /// What the device does to the frames we send: nothing, unless it says so. Only what stands here is asked of it.
+    /// What the device does to the frames we send: nothing, unless it says so. Only what stands here is asked of it. Of
+    /// several, what all of them do.
     pub offloads: Offloads,
     /// TTL of packets we send (1 to 255), unless a socket sets its own.
     pub ttl: u8,
@@ -115,7 +122,10 @@ pub struct UdpConfig {
 impl Default for Config {
     fn default() -> Self {
         Config {
+            name: IfName::default(),
             addresses: Vec::new(),
+            interfaces: Vec::new(),
+            host_model: HostModel::default(),
             routes: Vec::new(),
             mtu: 1500,
             offloads: Offloads::NONE,

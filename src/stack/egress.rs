@@ -24,13 +24,15 @@ impl Stack {
     /// The next frame to send, if any: replies first, then connections and datagrams in turn. What goes to an address
     /// of ours never leaves: it is received at once.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<TxFrame> {
-        while let Some(frame) = self.next_frame(now) {
+        while let Some(mut frame) = self.next_frame(now) {
             if self.ip.is_local(wire_ip::destination(&frame.header)) {
                 self.loop_back(now, &frame);
-            } else {
+            } else if self.ip.leads(&mut frame) {
                 self.stats.frames_out += 1;
                 self.stats.bytes_out += frame.len() as u64;
                 return Some(frame);
+            } else {
+                self.stats.unsent += 1;
             }
         }
         None
@@ -44,7 +46,7 @@ impl Stack {
             return Some(fragment);
         }
         if let Some(reply) = self.replies.pop_front() {
-            return self.fit(now, reply);
+            return self.fit(now, reply, false);
         }
         self.udp_turn = !self.udp_turn;
         if self.udp_turn {
@@ -58,15 +60,16 @@ impl Stack {
     fn next_datagram(&mut self, now: Instant) -> Option<TxFrame> {
         if let Some((id, frame)) = self.raw.poll_transmit(&mut self.ip) {
             self.mark_ready(super::SocketId::Raw(id));
-            return self.fit(now, frame);
+            return self.fit(now, frame, false);
         }
-        while let Some(Departure { id, frame, leaves, heard }) = self.udp.poll_transmit(&mut self.ip, now) {
+        while let Some(Departure { id, mut frame, leaves, heard, probes }) = self.udp.poll_transmit(&mut self.ip, now) {
             self.mark_ready(super::SocketId::Udp(id));
-            if heard {
+            // Who is a member where it leaves hears it.
+            if heard && self.ip.leads(&mut frame) {
                 self.loop_back(now, &frame);
             }
             if leaves {
-                return self.fit(now, frame);
+                return self.fit(now, frame, probes);
             }
         }
         None
@@ -83,11 +86,14 @@ impl Stack {
         fragment
     }
 
-    /// `frame`, or its first fragment if it is too long for its way and may be cut.
-    fn fit(&mut self, now: Instant, frame: TxFrame) -> Option<TxFrame> {
-        let dst = wire_ip::destination(&frame.header);
-        let link = self.ip.payload_mtu(dst) + wire_ip::header_len(dst);
-        let mtu = self.ip.path(dst, now).map_or(link, |path| link.min(path.mtu.into()));
+    /// `frame`, or its first fragment if it is too long for its way and may be cut. One that `probes` the path only has to
+    /// fit the link.
+    fn fit(&mut self, now: Instant, frame: TxFrame, probes: bool) -> Option<TxFrame> {
+        let way = self.ip.way_of(&frame);
+        let dst = way.dst;
+        let link = self.ip.payload_mtu(way) + wire_ip::header_len(dst);
+        let path = self.ip.path(dst, now).filter(|_| !probes);
+        let mtu = path.map_or(link, |path| link.min(path.mtu.into()));
         if frame.len() <= mtu || frame.meta.gso.is_some() || !fragment::may_cut(&frame.header) || self.ip.is_local(dst)
         {
             return Some(frame);
@@ -114,13 +120,13 @@ impl Stack {
         let slot = self.table.get_mut(index)?;
         let options =
             slot.socket.as_ref().map_or(&self.default_options, |socket| socket.options(&self.default_options));
-        let (tuple, ttl, tos) = (slot.tuple, options.ttl, options.tos);
+        let (tuple, ttl, tos, interface) = (slot.tuple, options.ttl, options.tos, options.interface);
         let mut cx = crate::tcp::connection::Cx {
             now,
             config: &self.config.tcp,
             options,
             tuple,
-            link_mss: mss_of_link(&self.ip, tuple.remote_addr),
+            link_mss: mss_of_link(&self.ip, &tuple, options),
             orphan: slot.holder == super::Holder::Nobody,
             memory: self.budget.level(),
             stats: &mut self.stats.tcp,
@@ -143,7 +149,7 @@ impl Stack {
         if may_have_more {
             self.mark_egress(index);
         }
-        Some(self.segment_frame(&tuple, segment, ttl, tos, !may_be_fragmented))
+        Some(self.segment_frame(&tuple, segment, ttl, tos, interface, !may_be_fragmented))
     }
 
     /// An outgoing packet for `segment`. We never fragment TCP's packets (RFC 9293 3.7.2, RFC 8900), nor may others but
@@ -154,6 +160,7 @@ impl Stack {
         segment: SegmentOut,
         ttl: u8,
         tos: u8,
+        interface: u8,
         dont_fragment: bool,
     ) -> TxFrame {
         let header = TcpHeader {
@@ -184,6 +191,7 @@ impl Stack {
         let fill = if self.config.offloads.checksum { checksum::fill_partial } else { checksum::fill };
         fill(&mut frame, tuple.local_addr, tuple.remote_addr, ip::TCP, at, TCP_CHECKSUM);
         frame.meta.gso = segment.cut.map(|size| Gso { kind: gso_kind(tuple), size });
+        frame.meta.interface = interface;
         self.stats.tcp.segments_out += 1;
         if segment.flags.rst() {
             self.stats.tcp.resets_out += 1;
@@ -202,9 +210,10 @@ impl Stack {
         }
     }
 
-    /// Queues a segment that belongs to no connection, or to one that is gone.
-    pub(super) fn reply_segment(&mut self, tuple: &FourTuple, segment: SegmentOut, ttl: u8, tos: u8) {
-        let frame = self.segment_frame(tuple, segment, ttl, tos, true);
+    /// Queues a segment that belongs to no connection, or to one that is gone. It leaves by the interface with the number
+    /// `interface`, if that is not zero.
+    pub(super) fn reply_segment(&mut self, tuple: &FourTuple, segment: SegmentOut, ttl: u8, tos: u8, interface: u8) {
+        let frame = self.segment_frame(tuple, segment, ttl, tos, interface, true);
         self.reply(frame);
     }
 
@@ -224,14 +233,15 @@ impl Stack {
             SegmentOut::bare(zero, segment.end(), Flags::RST | Flags::ACK)
         };
         let ttl = self.config.ttl;
-        self.reply_segment(tuple, reset, ttl, 0);
+        self.reply_segment(tuple, reset, ttl, 0, 0);
     }
 
     /// Receives what we sent to ourselves.
     fn loop_back(&mut self, now: Instant, frame: &TxFrame) {
         let data = Slice::copy_of(&frame.to_vec());
         let len = data.len();
-        let frame = RxFrame { data, meta: RxMeta { checksum: RxChecksum::Valid, gso: frame.meta.gso } };
+        let meta = RxMeta { checksum: RxChecksum::Valid, gso: frame.meta.gso, interface: frame.meta.interface };
+        let frame = RxFrame { data, meta };
         // The two ends of a connection with ourselves are in one shard.
         let disposition = match self.receive(now, &frame, true) {
             Disposition::Misdirected => Disposition::Dropped(DropReason::Misdirected),

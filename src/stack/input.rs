@@ -1,10 +1,10 @@
 //! What comes in: from a frame to the connection, listener or socket that it is for.
 
 use super::table::{Holder, SocketSide};
-use super::{SocketId, Stack, mss_of_link};
+use super::{SocketId, Stack, headers_len, mss_of_link, way};
 use crate::icmp::{ErrorKind, Report, Transport};
 use crate::ip::pmtu::PathMtu;
-use crate::ip::{Input, Ip, Packet};
+use crate::ip::{Input, Packet};
 use crate::stats::{Disposition, DropReason};
 use crate::tcp::connection::{Connection, Cx, IcmpNotice, OnIcmp};
 use crate::tcp::listener::{OnListen, cookie};
@@ -159,7 +159,7 @@ impl Stack {
         }
         let local = SocketAddr::new(packet.dst, header.dst_port);
         let tuple = FourTuple::new(local, SocketAddr::new(packet.src, header.src_port));
-        let found = self.table.find(&tuple);
+        let found = self.table.find(&tuple).filter(|&index| self.comes_by(index, packet.interface));
         if found.is_none()
             && let Some(owner) = self.elsewhere(&tuple)
         {
@@ -173,35 +173,44 @@ impl Stack {
             ..Segment::new(&header, text)
         };
         match found {
-            Some(index) => self.on_segment(index, now, &tuple, &segment),
-            None => self.on_unknown(now, &tuple, &segment, None),
+            Some(index) => self.on_segment(index, now, &tuple, &segment, packet.interface),
+            None => self.on_unknown(now, &tuple, &segment, None, packet.interface),
         }
     }
 
-    /// A segment of a connection that is in the table.
-    fn on_segment(&mut self, index: u32, now: Instant, tuple: &FourTuple, segment: &Segment) -> Disposition {
+    /// Whether what comes in by `interface` may be for connection `index`.
+    fn comes_by(&self, index: u32, interface: u8) -> bool {
+        self.config.interfaces.is_empty()
+            || self.table.get(index).is_none_or(|slot| {
+                let wanted = slot.options(&self.default_options).interface;
+                wanted == 0 || wanted == interface
+            })
+    }
+
+    /// A segment of a connection that is in the table, which came in `by` an interface.
+    fn on_segment(&mut self, index: u32, now: Instant, tuple: &FourTuple, segment: &Segment, by: u8) -> Disposition {
         if self.has_no_place(index, segment) {
             return Disposition::Dropped(DropReason::TcpAcceptQueueFull);
         }
         let reaction = self.with_connection(index, now, |connection, cx| {
-            let (ttl, tos) = (cx.options.ttl, cx.options.tos);
+            let (ttl, tos, interface) = (cx.options.ttl, cx.options.tos, cx.options.interface);
             let reaction = connection.on_segment(segment, cx);
             let closed = reaction.as_ref().and_then(|r| r.closed);
-            (reaction.map(|r| (r, ttl, tos)), closed)
+            (reaction.map(|r| (r, ttl, tos, interface)), closed)
         });
         match reaction.flatten() {
-            Some((reaction, ttl, tos)) => {
+            Some((reaction, ttl, tos, interface)) => {
                 if let Some(reply) = reaction.reply {
                     // A RST that ends nothing answers a stranger's nonsense: within the rate limit.
                     if reaction.closed.is_some() || self.resets.take(now) {
-                        self.reply_segment(tuple, *reply, ttl, tos);
+                        self.reply_segment(tuple, *reply, ttl, tos, interface);
                     } else {
                         self.stats.unsent += 1;
                     }
                 }
                 reaction.disposition
             }
-            None => self.reopen(index, now, tuple, segment),
+            None => self.reopen(index, now, tuple, segment, by),
         }
     }
 
@@ -218,16 +227,16 @@ impl Stack {
 
     /// A SYN ends a TIME-WAIT to open a new connection of the same name, whose numbers lie beyond the old one's
     /// (RFC 9293 3.6.1, MAY-2) — if anybody listens.
-    fn reopen(&mut self, index: u32, now: Instant, tuple: &FourTuple, segment: &Segment) -> Disposition {
+    fn reopen(&mut self, index: u32, now: Instant, tuple: &FourTuple, segment: &Segment, by: u8) -> Disposition {
         let beyond = match self.table.get(index).and_then(|slot| slot.connection.as_ref()) {
             Some(Connection::TimeWait(time_wait)) => time_wait.snd_nxt(),
             _ => return Disposition::Dropped(DropReason::TcpTimeWait),
         };
-        if self.listener_for(tuple.local()).is_none() {
+        if self.listener_for(tuple.local(), by).is_none() {
             return Disposition::Dropped(DropReason::TcpTimeWait);
         }
         self.end_time_wait(index, now);
-        self.on_unknown(now, tuple, segment, Some(beyond))
+        self.on_unknown(now, tuple, segment, Some(beyond), by)
     }
 
     /// A segment of no connection: for a listener (RFC 9293 3.10.7.2), or for nobody (3.10.7.1).
@@ -237,8 +246,9 @@ impl Stack {
         tuple: &FourTuple,
         segment: &Segment,
         iss_beyond: Option<Seq>,
+        by: u8,
     ) -> Disposition {
-        let Some(number) = self.listener_for(tuple.local()) else {
+        let Some(number) = self.listener_for(tuple.local(), by) else {
             self.reset_unknown(now, tuple, segment);
             return Disposition::Dropped(DropReason::TcpNoSocket);
         };
@@ -258,7 +268,7 @@ impl Stack {
             }
             OnListen::Open => self.open_passively(number, now, tuple, segment, iss_beyond),
             OnListen::SendCookie => self.send_cookie(number, now, tuple, segment),
-            OnListen::CheckCookie => self.check_cookie(number, now, tuple, segment),
+            OnListen::CheckCookie => self.check_cookie(number, now, tuple, segment, by),
         }
     }
 
@@ -312,11 +322,11 @@ impl Stack {
                 share.names.sent_cookie(until);
             }
         }
-        self.reply_segment(tuple, answer, options.ttl, options.tos);
+        self.reply_segment(tuple, answer, options.ttl, options.tos, options.interface);
         Disposition::Answered
     }
 
-    fn check_cookie(&mut self, number: u32, now: Instant, tuple: &FourTuple, segment: &Segment) -> Disposition {
+    fn check_cookie(&mut self, number: u32, now: Instant, tuple: &FourTuple, segment: &Segment, by: u8) -> Disposition {
         if self.table.len() >= self.config.max_connections {
             return Disposition::Dropped(DropReason::TcpTableFull);
         }
@@ -344,7 +354,7 @@ impl Stack {
         let index = self.table.insert(*tuple, connection, Holder::Listener(number), socket);
         self.begin_on_path(index, now);
         self.queue_for_accept(index);
-        self.on_segment(index, now, tuple, segment)
+        self.on_segment(index, now, tuple, segment, by)
     }
 
     /// Runs `act` with a connection's context for a connection that `number` is about to open.
@@ -361,7 +371,7 @@ impl Stack {
             config: &self.config.tcp,
             options: &options,
             tuple: *tuple,
-            link_mss: mss_of_link(&self.ip, tuple.remote_addr),
+            link_mss: mss_of_link(&self.ip, tuple, &options),
             orphan: false,
             memory: self.budget.level(),
             stats: &mut self.stats.tcp,
@@ -430,20 +440,20 @@ impl Stack {
     fn on_too_big_segment(&mut self, index: u32, now: Instant, report: &Report, mtu: u32) -> bool {
         let Some(slot) = self.table.get(index) else { return false };
         let (seq, options) = (Seq(report.seq), slot.options(&self.default_options));
+        let way = way(&slot.tuple, options);
         if !slot.connection.as_ref().is_some_and(|connection| connection.may_be_too_big(seq, options)) {
             return false;
         }
         let dst = report.remote.ip();
-        let Some(path) = self.ip.on_packet_too_big(now, dst, mtu, report.packet_len) else { return false };
-        let told = path_limit(&self.ip, dst, path);
+        let Some(path) = self.ip.on_packet_too_big(now, way, mtu, report.packet_len) else { return false };
+        let told = path_limit(dst, path);
         self.with_connection(index, now, |connection, cx| (connection.on_packet_too_big(told, seq, cx), None)).is_some()
     }
 }
 
 /// What `path` to `dst` means for the size of segments.
-pub(super) fn path_limit(ip: &Ip, dst: IpAddr, path: PathMtu) -> PathLimit {
-    let headers = ip.mtu() - usize::from(mss_of_link(ip, dst));
-    let mss = usize::from(path.mtu).saturating_sub(headers);
+pub(super) fn path_limit(dst: IpAddr, path: PathMtu) -> PathLimit {
+    let mss = usize::from(path.mtu).saturating_sub(headers_len(dst));
     PathLimit { mss: mss as u16, fragments: path.fragments, until: path.until }
 }
 

@@ -25,6 +25,7 @@ impl Stack {
     /// `AddrInUse`, `AddrNotAvailable`, `InvalidInput` from the options.
     pub fn tcp_listen(&mut self, local: SocketAddr, backlog: usize, options: TcpOptions) -> Result<ListenerId> {
         options.validate()?;
+        self.ip.check_interface(options.interface.into())?;
         let bound = Bound::new(local.ip(), options.only_v6);
         if matches!(bound, Bound::One(addr) if !self.ip.is_local(addr)) {
             return Err(Error::AddrNotAvailable);
@@ -145,11 +146,14 @@ impl Stack {
         numbers.iter().filter_map(|&n| self.listener_at(n))
     }
 
-    /// The listener that a segment to `local` is for: the one bound to the address, else the one for all of its family,
-    /// else the one for all.
-    pub(super) fn listener_for(&self, local: SocketAddr) -> Option<u32> {
+    /// The listener that a segment to `local` which came in by `interface` is for: the one bound to the address, else the
+    /// one for all of its family, else the one for all.
+    pub(super) fn listener_for(&self, local: SocketAddr, interface: u8) -> Option<u32> {
         let numbers = self.listeners.by_port.get(&local.port())?;
-        let takes = |n: u32, bound| self.listener_at(n).is_some_and(|l| listener_bound(l) == bound);
+        let here = |wanted: u8| wanted == 0 || wanted == interface;
+        let takes = |n: u32, bound| {
+            self.listener_at(n).is_some_and(|l| listener_bound(l) == bound && here(l.options.interface))
+        };
         Bound::taking(local.ip()).into_iter().find_map(|bound| numbers.iter().copied().find(|&n| takes(n, bound)))
     }
 

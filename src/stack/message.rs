@@ -1,11 +1,9 @@
 //! Datagrams with all that goes with them: what sendmsg(2) and recvmsg(2) have in their headers and control messages.
 
 use crate::error::Error;
+use crate::icmp::ErrorKind;
 use core::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
-/// The number of the stack's one link where sockets name interfaces by number, as `if_nametoindex` would give it.
-pub const INTERFACE: u32 = 1;
 
 /// How a UDP socket is bound. The default is std's: alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +71,20 @@ pub struct SocketError {
     pub data: Vec<u8>,
 }
 
+impl SocketError {
+    /// What an ICMP error of `kind` says.
+    pub(crate) fn new(
+        kind: ErrorKind,
+        message: (u8, u8),
+        offender: IpAddr,
+        destination: SocketAddr,
+        data: Vec<u8>,
+    ) -> SocketError {
+        let mtu = if let ErrorKind::PacketTooBig { mtu } = kind { Some(mtu) } else { None };
+        SocketError { error: kind.error(), message, offender, destination, mtu, data }
+    }
+}
+
 /// What came with a received datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecvMsg {
@@ -90,19 +102,23 @@ pub struct RecvMsg {
     pub ttl: u8,
     /// The DSCP and ECN byte that it came with.
     pub tos: u8,
-}
-
-impl RecvMsg {
-    /// The number of the interface that it came in by: the stack has one.
-    pub fn interface(&self) -> u32 {
-        INTERFACE
-    }
+    /// The number of the interface that it came in by, as `if_nametoindex` would give it: 1 is the first.
+    pub interface: u32,
 }
 
 impl Default for RecvMsg {
     /// Nothing from nowhere: what a list to be filled is made of.
     fn default() -> Self {
         let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-        RecvMsg { len: 0, segment: 0, truncated: false, source: nowhere, destination: nowhere, ttl: 0, tos: 0 }
+        RecvMsg {
+            len: 0,
+            segment: 0,
+            truncated: false,
+            source: nowhere,
+            destination: nowhere,
+            ttl: 0,
+            tos: 0,
+            interface: 0,
+        }
     }
 }

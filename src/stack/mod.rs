@@ -17,6 +17,8 @@ mod budget;
 mod config;
 mod egress;
 mod input;
+mod interface;
+mod interfaces;
 mod listeners;
 mod message;
 mod ports;
@@ -36,7 +38,8 @@ pub use crate::tcp::{
     Congestion, Ecn, Keepalive, LossDetection, LossRecovery, MtuDiscovery, MtuProbing, TcpConfig, TcpInfo, TcpOptions,
 };
 pub use config::{Cidr, Config, ReassemblyConfig, UdpConfig};
-pub use message::{INTERFACE, RecvMsg, SendMsg, SocketError, UdpBind};
+pub use interface::{HostModel, IfName, Interface, InterfaceInfo, MAX_INTERFACES};
+pub use message::{RecvMsg, SendMsg, SocketError, UdpBind};
 pub use readiness::Readiness;
 pub use route::{Route, RouteKind};
 pub use share::{FourTuple, Names, Share};
@@ -44,7 +47,7 @@ pub use share::{FourTuple, Names, Share};
 use crate::buf::Pool;
 use crate::error::Result;
 use crate::icmp::limit::TokenBucket;
-use crate::ip::{Fragments, Ip};
+use crate::ip::{Fragments, Ip, Way};
 use crate::rng::{Key, Rng};
 use crate::stats::Stats;
 use crate::tcp::autotune::Range;
@@ -330,30 +333,6 @@ impl Stack {
         &self.config
     }
 
-    /// The largest packet of the link, in bytes.
-    pub fn mtu(&self) -> usize {
-        self.ip.mtu()
-    }
-
-    /// The link carries packets of another size from now on, in bytes. Every connection keeps to it at once, also with
-    /// what it sends again. A connection's work for this is small, but all have it in one call.
-    ///
-    /// # Errors
-    /// `InvalidInput` outside 68 to 65,535; nothing has changed then.
-    pub fn set_mtu(&mut self, mtu: usize) -> Result<()> {
-        self.ip.set_mtu(mtu)?;
-        self.config.mtu = mtu;
-        for index in self.table.indices() {
-            if let Some(slot) = self.table.get_mut(index)
-                && let Some(connection) = slot.connection.as_mut()
-            {
-                connection.on_link_mss(mss_of_link(&self.ip, slot.tuple.remote_addr));
-                self.mark_egress(index);
-            }
-        }
-        Ok(())
-    }
-
     /// Sorts the addresses that a name has, the one to try first to the front (RFC 6724 6).
     pub fn order_destinations(&self, destinations: &mut [SocketAddr]) {
         self.ip.order_destinations(destinations, |to| crate::ip::bound::unmapped(to.ip()));
@@ -413,11 +392,12 @@ impl Stack {
         act: impl FnOnce(&mut Connection, &mut Cx<'_>) -> (R, Option<CloseReason>),
     ) -> Option<R> {
         let slot = self.table.get_mut(index)?;
-        let link_mss = mss_of_link(&self.ip, slot.tuple.remote_addr);
+        let options = slot.socket.as_ref().map_or(&self.default_options, |s| s.options(&self.default_options));
+        let link_mss = mss_of_link(&self.ip, &slot.tuple, options);
         let mut cx = Cx {
             now,
             config: &self.config.tcp,
-            options: slot.socket.as_ref().map_or(&self.default_options, |s| s.options(&self.default_options)),
+            options,
             tuple: slot.tuple,
             link_mss,
             orphan: slot.holder == Holder::Nobody,
@@ -460,7 +440,7 @@ impl Stack {
         let Some(slot) = self.table.get(index) else { return };
         let dst = slot.tuple.remote_addr;
         let believes = slot.options(&self.default_options).mtu_discovery.believes_routers();
-        let known = self.ip.path(dst, now).filter(|_| believes).map(|path| input::path_limit(&self.ip, dst, path));
+        let known = self.ip.path(dst, now).filter(|_| believes).map(|path| input::path_limit(dst, path));
         if known.is_some() || self.config.tcp.mtu_probing == MtuProbing::Always {
             self.with_connection(index, now, |connection, cx| {
                 if let Some(tcb) = connection.tcb_mut() {
@@ -669,9 +649,10 @@ impl Stack {
             info.send_buffer = Range::send(&self.config.tcp, options).initial;
         }
         info.memory = slot.charged;
-        let headers = self.ip.mtu() - usize::from(mss_of_link(&self.ip, slot.tuple.remote_addr));
+        let headers = headers_len(slot.tuple.remote_addr);
+        let link = usize::from(mss_of_link(&self.ip, &slot.tuple, options)) + headers;
         let path = slot.connection.as_ref().and_then(Connection::tcb).and_then(Tcb::path_mss);
-        info.pmtu = path.map_or(self.ip.mtu(), |mss| (usize::from(mss) + headers).min(self.ip.mtu()));
+        info.pmtu = path.map_or(link, |mss| (usize::from(mss) + headers).min(link));
         info.orphan = slot.holder == Holder::Nobody;
         info
     }
@@ -683,9 +664,24 @@ const RELEASED: usize = 256;
 /// How soon to look again where memory is short because an application holds chunks: nobody tells when it returns them.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
+/// Bytes of TCP's fixed header.
+const TCP_HEADER: usize = 20;
+
 /// The MSS that we announce: the link's MTU less the fixed headers (RFC 9293 3.7.1, MUST-67).
-fn mss_of_link(ip: &Ip, remote: IpAddr) -> u16 {
-    u16::try_from(ip.payload_mtu(remote).saturating_sub(20)).unwrap_or(u16::MAX)
+#[inline]
+fn mss_of_link(ip: &Ip, tuple: &FourTuple, options: &TcpOptions) -> u16 {
+    let payload = ip.payload_mtu_to(tuple.remote_addr, || way(tuple, options));
+    u16::try_from(payload.saturating_sub(TCP_HEADER)).unwrap_or(u16::MAX)
+}
+
+/// Bytes of the fixed headers in front of the text of segments to `remote`.
+fn headers_len(remote: IpAddr) -> usize {
+    crate::ip::header_len(remote) + TCP_HEADER
+}
+
+/// The way of a connection's packets.
+fn way(tuple: &FourTuple, options: &TcpOptions) -> Way {
+    Way::new(tuple.local_addr, tuple.remote_addr, options.interface)
 }
 
 /// Settings of one raw or ping socket.
@@ -701,6 +697,11 @@ pub struct RawOptions {
     pub header_included: bool,
     /// Received bytes, with 96 for each packet, that it holds.
     pub recv_buffer: usize,
+    /// The number of the interface that its packets leave by, and alone come in by (SO_BINDTODEVICE); zero is whichever.
+    pub interface: u8,
+    /// Whether all that routers and hosts say of a raw socket's packets is kept to be read, and fails the next call
+    /// (IP_RECVERR).
+    pub recv_errors: bool,
 }
 
 /// Settings of one UDP socket.
@@ -718,6 +719,10 @@ pub struct UdpOptions {
     pub multicast_loop: bool,
     /// The address that its datagrams to groups come from, if it is not bound to one (IP_MULTICAST_IF).
     pub multicast_source: Option<IpAddr>,
+    /// The number of the interface that its datagrams to groups leave by (IPV6_MULTICAST_IF); zero is as routes have it.
+    pub multicast_interface: u8,
+    /// The number of the interface that its datagrams leave by, and alone come in by (SO_BINDTODEVICE); zero is whichever.
+    pub interface: u8,
     /// Received bytes, with 96 for each datagram, that it holds.
     pub recv_buffer: usize,
     /// Whether datagrams that continue one another are received together (UDP_GRO).

@@ -1,7 +1,7 @@
 //! `raw_*` and `ping_*`: the calls of raw and ping sockets, and what packets they are shown.
 
-use super::{RawId, RawOptions, RecvMsg, SocketId, Stack};
-use crate::error::Result;
+use super::{RawId, RawOptions, RecvMsg, SocketError, SocketId, Stack};
+use crate::error::{Error, Result};
 use crate::raw::Echo;
 use crate::stats::{Disposition, DropReason};
 use crate::time::Instant;
@@ -32,7 +32,7 @@ impl Stack {
     ///
     /// # Errors
     /// `WouldBlock`, `NoBufferSpace`, `MessageTooLong`, `NotConnected`, `InvalidInput`, `PermissionDenied` (broadcast),
-    /// `NetworkUnreachable`, `AddrNotAvailable` for a source that is not ours.
+    /// `NetworkUnreachable`, `AddrNotAvailable` for a source that is not ours, and once a pending error.
     pub fn raw_send(&mut self, _now: Instant, id: RawId, data: &[u8], to: Option<IpAddr>) -> Result<usize> {
         self.raw.send(&self.ip, id, data, to)
     }
@@ -67,6 +67,22 @@ impl Stack {
     /// `WouldBlock`.
     pub fn ping_recv(&mut self, id: RawId, buf: &mut [u8]) -> Result<Echo> {
         self.raw.recv_echo(id, buf)
+    }
+
+    /// Takes the oldest error of a raw socket's queue (MSG_ERRQUEUE), where `recv_errors` of its options is set.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none, `BadHandle`.
+    pub fn raw_recv_error(&mut self, id: RawId) -> Result<SocketError> {
+        self.raw.recv_error(id)
+    }
+
+    /// Takes the pending error, if there is one (SO_ERROR).
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn raw_take_error(&mut self, id: RawId) -> Result<Option<Error>> {
+        self.raw.take_error(id)
     }
 
     /// Sets the peer, or forgets it.
@@ -121,6 +137,9 @@ impl Stack {
         let Some((protocol, packet)) = self.ip.look(frame, looped) else {
             return self.process(now, frame, looped, whole);
         };
+        for id in self.raw.on_error(frame, protocol, &packet) {
+            self.mark_ready(SocketId::Raw(id));
+        }
         let Some(takers) = self.raw.input(frame, protocol, &packet) else {
             return self.process(now, frame, looped, whole);
         };

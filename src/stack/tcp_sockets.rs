@@ -4,6 +4,7 @@ use super::table::{Holder, Slot, SocketSide};
 use super::{Readiness, Shutdown, Stack, TcpId, TcpInfo, TcpOptions, mss_of_link};
 use crate::buf::{Slice, Slices};
 use crate::error::{Error, Result};
+use crate::ip::Way;
 use crate::ip::bound::{unmapped, unmapped_addr};
 use crate::tcp::TcpConfig;
 use crate::tcp::autotune::Range;
@@ -43,7 +44,8 @@ impl Stack {
         if self.table.len() >= self.config.max_connections {
             return Err(Error::NoBufferSpace);
         }
-        let tuple = self.local_end(local, remote)?;
+        self.ip.check_interface(options.interface.into())?;
+        let tuple = self.local_end(local, remote, options.interface)?;
         let iss = self.new_iss(&tuple, now);
         let offset = self.isn.timestamp_offset(&tuple);
         let mut cx = Cx {
@@ -51,7 +53,7 @@ impl Stack {
             config: &self.config.tcp,
             options: &options,
             tuple,
-            link_mss: mss_of_link(&self.ip, tuple.remote_addr),
+            link_mss: mss_of_link(&self.ip, &tuple, &options),
             orphan: false,
             memory: self.budget.level(),
             stats: &mut self.stats.tcp,
@@ -68,15 +70,16 @@ impl Stack {
 
     /// The four-tuple of a new connection, which is then claimed: what the user did not choose is chosen here (MUST-43,
     /// MUST-44).
-    fn local_end(&mut self, local: Option<SocketAddr>, remote: SocketAddr) -> Result<FourTuple> {
+    fn local_end(&mut self, local: Option<SocketAddr>, remote: SocketAddr, interface: u8) -> Result<FourTuple> {
         let chosen = local.map(|l| l.ip()).filter(|ip| !ip.is_unspecified());
         if chosen.is_some_and(|ip| !self.ip.is_local(ip)) {
             return Err(Error::AddrNotAvailable);
         }
-        self.ip.check_route(remote.ip())?;
+        let way = Way { src: chosen, dst: remote.ip(), interface };
+        self.ip.check_route(way)?;
         let addr = match chosen {
             Some(ip) => ip,
-            None => self.ip.source_for(remote.ip()).ok_or(Error::NetworkUnreachable)?,
+            None => self.ip.source_for(way).ok_or(Error::NetworkUnreachable)?,
         };
         if addr.is_ipv4() != remote.is_ipv4() {
             return Err(Error::InvalidInput("the two ends must be of one address family"));
@@ -222,7 +225,7 @@ impl Stack {
                     _ => Range::NONE,
                 };
                 let slices = tcb.read(max, now, range);
-                let mss = mss_of_link(&self.ip, slot.tuple.remote_addr);
+                let mss = mss_of_link(&self.ip, &slot.tuple, options);
                 owes_update = tcb.rcv.owes_window_update(mss.into(), memory > Memory::Ample);
                 slices
             }
@@ -408,11 +411,13 @@ impl Stack {
             Some(Connection::TimeWait(_)) => self.close(index, now),
             Some(_) => {
                 let reset = self.with_connection(index, now, |connection, cx| {
-                    let reset = connection.abort(cx).map(|reset| (reset, cx.options.ttl, cx.options.tos));
+                    let options = cx.options;
+                    let (ttl, tos, interface) = (options.ttl, options.tos, options.interface);
+                    let reset = connection.abort(cx).map(|reset| (reset, ttl, tos, interface));
                     (reset, Some(CloseReason::Aborted))
                 });
-                if let Some((reset, ttl, tos)) = reset.flatten() {
-                    self.reply_segment(&tuple, reset, ttl, tos);
+                if let Some((reset, ttl, tos, interface)) = reset.flatten() {
+                    self.reply_segment(&tuple, reset, ttl, tos, interface);
                 }
             }
         }
@@ -480,10 +485,16 @@ impl Stack {
     /// Sets the connection's options; they hold from now on.
     ///
     /// # Errors
-    /// `InvalidInput` if one is out of range (TTL 0, keepalive of zero, ...).
+    /// `InvalidInput` if one is out of range (TTL 0, keepalive of zero, ...), `NoDevice` if there is no such interface.
     pub fn set_tcp_options(&mut self, now: Instant, id: TcpId, options: TcpOptions) -> Result<()> {
         options.validate()?;
+        self.ip.check_interface(options.interface.into())?;
         let slot = self.table.check_mut(id)?;
+        if options.interface != slot.options(&self.default_options).interface
+            && let Some(connection) = slot.connection.as_mut()
+        {
+            connection.on_link_mss(mss_of_link(&self.ip, &slot.tuple, &options));
+        }
         if let Some(tcb) = slot.connection.as_mut().and_then(Connection::tcb_mut)
             && let Some(size) = options.recv_buffer
         {
@@ -495,7 +506,7 @@ impl Stack {
         if let Some(tcb) = slot.connection.as_mut().and_then(Connection::tcb_mut)
             && !options.mtu_discovery.believes_routers()
         {
-            tcb.forget_path(mss_of_link(&self.ip, slot.tuple.remote_addr));
+            tcb.forget_path(mss_of_link(&self.ip, &slot.tuple, &options));
         }
         slot.socket.as_mut().ok_or(Error::BadHandle)?.set_options(options, &self.default_options);
         self.touch(id.index, now);

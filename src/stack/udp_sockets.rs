@@ -137,7 +137,16 @@ impl Stack {
     /// `InvalidInput` if `group` is none, `Unsupported` for a family without an address, `AddrInUse` if the socket is a
     /// member, `AddrNotAvailable` if it hears the source already, `NoBufferSpace`.
     pub fn udp_join(&mut self, id: UdpId, group: IpAddr, source: Option<IpAddr>) -> Result<()> {
-        self.udp.join(&mut self.ip, id, group, source)
+        self.udp_join_on(id, group, source, 0)
+    }
+
+    /// As [`udp_join`](Stack::udp_join), on the interface with this number; zero is that by which packets to the group
+    /// leave.
+    ///
+    /// # Errors
+    /// As there; `NoDevice` if there is no such interface.
+    pub fn udp_join_on(&mut self, id: UdpId, group: IpAddr, source: Option<IpAddr>, interface: u32) -> Result<()> {
+        self.udp.join(&mut self.ip, id, group, source, interface)
     }
 
     /// Leaves a group, or hears `source` of it no longer.
@@ -145,7 +154,15 @@ impl Stack {
     /// # Errors
     /// `AddrNotAvailable` if the socket was no such member.
     pub fn udp_leave(&mut self, id: UdpId, group: IpAddr, source: Option<IpAddr>) -> Result<()> {
-        self.udp.leave(&mut self.ip, id, group, source)
+        self.udp_leave_on(id, group, source, 0)
+    }
+
+    /// As [`udp_leave`](Stack::udp_leave), on the interface with this number; zero is the first on which it has joined.
+    ///
+    /// # Errors
+    /// As there; `NoDevice` if there is no such interface.
+    pub fn udp_leave_on(&mut self, id: UdpId, group: IpAddr, source: Option<IpAddr>, interface: u32) -> Result<()> {
+        self.udp.leave(&mut self.ip, id, group, source, interface)
     }
 
     /// Our end.

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::icmp::ErrorKind;
 use crate::ip::bound::{Bound, unmapped, unmapped_addr};
 use crate::ip::inbox::{Envelope, cost};
-use crate::ip::{self, Ip, Outgoing, Packet};
+use crate::ip::{self, Ip, Outgoing, Packet, Way};
 use crate::rng::Rng;
 use crate::stack::{Config, MtuDiscovery, Readiness, RecvMsg, SendMsg, UdpBind, UdpId, UdpOptions};
 use crate::stats::{Disposition, DropReason, Stats};
@@ -109,6 +109,8 @@ struct Datagram {
     ttl: u8,
     tos: u8,
     mtu_discovery: MtuDiscovery,
+    /// The interface that it must leave by, if that is not zero.
+    interface: u8,
     /// Whether we hear it too, if it is not for one host.
     heard: bool,
     data: Slice,
@@ -127,6 +129,8 @@ pub struct Departure {
     pub leaves: bool,
     /// Whether sockets of ours hear it beside others, because it is for a group or a whole network.
     pub heard: bool,
+    /// Whether it is not to be cut to what routers have said of its path: it tries out what that carries.
+    pub probes: bool,
 }
 
 /// A datagram that has come, or several in a super-segment.
@@ -231,6 +235,8 @@ impl Sockets {
             multicast_ttl: MULTICAST_TTL,
             multicast_loop: true,
             multicast_source: None,
+            multicast_interface: 0,
+            interface: 0,
             recv_buffer: self.limits.recv_buffer,
             gro: false,
             mtu_discovery: MtuDiscovery::Want,
@@ -274,26 +280,43 @@ impl Sockets {
         socket.rename(&mut self.ports, local, None, id.index)
     }
 
-    /// Joins a group: for what anybody sends there, or only for what `source` sends. Joining is for each socket.
+    /// Joins a group: for what anybody sends there, or only for what `source` sends. Joining is for each socket and each
+    /// interface; none is that by which packets to the group leave. A socket on `::` that takes IPv4 may join its groups.
     ///
     /// # Errors
     /// `InvalidInput` if `group` is none or `source` cannot be one's, `Unsupported` for a family without an address,
     /// `AddrInUse` if the socket is a member, `AddrNotAvailable` if it hears the source already, `NoBufferSpace` at the
-    /// bound on groups or sources, `BadHandle`.
-    pub fn join(&mut self, ip: &mut Ip, id: UdpId, group: IpAddr, source: Option<IpAddr>) -> Result<()> {
+    /// bound on groups or sources, `NoDevice` if there is no such interface, `BadHandle`.
+    pub fn join(
+        &mut self,
+        ip: &mut Ip,
+        id: UdpId,
+        group: IpAddr,
+        source: Option<IpAddr>,
+        interface: u32,
+    ) -> Result<()> {
+        let interface = ip.check_interface(interface)?;
         let socket = self.get_mut(id)?;
-        if group.is_ipv6() != socket.is_v6() {
+        if !socket.bound.is_of_family(group) {
             return Err(Error::InvalidInput("a group of the other family"));
         }
-        socket.join(ip, group, source)
+        socket.join(ip, group, source, interface)
     }
 
     /// Leaves a group, or hears `source` of it no longer.
     ///
     /// # Errors
     /// `AddrNotAvailable` if the socket was no such member, `BadHandle`.
-    pub fn leave(&mut self, ip: &mut Ip, id: UdpId, group: IpAddr, source: Option<IpAddr>) -> Result<()> {
-        self.get_mut(id)?.leave(ip, group, source)
+    pub fn leave(
+        &mut self,
+        ip: &mut Ip,
+        id: UdpId,
+        group: IpAddr,
+        source: Option<IpAddr>,
+        interface: u32,
+    ) -> Result<()> {
+        let interface = ip.check_interface(interface)?;
+        self.get_mut(id)?.leave(ip, group, source, interface)
     }
 
     /// Queues one datagram, to `to` or, if `None`, to the connected peer.
@@ -341,7 +364,9 @@ impl Sockets {
         };
         let src = socket.source_of(ip, dst, source.map(unmapped_addr))?;
         // One datagram is cut into fragments if it has to be.
-        let most = if data.len() > segment { ip.payload_mtu(dst.ip()) - wire::HEADER_LEN } else { max_data(dst.ip()) };
+        let interface = socket.interface_for(dst.ip());
+        let way = Way::new(src.ip(), dst.ip(), interface);
+        let most = if data.len() > segment { ip.payload_mtu(way) - wire::HEADER_LEN } else { max_data(dst.ip()) };
         if segment.min(data.len()) > most {
             return Err(Error::MessageTooLong);
         }
@@ -364,6 +389,7 @@ impl Sockets {
             ttl: ttl.unwrap_or(own_ttl),
             tos: tos.unwrap_or(options.tos),
             mtu_discovery: options.mtu_discovery,
+            interface,
             heard: options.multicast_loop || !dst.ip().is_multicast(),
             data: Slice::copy_of(data),
             segment: (data.len() > segment).then_some(segment),
@@ -541,7 +567,14 @@ impl Sockets {
         let from = SocketAddr::new(packet.src, header.src_port);
         let to = SocketAddr::new(packet.dst, header.dst_port);
         let arrival = Arrival {
-            envelope: Envelope { from, to: packet.dst, to_port: header.dst_port, ttl: packet.ttl, tos: packet.tos },
+            envelope: Envelope {
+                from,
+                to: packet.dst,
+                to_port: header.dst_port,
+                ttl: packet.ttl,
+                tos: packet.tos,
+                interface: packet.interface,
+            },
             data: data.compact(),
             // A super-segment waits in one piece and is cut when it is read.
             segment: frame.meta.gso.map_or(u16::MAX, |gso| gso.size.max(1)),
@@ -549,7 +582,8 @@ impl Sockets {
         if !packet.unicast {
             return self.deliver_to_all(to, &arrival);
         }
-        let Some((id, _)) = bound(&self.ports, &mut self.slots, to, from) else {
+        let found = bound(&self.ports, &mut self.slots, to, from);
+        let Some((id, _)) = found.filter(|(_, socket)| socket.comes_by(packet.interface)) else {
             let reply = ip.error_about(now, frame, ErrorKind::PortUnreachable, stats).map(Box::new);
             return Outcome { reply, ..Outcome::dropped(DropReason::UdpNoSocket) };
         };
@@ -561,11 +595,13 @@ impl Sockets {
 
     /// A copy for each socket that hears what is sent to the group or network `to`.
     fn deliver_to_all(&mut self, to: SocketAddr, arrival: &Arrival) -> Outcome {
-        let (group, source) = (to.ip().is_multicast(), arrival.envelope.from);
+        let (group, source, by) = (to.ip().is_multicast(), arrival.envelope.from, arrival.envelope.interface);
         let hears = |&(index, bound): &(u32, Bound)| {
             let socket = self.slots[index as usize].socket.as_deref();
             bound.takes(to.ip())
-                && socket.is_some_and(|s| s.hears(source) && (!group || s.is_member(to.ip(), source.ip())))
+                && socket.is_some_and(|s| {
+                    s.hears(source) && s.comes_by(by) && (!group || s.is_member(to.ip(), source.ip(), by))
+                })
         };
         let hearers: SmallVec<[u32; 8]> = self.ports.on(to.port()).filter(hears).map(|(index, _)| index).collect();
         let mut outcome = Outcome::dropped(DropReason::UdpNoSocket);
@@ -603,10 +639,10 @@ impl Sockets {
     pub fn poll_transmit(&mut self, ip: &mut Ip, now: Instant) -> Option<Departure> {
         let offloads = self.offloads;
         let front = self.outbox.front_mut()?;
-        let &mut Datagram { id, src, dst, ttl, tos, heard, mtu_discovery, segment, .. } = front;
+        let &mut Datagram { id, src, dst, ttl, tos, heard, mtu_discovery, interface, segment, .. } = front;
         let one = segment.unwrap_or(front.data.len()).min(front.data.len());
         // What does not fit its path is fragmented, here or later, unless the user does not want that.
-        let fits = one + wire::HEADER_LEN <= ip.payload_mtu_of_path(dst.ip(), now);
+        let fits = one + wire::HEADER_LEN <= ip.payload_mtu_of_path(Way::new(src.ip(), dst.ip(), interface), now);
         let dont_fragment = match mtu_discovery {
             MtuDiscovery::Want => fits,
             MtuDiscovery::Do | MtuDiscovery::Probe => true,
@@ -639,11 +675,13 @@ impl Sockets {
         frame.header.set_len(start + header_len);
         frame.meta.gso = segment.filter(|_| in_one).map(|segment| Gso { kind: GsoKind::Udp, size: segment as u16 });
         frame.payload.push(data);
+        frame.meta.interface = interface;
         let fill = if offloads.checksum { checksum::fill_partial } else { checksum::fill };
         fill(&mut frame, from, to, ip::UDP, start, wire::CHECKSUM_OFFSET);
         let group = to.is_multicast();
         let heard = heard && if group { ip.is_member(to) } else { ip.is_broadcast(to) };
-        Some(Departure { id, frame, leaves: !group || ttl > 0, heard })
+        let probes = mtu_discovery == MtuDiscovery::Probe;
+        Some(Departure { id, frame, leaves: !group || ttl > 0, heard, probes })
     }
 
     fn get(&self, id: UdpId) -> Result<&Socket> {

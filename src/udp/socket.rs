@@ -1,11 +1,11 @@
 //! One UDP socket: its ends, its groups, what was received for it, what went wrong.
 
-use super::errors::Errors;
 use super::ports::Ends;
 use crate::error::{Error, Result};
 use crate::ip::Ip;
 use crate::ip::bound::{Bound, shown, unmapped_addr};
 use crate::ip::inbox::Inbox;
+use crate::ip::socket_errors::Errors;
 use crate::stack::{Readiness, RecvMsg, UdpOptions};
 use std::net::{IpAddr, SocketAddr};
 
@@ -39,6 +39,8 @@ pub(super) struct Socket {
 #[derive(Debug)]
 struct Membership {
     group: IpAddr,
+    /// Where it was joined.
+    interface: u8,
     /// The only sources that it hears; none is any.
     sources: Vec<IpAddr>,
 }
@@ -66,11 +68,6 @@ impl Socket {
         Ends { bound, port: self.local.port(), peer: self.peer }
     }
 
-    /// Whether it is one of IPv6.
-    pub(super) fn is_v6(&self) -> bool {
-        self.v6
-    }
-
     /// An address as the application knows it.
     pub(super) fn shown(&self, addr: SocketAddr) -> SocketAddr {
         shown(addr, self.v6)
@@ -91,6 +88,20 @@ impl Socket {
         self.peer.is_none_or(|peer| peer == from)
     }
 
+    /// Whether what comes in by `interface` is for it.
+    pub(super) fn comes_by(&self, interface: u8) -> bool {
+        let wanted = self.options.interface;
+        wanted == 0 || wanted == interface
+    }
+
+    /// The interface that a datagram to `dst` must leave by, if that is not zero.
+    pub(super) fn interface_for(&self, dst: IpAddr) -> u8 {
+        match self.options.interface {
+            0 if dst.is_multicast() => self.options.multicast_interface,
+            interface => interface,
+        }
+    }
+
     /// Copies what fits of the next datagram into `buf`; the rest of it is lost, unless it is only peeked at.
     pub(super) fn pop(&mut self, buf: &mut [u8], peek: bool) -> Result<RecvMsg> {
         self.errors.check()?;
@@ -105,15 +116,17 @@ impl Socket {
 
     // ---- groups ----
 
-    /// Whether it is a member of `group` and hears `source` in it.
-    pub(super) fn is_member(&self, group: IpAddr, source: IpAddr) -> bool {
-        let membership = self.groups.iter().find(|membership| membership.group == group);
+    /// Whether it is a member of `group` on `interface` and hears `source` in it.
+    pub(super) fn is_member(&self, group: IpAddr, source: IpAddr, interface: u8) -> bool {
+        let membership = self.groups.iter().find(|m| m.group == group && m.interface == interface);
         membership.is_some_and(|m| m.sources.is_empty() || m.sources.contains(&source))
     }
 
-    /// Joins `group`, for all that is sent there or for what one `source` sends.
-    pub(super) fn join(&mut self, ip: &mut Ip, group: IpAddr, source: Option<IpAddr>) -> Result<()> {
-        let found = self.groups.iter_mut().find(|membership| membership.group == group);
+    /// Joins `group`, for all that is sent there or for what one `source` sends, on `interface`; zero is that by which
+    /// packets to it leave.
+    pub(super) fn join(&mut self, ip: &mut Ip, group: IpAddr, source: Option<IpAddr>, interface: u8) -> Result<()> {
+        let interface = ip.interface_of_group(group, interface)?;
+        let found = self.groups.iter_mut().find(|m| m.group == group && m.interface == interface);
         match (found, source) {
             (Some(membership), Some(source)) if !membership.sources.is_empty() => {
                 if membership.sources.contains(&source) {
@@ -122,7 +135,7 @@ impl Socket {
                 if membership.sources.len() >= MAX_SOURCES {
                     return Err(Error::NoBufferSpace);
                 }
-                ip.join(group, Some(source))?;
+                ip.join(group, Some(source), interface)?;
                 membership.sources.push(source);
             }
             (Some(_), None) => return Err(Error::AddrInUse),
@@ -131,16 +144,18 @@ impl Socket {
                 if self.groups.len() >= MAX_GROUPS {
                     return Err(Error::NoBufferSpace);
                 }
-                ip.join(group, source)?;
-                self.groups.push(Membership { group, sources: source.into_iter().collect() });
+                ip.join(group, source, interface)?;
+                self.groups.push(Membership { group, interface, sources: source.into_iter().collect() });
             }
         }
         Ok(())
     }
 
-    /// Leaves `group`, or hears one `source` of it no longer.
-    pub(super) fn leave(&mut self, ip: &mut Ip, group: IpAddr, source: Option<IpAddr>) -> Result<()> {
-        let index = self.groups.iter().position(|m| m.group == group).ok_or(Error::AddrNotAvailable)?;
+    /// Leaves `group`, or hears one `source` of it no longer, on `interface`; zero is the first on which it was joined.
+    pub(super) fn leave(&mut self, ip: &mut Ip, group: IpAddr, source: Option<IpAddr>, interface: u8) -> Result<()> {
+        let is_that = |m: &Membership| m.group == group && (interface == 0 || m.interface == interface);
+        let index = self.groups.iter().position(is_that).ok_or(Error::AddrNotAvailable)?;
+        let interface = self.groups[index].interface;
         let sources = &mut self.groups[index].sources;
         match source {
             None => {
@@ -150,7 +165,7 @@ impl Socket {
             Some(source) => {
                 let at = sources.iter().position(|&s| s == source).ok_or(Error::AddrNotAvailable)?;
                 sources.swap_remove(at);
-                ip.leave(group, Some(source));
+                ip.leave(group, Some(source), interface);
             }
         }
         if self.groups[index].sources.is_empty() {
@@ -165,13 +180,7 @@ impl Socket {
     }
 
     pub(super) fn readiness(&self, send_queue: usize) -> Readiness {
-        let mut ready = Readiness::NONE;
-        if self.errors.is_pending() {
-            ready |= Readiness::ERROR | Readiness::READABLE | Readiness::WRITABLE;
-        }
-        if self.errors.is_queued() {
-            ready |= Readiness::ERROR;
-        }
+        let mut ready = self.errors.readiness();
         if !self.inbox.is_empty() {
             ready |= Readiness::READABLE;
         }
@@ -185,8 +194,8 @@ impl Socket {
 impl Membership {
     fn leave(self, ip: &mut Ip) {
         if self.sources.is_empty() {
-            ip.leave(self.group, None);
+            ip.leave(self.group, None, self.interface);
         }
-        self.sources.into_iter().for_each(|source| ip.leave(self.group, Some(source)));
+        self.sources.into_iter().for_each(|source| ip.leave(self.group, Some(source), self.interface));
     }
 }

@@ -3,7 +3,8 @@
 use super::ports::Ports;
 use super::socket::Socket;
 use crate::error::{Error, Result};
-use crate::ip::Ip;
+use crate::ip::bound::unmapped;
+use crate::ip::{Ip, Way};
 use std::net::{IpAddr, SocketAddr};
 
 impl Socket {
@@ -22,6 +23,13 @@ impl Socket {
             (self.local, self.peer) = before;
         }
         renamed
+    }
+
+    /// The way of its datagrams to `dst`, an address as it is on the wire or mapped.
+    pub(super) fn way_to(&self, dst: IpAddr) -> Way {
+        let (dst, own) = (unmapped(dst), self.local.ip());
+        let src = Some(own).filter(|own| !own.is_unspecified() && !own.is_multicast());
+        Way { src, dst, interface: self.interface_for(dst) }
     }
 
     /// The address from which a datagram to `dst` goes, if the application wants it to be `wanted`.
@@ -54,9 +62,11 @@ impl Socket {
         } else if !addr.is_multicast() && !ip.is_valid_peer(addr) {
             return Err(Error::InvalidInput("no host has the destination address"));
         }
-        ip.check_route(addr)?;
         let multicast = self.options.multicast_source.filter(|src| addr.is_multicast() && same_family(*src, addr));
-        let src = fixed.or(multicast).or_else(|| ip.source_for(addr)).ok_or(Error::NetworkUnreachable)?;
+        let chosen = fixed.or(multicast);
+        let way = Way { src: chosen, dst: addr, interface: self.interface_for(addr) };
+        ip.check_route(way)?;
+        let src = chosen.or_else(|| ip.source_for(way)).ok_or(Error::NetworkUnreachable)?;
         if !same_family(src, addr) {
             return Err(Error::InvalidInput("the two ends must be of one address family"));
         }

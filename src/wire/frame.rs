@@ -55,6 +55,16 @@ impl Offloads {
     /// None: each frame is one packet with all its checksums.
     pub const NONE: Offloads = Offloads { checksum: false, tso4: false, tso6: false, uso: false };
 
+    /// What both do.
+    pub const fn and(self, other: Offloads) -> Offloads {
+        Offloads {
+            checksum: self.checksum && other.checksum,
+            tso4: self.tso4 && other.tso4,
+            tso6: self.tso6 && other.tso6,
+            uso: self.uso && other.uso,
+        }
+    }
+
     /// All of them.
     pub const ALL: Offloads = Offloads { checksum: true, tso4: true, tso6: true, uso: true };
 }
@@ -79,6 +89,8 @@ pub struct RxMeta {
     pub checksum: RxChecksum,
     /// Set if the frame is a super-segment.
     pub gso: Option<Gso>,
+    /// The number of the interface that it came in by, from one; zero where there is only one.
+    pub interface: u8,
 }
 
 /// A received frame: one IP packet.
@@ -104,6 +116,15 @@ pub struct TxMeta {
     pub partial_checksum: Option<(u16, u16)>,
     /// If set, cut it.
     pub gso: Option<Gso>,
+    /// The number of the interface that it leaves by, from one; zero where there is only one.
+    pub interface: u8,
+}
+
+impl TxMeta {
+    /// Whether nothing must be done.
+    pub fn is_plain(&self) -> bool {
+        self.partial_checksum.is_none() && self.gso.is_none()
+    }
 }
 
 /// The headers of an outgoing frame: room for IP with options and TCP with options.

@@ -275,7 +275,7 @@ mod tests {
         let sum = transport.pseudo_header(&packet).fold();
         let field = transport.start + transport.field;
         packet[field..field + 2].copy_from_slice(&sum.to_be_bytes());
-        RxFrame { data: Slice::copy_of(&packet), meta: RxMeta { checksum: RxChecksum::Partial, gso } }
+        RxFrame { data: Slice::copy_of(&packet), meta: RxMeta { checksum: RxChecksum::Partial, gso, interface: 0 } }
     }
 
     fn finished(frame: &RxFrame, whole: bool) -> Vec<Vec<u8>> {
@@ -383,6 +383,7 @@ mod tests {
             out.meta = TxMeta {
                 partial_checksum: Some((transport.start as u16, transport.field as u16)),
                 gso: frame.meta.gso,
+                interface: 0,
             };
             let mut sent = Vec::new();
             Finisher::default().sent(&out, |packet, _| sent.push(packet.to_vec()));
@@ -401,7 +402,7 @@ mod tests {
             if likely && let [first, _, _, _, _, _, fragment, offset, _, protocol, ..] = &mut bytes[..] {
                 (*first, *fragment, *offset, *protocol) = (0x45, 0, 0, 6 + 11 * (*protocol & 1));
             }
-            let meta = RxMeta { checksum: RxChecksum::Partial, gso: Some(Gso { kind, size }) };
+            let meta = RxMeta { checksum: RxChecksum::Partial, gso: Some(Gso { kind, size }), interface: 0 };
             let frame = RxFrame { data: Slice::copy_of(&bytes), meta };
             prop_assert!(finished(&frame, false).len() <= bytes.len().max(1));
             prop_assert_eq!(finished(&frame, true).len(), 1);

@@ -14,6 +14,8 @@ const TIME_EXCEEDED: u8 = 3;
 const PARAMETER_PROBLEM: u8 = 4;
 const ECHO_REQUEST: u8 = 128;
 const ECHO_REPLY: u8 = 129;
+/// The first of the types that are no errors (RFC 4443 2.1).
+pub const INFORMATIONAL: u8 = 128;
 /// Redirect (RFC 4861 4.5).
 pub const REDIRECT: u8 = 137;
 

@@ -84,6 +84,14 @@ pub fn destination(packet: &[u8]) -> IpAddr {
     if is_v6(packet) { ipv6::destination(packet).into() } else { ipv4::destination(packet).into() }
 }
 
+/// The source of a packet that we have made ourselves.
+///
+/// # Panics
+/// If `packet` is shorter than a header.
+pub fn source(packet: &[u8]) -> IpAddr {
+    if is_v6(packet) { ipv6::source(packet).into() } else { ipv4::source(packet).into() }
+}
+
 /// The length of the header without options or extensions that packets to `addr` have, in bytes.
 pub const fn header_len(addr: IpAddr) -> usize {
     if addr.is_ipv4() { ipv4::MIN_HEADER_LEN } else { ipv6::HEADER_LEN }

@@ -90,6 +90,14 @@ pub fn destination(packet: &[u8]) -> Ipv4Addr {
     Ipv4Addr::new(packet[16], packet[17], packet[18], packet[19])
 }
 
+/// The source of a packet that we have made ourselves.
+///
+/// # Panics
+/// If `packet` is shorter than a header.
+pub fn source(packet: &[u8]) -> Ipv4Addr {
+    Ipv4Addr::new(packet[12], packet[13], packet[14], packet[15])
+}
+
 fn header(bytes: &[u8]) -> Result<etherparse::Ipv4HeaderSlice<'_>, DropReason> {
     use etherparse::err::ipv4::{HeaderError, HeaderSliceError};
     // The version is looked at first, so that a short packet of another protocol is called by its name.

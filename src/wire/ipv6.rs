@@ -64,6 +64,14 @@ pub fn destination(packet: &[u8]) -> Ipv6Addr {
     Ipv6Addr::from(*packet[24..].first_chunk::<16>().expect("a whole header"))
 }
 
+/// The source of a packet that we have made ourselves.
+///
+/// # Panics
+/// If `packet` is shorter than a header.
+pub fn source(packet: &[u8]) -> Ipv6Addr {
+    Ipv6Addr::from(*packet[8..].first_chunk::<16>().expect("a whole header"))
+}
+
 fn header(bytes: &[u8]) -> Result<etherparse::Ipv6HeaderSlice<'_>, DropReason> {
     use etherparse::err::ipv6::HeaderSliceError;
     etherparse::Ipv6HeaderSlice::from_slice(bytes).map_err(|error| match error {

@@ -46,7 +46,7 @@ fn kind(gso_type: u8) -> Option<GsoKind> {
 /// checksum that is spoken for (its field cannot be verified by anybody); else, and where the header says what no TUN
 /// says, the frame is [`RxChecksum::Contradicted`].
 pub fn decode(header: &[u8; HEADER_LEN], packet: &[u8]) -> RxMeta {
-    const CONTRADICTED: RxMeta = RxMeta { checksum: RxChecksum::Contradicted, gso: None };
+    const CONTRADICTED: RxMeta = RxMeta { checksum: RxChecksum::Contradicted, gso: None, interface: 0 };
     let number = |at: usize| u16::from_ne_bytes([header[at], header[at + 1]]);
     let (flags, gso_type, gso_size) = (header[0], header[1], number(4));
     if flags & !(NEEDS_CSUM | DATA_VALID) != 0 {
@@ -60,7 +60,7 @@ pub fn decode(header: &[u8; HEADER_LEN], packet: &[u8]) -> RxMeta {
         _ => RxChecksum::Unverified,
     };
     if gso_type == GSO_NONE {
-        return RxMeta { checksum, gso: None };
+        return RxMeta { checksum, gso: None, interface: 0 };
     }
     match kind(gso_type & !GSO_ECN) {
         Some(kind)
@@ -69,7 +69,7 @@ pub fn decode(header: &[u8; HEADER_LEN], packet: &[u8]) -> RxMeta {
                 && checksum != RxChecksum::Unverified
                 && (kind != GsoKind::Udp || gso_type & GSO_ECN == 0) =>
         {
-            RxMeta { checksum, gso: Some(Gso { kind, size: gso_size }) }
+            RxMeta { checksum, gso: Some(Gso { kind, size: gso_size }), interface: 0 }
         }
         _ => CONTRADICTED,
     }
@@ -132,11 +132,11 @@ mod tests {
     }
 
     fn gso(kind: GsoKind, size: u16) -> RxMeta {
-        RxMeta { checksum: RxChecksum::Partial, gso: Some(Gso { kind, size }) }
+        RxMeta { checksum: RxChecksum::Partial, gso: Some(Gso { kind, size }), interface: 0 }
     }
 
     fn only(checksum: RxChecksum) -> RxMeta {
-        RxMeta { checksum, gso: None }
+        RxMeta { checksum, gso: None, interface: 0 }
     }
 
     #[test]
@@ -225,7 +225,7 @@ mod tests {
             (V6, UDP, GsoKind::Udp, 40, 6),
         ] {
             let packet = packet(v4, of);
-            let mut meta = TxMeta { partial_checksum: Some((start, field)), gso: None };
+            let mut meta = TxMeta { partial_checksum: Some((start, field)), gso: None, interface: 0 };
             assert_eq!(decode(&encode(&outgoing(&packet, meta)), &packet), only(RxChecksum::Partial));
             meta.gso = Some(Gso { kind, size: 999 });
             assert_eq!(decode(&encode(&outgoing(&packet, meta)), &packet), gso(kind, 999));
@@ -237,7 +237,11 @@ mod tests {
     fn a_reduced_window_is_told() {
         let mut packet = packet(V4, protocol::TCP);
         packet[20 + 13] = Flags::CWR.0;
-        let meta = TxMeta { partial_checksum: Some((20, 16)), gso: Some(Gso { kind: GsoKind::TcpV4, size: 1448 }) };
+        let meta = TxMeta {
+            partial_checksum: Some((20, 16)),
+            gso: Some(Gso { kind: GsoKind::TcpV4, size: 1448 }),
+            interface: 0,
+        };
         assert_eq!(encode(&outgoing(&packet, meta))[1], GSO_TCPV4 | GSO_ECN);
     }
 

@@ -221,7 +221,7 @@ impl Walk {
         let kind = self.one_of(&[GsoKind::TcpV4, GsoKind::TcpV4, GsoKind::TcpV6, GsoKind::Udp]);
         let size = self.one_of(&[0, 1, 10, 536, 1460, 65_535]);
         let gso = self.rng.chance(0.5).then_some(Gso { kind, size });
-        RxMeta { checksum, gso }
+        RxMeta { checksum, gso, interface: 0 }
     }
 
     /// An error about something that the stack has sent.

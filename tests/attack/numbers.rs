@@ -90,7 +90,8 @@ fn exchange(p: &mut Pair) {
             while let Some(frame) = p.stacks[i].poll_transmit(p.now) {
                 silent = false;
                 let bytes = tunstack::buf::Slice::copy_of(&frame.to_vec());
-                let meta = tunstack::wire::RxMeta { checksum: tunstack::wire::RxChecksum::Valid, gso: None };
+                let meta =
+                    tunstack::wire::RxMeta { checksum: tunstack::wire::RxChecksum::Valid, gso: None, interface: 0 };
                 p.stacks[1 - i].on_frame(p.now, tunstack::wire::RxFrame { data: bytes, meta });
             }
         }

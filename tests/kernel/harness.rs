@@ -215,7 +215,7 @@ pub fn succeed_with_input(limit: u64, program: &str, args: &[&str], input: &[u8]
 pub struct Daemon {
     child: Child,
     log: PathBuf,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Daemon {
@@ -260,12 +260,21 @@ impl Daemon {
             .stderr(said)
             .spawn()
             .expect("starting tunstack");
-        (Daemon { child, log, _dir: dir }, File::from(ready))
+        (Daemon { child, log, dir }, File::from(ready))
     }
 
     /// Everything it has said so far.
     pub fn said(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What `tunstack ss` says of it.
+    #[track_caller]
+    pub fn ss(&self, args: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tunstack"));
+        let output = command.arg("ss").args(args).env("XDG_RUNTIME_DIR", self.dir.path()).output().expect("running it");
+        assert!(output.status.success(), "ss: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -313,7 +322,12 @@ pub fn connect(port: u16) -> TcpStream {
 
 /// One HTTP/1.1 exchange on a connection of its own: status and body.
 pub fn http_get(path: &str) -> std::io::Result<(u16, Vec<u8>)> {
-    let mut stream = TcpStream::connect_timeout(&at(80), Duration::from_secs(5))?;
+    http_at(at(80), path)
+}
+
+/// As [`http_get`], of a server at `to`.
+pub fn http_at(to: SocketAddr, path: &str) -> std::io::Result<(u16, Vec<u8>)> {
+    let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(5))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: stack\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();

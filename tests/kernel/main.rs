@@ -20,6 +20,7 @@ mod pmtu;
 mod queues;
 mod scripts;
 mod sockets;
+mod tuns;
 mod way;
 
 use harness::{Test, inside};
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         scripts::TESTS,
         groups::TESTS,
         way::TESTS,
+        tuns::TESTS,
     ]
     .concat()
     .leak()

@@ -358,8 +358,8 @@ fn nonsense() {
     frame.header.set_len(40);
     frame.payload.push(Slice::copy_of(&packet[40..]));
     let metas = [
-        TxMeta { partial_checksum: Some((4000, 16)), gso: None },
-        TxMeta { partial_checksum: Some((20, 16)), gso: Some(Gso { kind: GsoKind::TcpV4, size: 0 }) },
+        TxMeta { partial_checksum: Some((4000, 16)), gso: None, interface: 0 },
+        TxMeta { partial_checksum: Some((20, 16)), gso: Some(Gso { kind: GsoKind::TcpV4, size: 0 }), interface: 0 },
     ];
     for (n, meta) in (1..).zip(metas) {
         frame.meta = meta;

@@ -113,7 +113,7 @@ fn a_joined_segment_is_taken_whole_and_acknowledged_once() {
         let mut t = offloaded(200_000);
         let packet = t.packet(&ack().len(len));
         let gso = Some(Gso { kind: gso_kind(), size: MSS as u16 });
-        let meta = RxMeta { checksum: RxChecksum::Valid, gso };
+        let meta = RxMeta { checksum: RxChecksum::Valid, gso, interface: 0 };
         t.send_frame(RxFrame { meta, ..RxFrame::plain(packet[..].into()) });
         let answer = t.drain();
         assert_eq!(answer.iter().map(|p| (t.rel_ack(p), p.text.len())).collect::<Vec<_>>(), [(1 + len as i64, 0)]);
@@ -122,7 +122,8 @@ fn a_joined_segment_is_taken_whole_and_acknowledged_once() {
     // One full segment and the beginning of another wait for the delayed ACK, as two packets would.
     let mut t = offloaded(200_000);
     let packet = t.packet(&ack().len(MSS + 1));
-    let meta = RxMeta { checksum: RxChecksum::Valid, gso: Some(Gso { kind: gso_kind(), size: MSS as u16 }) };
+    let meta =
+        RxMeta { checksum: RxChecksum::Valid, gso: Some(Gso { kind: gso_kind(), size: MSS as u16 }), interface: 0 };
     t.send_frame(RxFrame { meta, ..RxFrame::plain(packet[..].into()) });
     t.expect_nothing();
 }

@@ -2,9 +2,9 @@
 
 use super::common::*;
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use tunstack::device::mem;
-use tunstack::net::Host;
+use tunstack::net::{Host, UdpBind};
 
 const CLIENT_V6: &str = "2001:db8::1";
 const SERVER_V6: &str = "2001:db8::2";
@@ -141,5 +141,29 @@ fn one_udp_socket_for_both_families() {
             far.send_to(b"pong", from).unwrap();
             assert_eq!(near.recv_from(&mut buf).unwrap(), (4, addr(to)));
         }
+    });
+}
+
+/// A socket on `::` joins groups of both families, unless it takes only IPv6.
+#[test]
+fn one_udp_socket_in_groups_of_both_families() {
+    within(60, || {
+        let (client, server) = dual();
+        let far = server.bind_udp("[::]:53").unwrap();
+        let groups: [IpAddr; 2] = ["239.7.7.7".parse().unwrap(), "ff05::77".parse().unwrap()];
+        for group in groups {
+            far.join_multicast(group, 0).unwrap();
+            let near = client.bind_udp((if group.is_ipv4() { "0.0.0.0" } else { "::" }, 0)).unwrap();
+            near.send_to(b"all", (group, 53)).unwrap();
+            let mut buf = [0; 100];
+            let got = far.recv_msg(&mut buf).unwrap();
+            let shown = if let IpAddr::V4(v4) = group { v4.to_ipv6_mapped().into() } else { group };
+            assert_eq!((&buf[..got.len], got.destination.ip(), got.interface), (&b"all"[..], shown, 1));
+            far.leave_multicast(group, 0).unwrap();
+        }
+        drop(far);
+        let only = server.bind_udp_with("[::]:53", UdpBind { only_v6: true, ..UdpBind::default() }).unwrap();
+        assert_eq!(only.join_multicast(groups[0], 0).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert!(only.join_multicast(groups[1], 0).is_ok());
     });
 }

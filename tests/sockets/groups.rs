@@ -136,7 +136,7 @@ fn messages_with_all_that_goes_with_them() {
             got.extend_from_slice(&told[..n]);
         }
         let source = near.local_addr().unwrap();
-        assert!(got.iter().all(|msg| (msg.source, msg.tos, msg.ttl, msg.interface()) == (source, 0xb8, 7, 1)));
+        assert!(got.iter().all(|msg| (msg.source, msg.tos, msg.ttl, msg.interface) == (source, 0xb8, 7, 1)));
         let mut ports: Vec<u16> = got.iter().map(|msg| msg.destination.port()).collect();
         ports.sort_unstable();
         assert_eq!(ports, [1, 2, 3, 4, 5]);

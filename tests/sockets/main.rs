@@ -6,6 +6,7 @@ pub(crate) mod fabric;
 mod families;
 mod groups;
 mod hosts;
+mod interfaces;
 mod poller;
 mod raw;
 mod streams;

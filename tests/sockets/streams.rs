@@ -6,7 +6,7 @@ use std::net::Shutdown;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use tunstack::net::{Host, TcpListener, TcpStream, UdpSocket};
+use tunstack::net::{Host, MtuDiscovery, TcpListener, TcpStream, UdpSocket};
 use tunstack::stack::{Keepalive, Readiness};
 use tunstack::tcp::state::State;
 
@@ -519,5 +519,29 @@ fn a_chunk_that_finds_no_room_is_kept_by_the_sender() {
             }
         }
         assert!(sent > 0 && received == sent, "{received} of {sent}");
+    });
+}
+
+/// What is set on a listener its connections have, from their SYN,ACK on.
+#[test]
+fn connections_inherit_from_their_listener() {
+    within(60, || {
+        let (client, server) = hosts();
+        let listener = server.listen((SERVER, 0)).unwrap();
+        let usual = (listener.ttl().unwrap(), listener.tos().unwrap(), listener.mtu_discovery().unwrap());
+        assert_eq!(usual, (64, 0, MtuDiscovery::Want));
+        listener.set_ttl(7).unwrap();
+        listener.set_tos(0x4b).unwrap();
+        listener.set_mtu_discovery(MtuDiscovery::Dont).unwrap();
+        assert_eq!(listener.set_tos(256).unwrap_err().kind(), ErrorKind::InvalidInput);
+        let watch = client.bind_raw([0, 0, 0, 0], 6).unwrap();
+        let near = client.connect(listener.local_addr().unwrap()).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        let inherited = (far.ttl().unwrap(), far.tos().unwrap(), far.mtu_discovery().unwrap());
+        assert_eq!(inherited, (7, 0x48, MtuDiscovery::Dont), "without ECN's bits");
+        let mut packet = [0; 100];
+        let syn_ack = watch.recv_msg(&mut packet).unwrap();
+        assert_eq!((syn_ack.ttl, syn_ack.tos, packet[33] & 0x3f), (7, 0x48, 0x12));
+        assert_eq!(near.ttl().unwrap(), 64, "the client's own");
     });
 }

@@ -10,11 +10,11 @@ impl Host {
     }
 
     fn join(&mut self, id: UdpId, group: &str, source: Option<&str>) -> Result<()> {
-        self.udp.join(&mut self.ip, id, addr(group), source.map(addr))
+        self.udp.join(&mut self.ip, id, addr(group), source.map(addr), 0)
     }
 
     fn leave(&mut self, id: UdpId, group: &str, source: Option<&str>) -> Result<()> {
-        self.udp.leave(&mut self.ip, id, addr(group), source.map(addr))
+        self.udp.leave(&mut self.ip, id, addr(group), source.map(addr), 0)
     }
 
     /// Who hears a datagram.

@@ -276,7 +276,7 @@ fn a_bad_checksum_is_dropped_and_none_is_accepted() {
         let mut bytes = good.clone();
         bytes[26..28].copy_from_slice(&[0x12, 0x34]);
         frame.data = Slice::copy_of(&bytes);
-        frame.meta = RxMeta { checksum, gso: None };
+        frame.meta = RxMeta { checksum, gso: None, interface: 0 };
         assert_eq!(host.frame(frame, false).disposition, DELIVERED);
     }
 }
@@ -698,7 +698,7 @@ fn segments_have_the_kernels_limits() {
 /// A super-segment as a device gives it: `text` in datagrams of `size`.
 fn super_segment(text: &[u8], size: u16) -> RxFrame {
     let mut frame = RxFrame::plain(Slice::copy_of(&packet("10.0.0.2:9", "10.0.0.1:53", text)));
-    frame.meta = RxMeta { checksum: RxChecksum::Partial, gso: Some(Gso { kind: GsoKind::Udp, size }) };
+    frame.meta = RxMeta { checksum: RxChecksum::Partial, gso: Some(Gso { kind: GsoKind::Udp, size }), interface: 0 };
     frame
 }
 

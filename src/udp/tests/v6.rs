@@ -52,6 +52,31 @@ fn an_icmpv6_error_reaches_the_connected_socket() {
     assert_eq!(host.recv(id), Err(Error::ConnectionRefused));
 }
 
+/// 4443-2: an error that RFC 4443 does not know is passed on to the socket that its quote names, and is no reason to fail
+/// unless that wants to know all.
+#[test]
+fn an_unknown_error_is_passed_up() {
+    let mut host = Host::dual();
+    let id = host.bind("[2001:db8::1]:5000");
+    host.connect(id, "[2001:db8::9]:9").unwrap();
+    host.send(id, b"anybody?", "[2001:db8::9]:9").unwrap();
+    let quoted = host.udp.poll_transmit(&mut host.ip, host.now).unwrap().frame.to_vec();
+    let (router, us) = (at("[2001:db8::fe]:0"), at("[2001:db8::1]:0"));
+    let mut message = vec![0; 8];
+    let (IpAddr::V6(from), IpAddr::V6(to)) = (router.ip(), us.ip()) else { panic!("IPv6") };
+    let header = crate::wire::icmpv6::Icmpv6Header::Other { kind: 77, code: 3, rest: [0; 4] };
+    crate::wire::icmpv6::emit(&header, from, to, &quoted, &mut message);
+    message.extend_from_slice(&quoted);
+    let packet = ip_packet(router, us, ip::ICMPV6, &message);
+    assert_eq!(host.arrives(&packet).disposition, DELIVERED);
+    assert_eq!(host.recv(id), Err(Error::WouldBlock), "it may pass");
+    assert_eq!(host.udp.take_error(id), Ok(Some(Error::ProtocolUnreachable)));
+    host.udp.options(id).unwrap().recv_errors = true;
+    assert_eq!(host.arrives(&packet).disposition, DELIVERED);
+    let error = host.udp.recv_error(id).unwrap();
+    assert_eq!((error.message, error.offender, &error.data[..]), ((77, 3), router.ip(), &b"anybody?"[..]));
+}
+
 /// A socket on `::` meets IPv4 as mapped addresses, and what goes there is IPv4 on the wire.
 #[test]
 fn one_socket_for_both_families() {
