@@ -30,7 +30,10 @@ impl Application for Client<'_> {
                 // The handshake goes on.
                 Err(Error::WouldBlock | Error::NotConnected) => return Ok(()),
                 // A link so bad that the peer was given up is nobody's fault.
-                Err(_) => return Ok(socket.close()),
+                Err(_) => {
+                    socket.close();
+                    return Ok(());
+                }
             }
             self.questions -= 1;
             (self.asked, self.missing, self.next) = (Some(socket.now()), ANSWER, None);
