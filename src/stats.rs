@@ -258,6 +258,12 @@ pub struct TcpStats {
     pub mtu_probes: u64,
     /// Paths that were taken to let large segments vanish.
     pub black_holes: u64,
+    /// Reductions because the peer echoed a mark (RFC 3168).
+    pub ecn_reductions: u64,
+    /// Tail loss probes sent (RFC 8985).
+    pub tail_probes: u64,
+    /// Recoveries that turned out to have been for nothing, and were undone.
+    pub undone: u64,
 }
 
 impl TcpStats {
@@ -283,6 +289,9 @@ impl TcpStats {
             out_of_order,
             mtu_probes,
             black_holes,
+            ecn_reductions,
+            tail_probes,
+            undone,
         } = other;
         self.active_opens += active_opens;
         self.passive_opens += passive_opens;
@@ -304,6 +313,9 @@ impl TcpStats {
         self.out_of_order += out_of_order;
         self.mtu_probes += mtu_probes;
         self.black_holes += black_holes;
+        self.ecn_reductions += ecn_reductions;
+        self.tail_probes += tail_probes;
+        self.undone += undone;
     }
 }
 

@@ -55,6 +55,11 @@ impl Instant {
         self.as_nanos() / 1_000_000
     }
 
+    /// The instant `nanos` nanoseconds later.
+    pub const fn after_nanos(self, nanos: u64) -> Self {
+        Instant(self.0.saturating_add(nanos))
+    }
+
     /// The earlier of two, if there is any.
     pub fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
         match (a, b) {
@@ -69,11 +74,16 @@ impl Instant {
     }
 }
 
+/// A duration in nanoseconds, at most 584 years: to reckon with where it is done for each segment, which is dear in
+/// [`Duration`]s.
+pub const fn nanos(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos() as u64)
+}
+
 impl Add<Duration> for Instant {
     type Output = Instant;
     fn add(self, rhs: Duration) -> Instant {
-        let nanos = u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX);
-        Instant(self.0.saturating_add(nanos))
+        self.after_nanos(nanos(rhs))
     }
 }
 
@@ -86,8 +96,7 @@ impl AddAssign<Duration> for Instant {
 impl Sub<Duration> for Instant {
     type Output = Instant;
     fn sub(self, rhs: Duration) -> Instant {
-        let nanos = u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX);
-        Instant::from_nanos(self.as_nanos().saturating_sub(nanos))
+        Instant::from_nanos(self.as_nanos().saturating_sub(nanos(rhs)))
     }
 }
 

@@ -28,10 +28,14 @@ pub enum What {
         /// The time-out that follows.
         rto: Duration,
     },
-    /// Three duplicate ACKs: the first missing segment goes out again.
+    /// ACKs have shown a loss: what is missing goes out again.
     FastRetransmit,
+    /// A recovery was for nothing, and what it did to the window is undone.
+    Undone,
     /// A segment is being sent again.
     Retransmit,
+    /// A tail loss probe (RFC 8985).
+    TailProbe,
     /// A zero-window probe.
     WindowProbe,
     /// A keepalive probe.
@@ -65,6 +69,8 @@ impl fmt::Display for What {
             What::Transition { from, event, to } => write!(f, "{from} -> {to} ({event})"),
             What::Rto { count, rto } => write!(f, "RTO #{count}, next after {rto:?}"),
             What::FastRetransmit => f.write_str("fast retransmit"),
+            What::Undone => f.write_str("the recovery was for nothing"),
+            What::TailProbe => f.write_str("tail loss probe"),
             What::Retransmit => f.write_str("retransmission"),
             What::WindowProbe => f.write_str("zero-window probe"),
             What::Keepalive => f.write_str("keepalive probe"),

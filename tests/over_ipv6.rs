@@ -7,6 +7,8 @@ mod autotune;
 mod close;
 #[path = "rfc9293/congestion.rs"]
 mod congestion;
+#[path = "rfc9293/cubic.rs"]
+mod cubic;
 #[path = "rfc9293/events.rs"]
 mod events;
 #[path = "rfc9293/handshake.rs"]
@@ -25,10 +27,14 @@ mod isn;
 mod keepalive;
 #[path = "rfc9293/offload.rs"]
 mod offload;
+#[path = "rfc9293/pacing.rs"]
+mod pacing;
 #[path = "rfc9293/pmtu.rs"]
 mod pmtu;
 #[path = "rfc9293/rfc2018.rs"]
 mod rfc2018;
+#[path = "rfc9293/rfc3168.rs"]
+mod rfc3168;
 #[path = "rfc9293/rfc5961.rs"]
 mod rfc5961;
 #[path = "rfc9293/rfc7323.rs"]

@@ -1,5 +1,7 @@
 //! Deterministic simulation of two stacks over a bad link; see `src/sim`. The large runs are `scripts/soak`'s.
 
+#[path = "sim/bottleneck.rs"]
+mod bottleneck;
 #[path = "sim/bugs.rs"]
 mod bugs;
 #[path = "sim/campaign.rs"]

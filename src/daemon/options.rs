@@ -110,6 +110,9 @@ pub(crate) struct Options {
     /// Look for packets a little longer before sleeping, where they come quickly: auto, off, or microseconds [default: auto]
     #[arg(long, value_name = "auto|off|N", env = "TUNSTACK_SPIN", help_heading = "Running")]
     pub(crate) spin: Option<String>,
+    /// Which congestion control governs what is sent: newreno, cubic, bbr or bbr3 [default: cubic]
+    #[arg(long, value_name = "NAME", env = "TUNSTACK_CC", help_heading = "Running")]
+    pub(crate) cc: Option<String>,
     /// Memory for all buffered data of all sockets together, such as 64MiB [default: 256MiB]
     #[arg(long, value_name = "SIZE", env = "TUNSTACK_MEMORY", help_heading = "Running")]
     pub(crate) memory: Option<String>,
@@ -160,6 +163,7 @@ impl Options {
             seed,
             drive,
             spin,
+            cc,
             memory,
             send_buffer_max,
             recv_buffer_max,
@@ -195,6 +199,7 @@ impl Options {
             seed: seed.or(fallback.seed),
             drive: drive.or(fallback.drive),
             spin: spin.or(fallback.spin),
+            cc: cc.or(fallback.cc),
             memory: memory.or(fallback.memory),
             send_buffer_max: send_buffer_max.or(fallback.send_buffer_max),
             recv_buffer_max: recv_buffer_max.or(fallback.recv_buffer_max),

@@ -81,6 +81,8 @@ pub(crate) fn bring_up(settings: &Settings) -> Result<(Up, Signals, Vec<String>)
         return Err(Failure::environment("there is no interface"));
     };
     let mut builder = Host::builder().drive(settings.drive).spin(settings.spin).name(&first.name);
+    let congestion = settings.cc;
+    builder = builder.config(move |config| config.tcp.congestion = congestion);
     for addr in addrs {
         builder = builder.address(addr);
     }

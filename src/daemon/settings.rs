@@ -6,7 +6,7 @@ use super::prefixed::Prefixed;
 use crate::apps::http;
 use crate::device::impair::Impairment;
 use crate::net::{Drive, Spin};
-use crate::stack::Route;
+use crate::stack::{Congestion, Route};
 use crate::wire::ipv6;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -202,6 +202,8 @@ pub(crate) struct Settings {
     pub(crate) drive: Drive,
     /// Whether the one who drives looks for packets before it sleeps.
     pub(crate) spin: Spin,
+    /// What governs what is sent.
+    pub(crate) cc: Congestion,
     /// Memory for all sockets, in bytes, if not the default.
     pub(crate) memory: Option<usize>,
     /// What send buffers may grow to.
@@ -225,6 +227,7 @@ impl TryFrom<Options> for Settings {
 
     fn try_from(options: Options) -> Result<Settings, Failure> {
         let usage = |flag: &'static str| move |e: String| Failure::usage(format!("--{flag}: {e}"));
+        let usage_of = |flag: &'static str| move |e: crate::error::Error| usage(flag)(e.to_string());
         let queues = options.queues.unwrap_or(1) as usize;
         if !QUEUES.contains(&queues) {
             return Err(Failure::usage(format!(
@@ -285,6 +288,7 @@ impl TryFrom<Options> for Settings {
             seed: options.seed,
             drive: options.drive.as_deref().map_or(Ok(Drive::default()), drive).map_err(usage("drive"))?,
             spin: options.spin.as_deref().map_or(Ok(Spin::default()), spin).map_err(usage("spin"))?,
+            cc: options.cc.as_deref().map_or(Ok(Congestion::default()), str::parse).map_err(usage_of("cc"))?,
             memory: options.memory.as_deref().map(size).transpose().map_err(usage("memory"))?,
             send_buffer_max: options
                 .send_buffer_max
@@ -510,6 +514,7 @@ mod tests {
             (Options { fault: Some("loss=200%".into()), ..Options::default() }, "--fault: "),
             (Options { grace: Some("soon".into()), ..Options::default() }, "--grace: "),
             (Options { drive: Some("nobody".into()), ..Options::default() }, "--drive: "),
+            (Options { cc: Some("vegas".into()), ..Options::default() }, "--cc: "),
             (Options { spin: Some("0".into()), ..Options::default() }, "--spin: "),
             (Options { memory: Some("0".into()), ..Options::default() }, "--memory: "),
             (Options { recv_buffer_max: Some("much".into()), ..Options::default() }, "--recv-buffer-max: "),

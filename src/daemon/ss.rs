@@ -157,6 +157,9 @@ pub(crate) struct Row {
     pub(crate) timestamps: bool,
     /// Whether SACK is in use.
     pub(crate) sack: bool,
+    /// What governs its output.
+    #[serde(flatten)]
+    pub(crate) outflow: Outflow,
     /// Whether the application has closed it.
     pub(crate) orphan: bool,
     /// The queue that its packets go through, if there are several.
@@ -164,9 +167,89 @@ pub(crate) struct Row {
     pub(crate) queue: Option<usize>,
 }
 
+/// What governs a connection's output. Rates are in bytes a second, times in microseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Outflow {
+    /// The congestion control, and what it is doing.
+    pub(crate) congestion: String,
+    pub(crate) congestion_phase: String,
+    /// What output is paced to.
+    pub(crate) pacing_rate: Option<u64>,
+    /// The user's limit of that.
+    pub(crate) max_pacing_rate: Option<u64>,
+    /// What the path delivered lately.
+    pub(crate) delivery_rate: u64,
+    /// Whether that was all that there was to send.
+    pub(crate) app_limited: bool,
+    /// The shortest round trip.
+    pub(crate) min_rtt_us: Option<u64>,
+    /// Bytes delivered, found lost, and never sent.
+    pub(crate) delivered: u64,
+    pub(crate) lost: u32,
+    pub(crate) unsent: u32,
+    /// How the time was spent.
+    pub(crate) busy_us: u64,
+    pub(crate) rwnd_limited_us: u64,
+    pub(crate) sndbuf_limited_us: u64,
+    /// Whether packets may be marked instead of dropped.
+    pub(crate) ecn: bool,
+}
+
+fn micros(d: Duration) -> u64 {
+    u64::try_from(d.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl From<&TcpInfo> for Outflow {
+    fn from(info: &TcpInfo) -> Outflow {
+        Outflow {
+            congestion: info.congestion.into(),
+            congestion_phase: info.congestion_phase.into(),
+            pacing_rate: info.pacing_rate,
+            max_pacing_rate: info.max_pacing_rate,
+            delivery_rate: info.delivery_rate,
+            app_limited: info.delivery_rate_app_limited,
+            min_rtt_us: info.min_rtt.map(micros),
+            delivered: info.delivered,
+            lost: info.lost,
+            unsent: info.unsent,
+            busy_us: micros(info.time_spent.busy),
+            rwnd_limited_us: micros(info.time_spent.peer_window),
+            sndbuf_limited_us: micros(info.time_spent.send_buffer),
+            ecn: info.ecn,
+        }
+    }
+}
+
+impl Outflow {
+    /// In `ss -i`'s words, before the rest.
+    fn first(&self) -> String {
+        let ecn = if self.ecn { "ecn " } else { "" };
+        let name = if self.congestion.is_empty() { String::new() } else { format!("{} ", self.congestion) };
+        format!("{ecn}{name}")
+    }
+
+    /// And behind it.
+    fn last(&self) -> String {
+        let mut out = String::new();
+        let rate = |name: &str, bytes: u64| format!(" {name} {}bps", bytes.saturating_mul(8));
+        let time = |name: &str, us: u64| format!(" {name}:{}ms", us / 1000);
+        out.extend(self.pacing_rate.map(|r| rate("pacing_rate", r)));
+        out.extend((self.delivery_rate > 0).then(|| rate("delivery_rate", self.delivery_rate)));
+        for (name, us) in
+            [("busy", self.busy_us), ("rwnd_limited", self.rwnd_limited_us), ("sndbuf_limited", self.sndbuf_limited_us)]
+        {
+            out.extend((us > 0).then(|| time(name, us)));
+        }
+        out.extend((self.unsent > 0).then(|| format!(" notsent:{}", self.unsent)));
+        out.extend(self.app_limited.then(|| " app_limited".to_owned()));
+        out.extend(self.min_rtt_us.map(|us| format!(" minrtt:{}", us as f64 / 1000.0)));
+        out
+    }
+}
+
 impl From<&TcpInfo> for Row {
     fn from(info: &TcpInfo) -> Row {
-        let micros = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
         Row {
             state: info.state.to_string(),
             local: info.local,
@@ -191,6 +274,7 @@ impl From<&TcpInfo> for Row {
             window_scale: info.window_scale,
             timestamps: info.timestamps,
             sack: info.sack,
+            outflow: Outflow::from(info),
             orphan: info.orphan,
             queue: None,
         }
@@ -323,7 +407,7 @@ fn end(addr: SocketAddr) -> String {
 fn numbers(row: &Row) -> String {
     let millis = |us: u64| us as f64 / 1000.0;
     let segments = |bytes: u32| bytes as usize / row.mss.max(1);
-    let mut out = String::new();
+    let mut out = row.outflow.first();
     if row.timestamps {
         out.push_str("ts ");
     }
@@ -349,6 +433,7 @@ fn numbers(row: &Row) -> String {
         " bytes_acked:{} bytes_received:{} unacked:{} retrans:{} snd_wnd:{} rcv_wnd:{} mem:{}",
         row.bytes_acked, row.bytes_received, row.in_flight, row.retransmits, row.snd_wnd, row.rcv_wnd, row.memory
     );
+    out.push_str(&row.outflow.last());
     if row.orphan {
         out.push_str(" orphan");
     }
@@ -357,11 +442,9 @@ fn numbers(row: &Row) -> String {
 
 #[cfg(test)]
 pub(super) fn sample(state: State) -> Row {
+    let local = "192.0.2.2:80".parse().expect("an address");
+    let remote = "192.0.2.1:53530".parse().expect("an address");
     Row::from(&TcpInfo {
-        state,
-        local: "192.0.2.2:80".parse().expect("an address"),
-        remote: "192.0.2.1:53530".parse().expect("an address"),
-        recv_queue: 0,
         send_queue: 2896,
         recv_buffer: 131_072,
         send_buffer: 131_072,
@@ -370,6 +453,7 @@ pub(super) fn sample(state: State) -> Row {
         cwnd: 14480,
         ssthresh: u32::MAX,
         in_flight: 2896,
+        sacked: 0,
         snd_wnd: 64_256,
         rcv_wnd: 65_535,
         srtt: Some(Duration::from_micros(3500)),
@@ -383,7 +467,7 @@ pub(super) fn sample(state: State) -> Row {
         window_scale: Some((7, 3)),
         timestamps: true,
         sack: true,
-        orphan: false,
+        ..TcpInfo::new(state, local, remote)
     })
 }
 
@@ -437,6 +521,27 @@ ESTAB             0    2896       192.0.2.2:80   192.0.2.1:53530
         assert_eq!(shown, ["Queue", "0", "1"]);
         report.links[0].queues = 2;
         assert!(table(&report, true).lines().next().unwrap().ends_with("lost 5, queues 2"));
+    }
+
+    #[test]
+    fn what_governs_output_is_told_in_ss_s_words() {
+        let mut row = sample(State::Established);
+        row.outflow = Outflow {
+            congestion: "bbr".into(),
+            pacing_rate: Some(1_000_000),
+            delivery_rate: 2_000_000,
+            busy_us: 12_000,
+            rwnd_limited_us: 3_000,
+            min_rtt_us: Some(20_500),
+            app_limited: true,
+            ecn: true,
+            ..Outflow::default()
+        };
+        let line = numbers(&row);
+        assert!(line.starts_with("ecn bbr ts sack "), "{line}");
+        let end =
+            " pacing_rate 8000000bps delivery_rate 16000000bps busy:12ms rwnd_limited:3ms app_limited minrtt:20.5";
+        assert!(line.ends_with(end), "{line}");
     }
 
     #[test]

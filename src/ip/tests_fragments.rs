@@ -253,7 +253,7 @@ fn fragments_of_fragments_are_dropped() {
     assert_eq!(dropped(outcome), DropReason::IpExtension);
 }
 
-/// RFC 3168 5.3, from the wire to the transport.
+/// 3168-8: from the wire to the transport.
 #[test]
 fn congestion_on_the_way_of_one_fragment_is_known_of_the_whole() {
     for ends in [V4, V6] {

@@ -7,7 +7,7 @@ use super::patience::{Blocking, Timeout};
 use crate::buf::{CHUNK_CAPACITY, Chunk, Slice};
 use crate::error::{self, Error};
 use crate::runtime::{Patience, Shard, clock, press};
-use crate::stack::{Keepalive, MtuDiscovery, Readiness, SocketId, TcpId, TcpInfo, TcpOptions};
+use crate::stack::{Congestion, Keepalive, MtuDiscovery, Readiness, SocketId, TcpId, TcpInfo, TcpOptions};
 use crate::tcp::state::State;
 use core::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -418,6 +418,55 @@ impl TcpStream {
     /// If the host has been shut down.
     pub fn nodelay(&self) -> io::Result<bool> {
         self.option(|options| options.nodelay)
+    }
+
+    /// Chooses the congestion control that governs what is sent (TCP_CONGESTION). Another one goes on from the window that
+    /// the one before it has left.
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn set_congestion(&self, congestion: Congestion) -> io::Result<()> {
+        self.set_option(|options| options.congestion = congestion)
+    }
+
+    /// The congestion control.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn congestion(&self) -> io::Result<Congestion> {
+        self.option(|options| options.congestion)
+    }
+
+    /// Sends no more than so many bytes a second (SO_MAX_PACING_RATE); `None` is no limit.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a limit of zero, or if the host has ended.
+    pub fn set_max_pacing_rate(&self, limit: Option<u64>) -> io::Result<()> {
+        self.set_option(|options| options.max_pacing_rate = limit)
+    }
+
+    /// The most that is sent, in bytes a second.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn max_pacing_rate(&self) -> io::Result<Option<u64>> {
+        self.option(|options| options.max_pacing_rate)
+    }
+
+    /// Acknowledges all that is received at once (TCP_QUICKACK), until it is switched off again.
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn set_quick_ack(&self, quick_ack: bool) -> io::Result<()> {
+        self.set_option(|options| options.quick_ack = quick_ack)
+    }
+
+    /// Whether all that is received is acknowledged at once.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn quick_ack(&self) -> io::Result<bool> {
+        self.option(|options| options.quick_ack)
     }
 
     /// Sets the TTL of the connection's packets, 1 to 255.

@@ -46,8 +46,12 @@ covers! {
     SuperSegment = "super-segment cut",
     /// The retransmission timer ran out.
     Rto = "retransmission time-out",
-    /// Three duplicate ACKs.
+    /// ACKs showed a loss.
     FastRetransmit = "fast retransmit",
+    /// A tail loss probe.
+    TailProbe = "tail loss probe",
+    /// A recovery was for nothing, and undone.
+    Undone = "recovery undone",
     /// A zero-window probe.
     WindowProbe = "zero-window probe",
     /// A window of zero was offered.

@@ -205,8 +205,10 @@ impl OurHost {
             // The initial window may be gone before anybody looks: when somebody says that the path is narrow.
             let initial = 10 * self.stack.mtu() as u32;
             *most_cwnd = info.cwnd.max(*most_cwnd).max(initial);
-            if info.in_flight > 4 * *most_cwnd + 16 * info.mss as u32 {
-                return Err(format!("INV-4: {} bytes in flight, {most_cwnd} were the most allowed", info.in_flight));
+            // What waits at the peer behind a hole is in the network no more.
+            let flying = info.in_flight - info.sacked;
+            if flying > 4 * *most_cwnd + 16 * info.mss as u32 {
+                return Err(format!("INV-4: {flying} bytes in flight, {most_cwnd} were the most allowed"));
             }
             // At most twice the bytes, and some room to grow into. What was offered from a larger buffer may still come.
             *most_buffers = (info.recv_buffer + info.send_buffer).max(*most_buffers);
@@ -388,6 +390,8 @@ impl Host for OurHost {
         for (cover, n) in [
             (Cover::Rto, tcp.rto),
             (Cover::FastRetransmit, tcp.fast_retransmits),
+            (Cover::TailProbe, tcp.tail_probes),
+            (Cover::Undone, tcp.undone),
             (Cover::WindowProbe, tcp.window_probes),
             (Cover::Keepalive, tcp.keepalive_probes),
             (Cover::ChallengeAck, tcp.challenge_acks),

@@ -355,10 +355,18 @@ impl Watch {
                 "INV-4: the right edge of the window went back from {} to {edge}",
                 me.edge_out
             );
-            for (left, right) in tcp.sack.iter().flatten() {
-                let (left, right) = (left.wrapping_sub(peer_isn), right.wrapping_sub(peer_isn));
+            let blocks: Vec<(u32, u32)> = tcp
+                .sack
+                .iter()
+                .flatten()
+                .map(|(left, right)| (left.wrapping_sub(peer_isn), right.wrapping_sub(peer_isn)))
+                .collect();
+            for (i, &(left, right)) in blocks.iter().enumerate() {
+                // RFC 2883 4: the first may tell what came twice, below the acknowledgment or within the second.
+                let within_second = blocks.get(1).is_some_and(|second| second.0 <= left && right <= second.1);
+                let twice = i == 0 && (u64::from(right) <= ack || within_second);
                 ensure!(
-                    left < right && u64::from(left) > ack && u64::from(right) <= me.seen,
+                    left < right && (twice || u64::from(left) > ack) && u64::from(right) <= me.seen,
                     "a SACK block {left} to {right} with acknowledgment {ack} and {} arrived",
                     me.seen
                 );

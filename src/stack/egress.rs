@@ -137,7 +137,13 @@ impl Stack {
             !cx.options.mtu_discovery.dont_fragment() || connection.tcb().is_some_and(Tcb::may_be_fragmented);
         // Whoever cuts a super-segment counts its identifications up, which fragments must not share with others'.
         let limit = if may_be_fragmented { 0 } else { text_limit(&self.config.offloads, &tuple) };
-        let segment = connection.next_segment(limit, &mut cx)?;
+        let Some(segment) = connection.next_segment(limit, &mut cx) else {
+            // Its deadline is that of pacing now.
+            if connection.tcb().is_some_and(Tcb::waits_for_pacing) {
+                self.arm(index);
+            }
+            return None;
+        };
         let may_have_more = connection.may_have_output(&cx);
         self.arm(index);
         if may_have_more {
@@ -175,7 +181,7 @@ impl Stack {
             dst: tuple.remote_addr,
             protocol: ip::TCP,
             ttl,
-            tos,
+            tos: if segment.ect { tos & !wire_ip::ECN | wire_ip::ECT0 } else { tos },
             dont_fragment,
             ports: (tuple.local_port, tuple.remote_port),
         };

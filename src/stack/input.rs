@@ -14,7 +14,7 @@ use crate::tcp::seq::Seq;
 use crate::tcp::syncookie::{Cookie, CookieJar};
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
-use crate::wire::{RxChecksum, RxFrame, checksum, tcp};
+use crate::wire::{RxChecksum, RxFrame, checksum, ip as wire_ip, tcp};
 use std::net::{IpAddr, SocketAddr};
 
 impl Stack {
@@ -167,7 +167,11 @@ impl Stack {
         }
         self.stats.tcp.segments_in += 1;
         let text = frame.data.slice(packet.bytes.start + header_len..packet.bytes.end);
-        let segment = Segment { joined: frame.meta.gso.map(|gso| gso.size), ..Segment::new(&header, text) };
+        let segment = Segment {
+            joined: frame.meta.gso.map(|gso| gso.size),
+            ce: packet.tos & wire_ip::ECN == wire_ip::CE,
+            ..Segment::new(&header, text)
+        };
         match found {
             Some(index) => self.on_segment(index, now, &tuple, &segment, packet.interface),
             None => self.on_unknown(now, &tuple, &segment, None, packet.interface),

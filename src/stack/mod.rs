@@ -34,7 +34,9 @@ mod wheel;
 
 pub use crate::icmp::ErrorKind as IcmpError;
 pub use crate::raw::{Echo, EchoError};
-pub use crate::tcp::{Keepalive, MtuDiscovery, MtuProbing, TcpConfig, TcpInfo, TcpOptions};
+pub use crate::tcp::{
+    Congestion, Ecn, Keepalive, LossDetection, LossRecovery, MtuDiscovery, MtuProbing, TcpConfig, TcpInfo, TcpOptions,
+};
 pub use config::{Cidr, Config, ReassemblyConfig, UdpConfig};
 pub use interface::{HostModel, IfName, Interface, InterfaceInfo, MAX_INTERFACES};
 pub use message::{RecvMsg, SendMsg, SocketError, UdpBind};
@@ -196,7 +198,8 @@ impl Stack {
     }
 
     fn build(config: Config, seed: [u8; 32], share: Option<Share>, now: Instant) -> Result<Stack> {
-        let default_options = TcpOptions { ttl: config.ttl, ..TcpOptions::default() };
+        let default_options =
+            TcpOptions { ttl: config.ttl, congestion: config.tcp.congestion, ..TcpOptions::default() };
         default_options.validate()?;
         config.tcp.validate()?;
         let mut rng = Rng::new(seed);

@@ -156,6 +156,9 @@ impl Stack {
         }
         // Whoever is told to wait is told when there is room, even if that had never been noticed to be gone.
         slot.was_ready = slot.was_ready.without(Readiness::WRITABLE);
+        if let Some(tcb) = slot.connection.as_mut().and_then(Connection::tcb_mut) {
+            tcb.on_write_refused();
+        }
         self.note_held_back(id.index);
         Err(Error::WouldBlock)
     }
@@ -496,6 +499,9 @@ impl Stack {
             && let Some(size) = options.recv_buffer
         {
             tcb.rcv.buffer.set_capacity(size);
+        }
+        if let Some(tcb) = slot.connection.as_mut().and_then(Connection::tcb_mut) {
+            tcb.on_options(&options, &self.config.tcp, now);
         }
         if let Some(tcb) = slot.connection.as_mut().and_then(Connection::tcb_mut)
             && !options.mtu_discovery.believes_routers()

@@ -33,6 +33,8 @@ struct Held {
     /// In the order of their numbers.
     runs: Vec<Run>,
     insertions: u64,
+    /// What came twice since the last ACK (RFC 2883).
+    duplicate: Option<SeqRange>,
 }
 
 impl Assembler {
@@ -58,7 +60,7 @@ impl Assembler {
     /// Holds `text`, which starts at `seq`, except for the bytes that are held already. At most `max_runs` runs are
     /// kept; says whether the text was taken (a full duplicate counts as taken).
     pub fn insert(&mut self, seq: Seq, text: &Slice, max_runs: usize) -> bool {
-        let Held { runs, insertions } = &mut **self.0.get_or_insert_default();
+        let Held { runs, insertions, .. } = &mut **self.0.get_or_insert_default();
         *insertions += 1;
         let touched = *insertions;
         let (start, end) = (seq, seq + text.len() as u32);
@@ -93,6 +95,14 @@ impl Assembler {
         true
     }
 
+    /// The first numbers from `start` to `end` that are held.
+    pub fn overlap(&self, start: Seq, end: Seq) -> Option<SeqRange> {
+        let held = self.held();
+        let run = held.get(held.partition_point(|run| run.end().at_or_before(start)))?;
+        let both = SeqRange { start: run.start.max(start), end: run.end().min(end) };
+        (!both.is_empty()).then_some(both)
+    }
+
     /// Takes the text that continues at `nxt`, if there is some now, and drops what lies before it.
     pub fn take(&mut self, nxt: Seq) -> SliceQueue {
         let mut ready = SliceQueue::new();
@@ -106,10 +116,41 @@ impl Assembler {
                 ready = run.data;
             }
         }
-        if held.runs.is_empty() {
+        self.tidy();
+        ready
+    }
+
+    /// What came twice since the last ACK, or the latest of several.
+    pub fn duplicate(&self) -> Option<SeqRange> {
+        self.0.as_ref()?.duplicate
+    }
+
+    /// Text from `start` to `end` came that was here already. What adjoins is told as one (RFC 2883 4, rule 2).
+    pub fn note_duplicate(&mut self, start: Seq, end: Seq) {
+        if !start.before(end) {
+            return;
+        }
+        let duplicate = &mut self.0.get_or_insert_default().duplicate;
+        let adjoins = |known: &SeqRange| start.at_or_before(known.end) && known.start.at_or_before(end);
+        *duplicate = Some(match duplicate.filter(adjoins) {
+            Some(known) => SeqRange { start: known.start.min(start), end: known.end.max(end) },
+            None => SeqRange { start, end },
+        });
+    }
+
+    /// An ACK has told of what came twice.
+    pub fn on_ack_sent(&mut self) {
+        if let Some(held) = &mut self.0 {
+            held.duplicate = None;
+            self.tidy();
+        }
+    }
+
+    /// Takes no memory for nothing.
+    fn tidy(&mut self) {
+        if self.0.as_ref().is_some_and(|held| held.runs.is_empty() && held.duplicate.is_none()) {
             self.0 = None;
         }
-        ready
     }
 
     /// The runs as SACK blocks: the one that grew last first (RFC 2018 4).

@@ -6,7 +6,6 @@
 //! a round trip (dynamic right-sizing: Fisk and Feng, 2001): if that is more than half of what fits, the sender may have
 //! been held back, and the buffer doubles.
 
-use super::cc::CongestionControl;
 use super::config::TcpConfig;
 use super::connection::Tcb;
 use super::options::TcpOptions;

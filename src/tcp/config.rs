@@ -1,5 +1,7 @@
 //! TCP's settings and bounds, with their defaults. `docs/limits.md` says why each is what it is.
 
+use super::cc::Congestion;
+use super::ecn::Ecn;
 use super::mtu::MtuProbing;
 use crate::error::{Error, Result};
 use core::time::Duration;
@@ -42,6 +44,10 @@ pub struct TcpConfig {
     pub timestamps: bool,
     /// Whether to permit SACK.
     pub sack: bool,
+    /// Whether packets may be marked instead of dropped (RFC 3168).
+    pub ecn: Ecn,
+    /// The congestion control of connections whose user chooses none.
+    pub congestion: Congestion,
     /// Maximum segment lifetime; TIME-WAIT lasts twice as long.
     pub msl: Duration,
     /// RTO before any measurement (RFC 6298 2.1).
@@ -60,8 +66,12 @@ pub struct TcpConfig {
     pub synack_retries: u32,
     /// Retransmissions and probes once the application has closed.
     pub orphan_retries: u32,
+    /// The longest that peers are believed to hold an ACK back: a tail loss probe of a lone segment waits so much longer.
+    pub peer_ack_delay: Duration,
     /// The longest an ACK is held back.
     pub delayed_ack: Duration,
+    /// ACKs at the start of a connection that are not held back at all, while the peer's window is small.
+    pub quick_acks: u8,
     /// How long a closed socket waits in FIN-WAIT-2 for the peer's FIN.
     pub fin_wait2: Duration,
     /// Shortest time between two challenge ACKs, or answers to invalid segments, of one connection.
@@ -93,6 +103,8 @@ impl Default for TcpConfig {
             window_scaling: true,
             timestamps: true,
             sack: true,
+            ecn: Ecn::Accept,
+            congestion: Congestion::Cubic,
             msl: Duration::from_secs(30),
             initial_rto: Duration::from_secs(1),
             min_rto: Duration::from_millis(200),
@@ -102,7 +114,9 @@ impl Default for TcpConfig {
             syn_retries: 7,
             synack_retries: 5,
             orphan_retries: 8,
+            peer_ack_delay: Duration::from_millis(40),
             delayed_ack: Duration::from_millis(40),
+            quick_acks: 16,
             fin_wait2: Duration::from_secs(60),
             challenge_interval: Duration::from_millis(500),
             min_mss: 48,

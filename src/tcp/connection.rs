@@ -6,12 +6,12 @@
 //! [`deadline`](Connection::deadline), which is computed; its user's commands [`close`](Connection::close) and
 //! [`abort`](Connection::abort), and on the [`Tcb`] `send` and `recv`.
 
-use super::cc::{Cc, CongestionControl, NewReno};
 use super::config::{Memory, TcpConfig};
 use super::handshake::{Handshake, Heard};
 use super::keepalive::KeepaliveTimer;
 use super::mtu::{PathLimit, PathMss};
 use super::options::{Negotiated, TcpOptions};
+use super::outflow::{Governor, Outflow};
 use super::recovery::Recovery;
 use super::recv::Recv;
 use super::rto::RtoTimer;
@@ -188,7 +188,7 @@ pub struct Tcb {
     pub(super) rtt: Rtt,
     pub(super) rto: RtoTimer,
     pub(super) recovery: Recovery,
-    pub(super) cc: Cc,
+    pub(super) cc: Outflow,
     pub(super) keepalive: KeepaliveTimer,
     pub(super) negotiated: Negotiated,
     /// What is known of the path, if it may carry less than the link.
@@ -209,10 +209,16 @@ pub struct Tcb {
 pub(super) struct Owed {
     /// A zero-window probe.
     pub(super) window_probe: bool,
+    /// A tail loss probe.
+    pub(super) loss_probe: bool,
     /// A keepalive probe.
     pub(super) keepalive_probe: bool,
     /// The next segment goes out however small (sender SWS avoidance's override, RFC 9293 3.8.6.2.1).
     pub(super) override_sws: bool,
+    /// ECE on every segment: the peer does not know yet that one of its packets was marked (RFC 3168 6.1.3).
+    pub(super) echo: bool,
+    /// CWR on the next new data: the peer may stop telling us (RFC 3168 6.1.2).
+    pub(super) cwr: bool,
 }
 
 /// Counts over the connection's life.
@@ -444,7 +450,7 @@ impl Connection {
 
     /// Memory that its buffers pin, in bytes.
     pub fn memory(&self) -> usize {
-        self.tcb().map_or(0, |tcb| tcb.snd.buffer.pinned() + tcb.rcv.pinned())
+        self.tcb().map_or(0, |tcb| tcb.snd.buffer.pinned() + tcb.rcv.pinned() + tcb.recovery.board.pinned())
     }
 
     fn debug_assert_invariants(&self) {
@@ -468,16 +474,18 @@ impl Tcb {
         if lost_syn {
             rto.on_lost_syn();
         }
+        let mut rcv = rcv;
+        rcv.set_quick_acks(cx.options.quick_ack, cx.config.quick_acks);
         let mut rtt = Rtt::default();
         if let Some(sample) = handshake_rtt {
-            rtt.sample(sample);
+            rtt.sample(sample, cx.now);
         }
         Tcb {
             state: State::Established,
             rtt,
             rto,
             recovery: Recovery::new(snd.iss),
-            cc: Cc::NewReno(NewReno::new(snd.mss, lost_syn)),
+            cc: Outflow::new(snd.mss, lost_syn),
             keepalive: KeepaliveTimer::new(cx.now),
             negotiated,
             path: None,
@@ -510,6 +518,31 @@ impl Tcb {
     /// The user is about to add data: the timer runs from now, if nothing is outstanding.
     pub fn on_write(&mut self, now: Instant) {
         self.start_if_idle(now);
+        self.cc.on_write(self.snd.end().since(self.snd.nxt), self.snd.flight());
+    }
+
+    /// The user found no room for more.
+    pub fn on_write_refused(&mut self) {
+        self.cc.on_write_refused();
+    }
+
+    /// The options have changed.
+    pub fn on_options(&mut self, options: &TcpOptions, config: &TcpConfig, now: Instant) {
+        self.cc.choose(options.congestion, now);
+        if let Some(governor) = self.cc.governor_mut() {
+            governor.set_max_pacing_rate(options.max_pacing_rate);
+        }
+        self.rcv.set_quick_acks(options.quick_ack, config.quick_acks);
+    }
+
+    /// What governs output, from now on if it did not before.
+    pub(super) fn govern(&mut self, cx: &Cx<'_>) -> &mut Governor {
+        self.cc.govern(cx.now, self.rtt.srtt(), cx.options, self.snd.iss.0)
+    }
+
+    /// Whether output waits for pacing.
+    pub fn waits_for_pacing(&self) -> bool {
+        self.cc.pacing_deadline().is_some()
     }
 
     /// The timer starts when something becomes outstanding where nothing was.
@@ -545,10 +578,6 @@ impl Tcb {
             rcv.assembler.ranges().all(|r| r.start.after(rcv.nxt) && r.end.at_or_before(rcv.edge)),
             "held text lies beyond RCV.NXT and inside the window"
         );
-        let lost = self.recovery.lost();
-        debug_assert!(
-            lost.is_empty() || (lost.start.at_or_after(snd.una) && lost.end.at_or_before(snd.nxt)),
-            "what is lost is outstanding"
-        );
+        self.recovery.board.debug_assert_covers(snd.una, snd.nxt);
     }
 }

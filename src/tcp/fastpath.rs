@@ -13,6 +13,7 @@ impl Tcb {
         let flags = segment.flags.0 & !Flags::PSH.0;
         let as_expected = self.state == State::Established
             && flags == Flags::ACK.0
+            && !segment.ce
             && segment.seq == self.rcv.nxt
             && self.snd.wnd > 0
             && segment.wnd > 0
@@ -28,7 +29,7 @@ impl Tcb {
         }
         self.keepalive.on_heard(cx.now);
         if segment.ack != self.snd.una {
-            self.on_new_ack(segment, cx);
+            self.on_ack(segment, false, cx);
         }
         if !segment.text.is_empty() {
             self.note_echo(segment, cx.now);
@@ -42,9 +43,12 @@ impl Tcb {
     /// It acknowledges something new and recovers nothing, or brings text. (What does neither may be a duplicate ACK.)
     fn ack_is_expected(&self, segment: &Segment) -> bool {
         if segment.ack == self.snd.una {
-            return !segment.text.is_empty();
+            return !segment.text.is_empty() && segment.options.sack.is_empty();
         }
-        segment.ack.after(self.snd.una) && segment.ack.at_or_before(self.snd.nxt) && self.recovery.is_quiet()
+        segment.ack.after(self.snd.una)
+            && segment.ack.at_or_before(self.snd.nxt)
+            && segment.options.sack.is_empty()
+            && self.recovery.is_quiet()
     }
 
     /// It brings no text, or the next in order, for which there is room.

@@ -3,6 +3,7 @@
 use super::TcpConfig;
 use super::autotune::Range;
 use super::connection::{CloseReason, Cx, Reaction, Tcb};
+use super::ecn::Ecn;
 use super::options::{Negotiated, PeerSyn, TcpOptions, Timestamps, window_shift};
 use super::recv::Recv;
 use super::segment::{Segment, SegmentOut};
@@ -40,6 +41,8 @@ pub struct Handshake {
     repeated: bool,
     send_syn: bool,
     send_ack: bool,
+    /// Whether the peer's SYN said that it understands ECN, and we want to.
+    ecn: bool,
     last_challenge: Option<Instant>,
 }
 
@@ -72,6 +75,7 @@ impl Handshake {
             repeated: false,
             send_syn: true,
             send_ack: false,
+            ecn: false,
             last_challenge: None,
         }
     }
@@ -100,8 +104,17 @@ impl Handshake {
         self.iss
     }
 
+    /// RFC 3168 6.1.1: an ECN-setup SYN has ECE and CWR, the answer to ours ECE alone. A SYN that was sent again asks for
+    /// nothing: what swallowed the first may dislike those bits.
+    fn agrees_on_ecn(&self, flags: Flags, cx: &Cx<'_>) -> bool {
+        let setup = if flags.ack() { Flags::ECE } else { Flags::ECE | Flags::CWR };
+        let wanted = if self.passive { cx.config.ecn != Ecn::Off } else { cx.config.ecn == Ecn::Request };
+        wanted && (self.passive || !self.repeated) && flags.0 & (Flags::ECE | Flags::CWR).0 == setup.0
+    }
+
     fn take_syn(&mut self, segment: &Segment, cx: &Cx<'_>) {
         self.irs = segment.seq;
+        self.ecn = self.agrees_on_ecn(segment.flags, cx);
         self.peer = Some((PeerSyn::read(&segment.options, cx.tuple.remote_addr, cx.config.min_mss), segment.wnd));
     }
 
@@ -221,6 +234,7 @@ impl Handshake {
             rcv_shift: if scale.is_some() { self.shift } else { 0 },
             window_scaling: scale.is_some(),
             sack: peer.sack && cx.config.sack,
+            ecn: self.ecn,
             timestamps: peer.timestamp.filter(|_| cx.config.timestamps).map(|recent| Timestamps {
                 offset: self.timestamp_offset,
                 recent,
@@ -274,7 +288,8 @@ impl Handshake {
                     timestamps: peer.timestamp.filter(|_| config.timestamps).map(|recent| (clock, recent)),
                     ..WireOptions::default()
                 };
-                (Flags::SYN | Flags::ACK, self.irs + 1, options)
+                let ecn = if self.ecn { Flags::ECE } else { Flags::NONE };
+                (Flags::SYN | Flags::ACK | ecn, self.irs + 1, options)
             }
             _ => {
                 let options = WireOptions {
@@ -284,7 +299,9 @@ impl Handshake {
                     timestamps: config.timestamps.then_some((clock, 0)),
                     ..WireOptions::default()
                 };
-                (Flags::SYN, Seq(0), options)
+                let asks = config.ecn == Ecn::Request && !self.repeated;
+                let ecn = if asks { Flags::ECE | Flags::CWR } else { Flags::NONE };
+                (Flags::SYN | ecn, Seq(0), options)
             }
         };
         SegmentOut { wnd: self.window, options, ..SegmentOut::bare(self.iss, ack, flags) }

@@ -1,10 +1,10 @@
 //! What `ss` and TCP_INFO show: a copy of a connection's numbers at one moment.
 
 use super::autotune::Range;
-use super::cc::CongestionControl;
 use super::config::TcpConfig;
 use super::connection::Tcb;
 use super::options::TcpOptions;
+use super::outflow::TimeSpent;
 use super::state::State;
 use core::time::Duration;
 use std::net::SocketAddr;
@@ -32,10 +32,36 @@ pub struct TcpInfo {
     pub pmtu: usize,
     /// Congestion window in bytes.
     pub cwnd: u32,
+    /// The congestion control's name.
+    pub congestion: &'static str,
+    /// What it is doing, in a word.
+    pub congestion_phase: &'static str,
+    /// Bytes a second that output is paced to, if it is.
+    pub pacing_rate: Option<u64>,
+    /// The user's limit of that.
+    pub max_pacing_rate: Option<u64>,
+    /// Bytes a second that the path delivered lately; zero before a measurement.
+    pub delivery_rate: u64,
+    /// Whether that was all that there was to send.
+    pub delivery_rate_app_limited: bool,
+    /// Bytes delivered, SACKed ones included, since there was first more than a segment to send.
+    pub delivered: u64,
+    /// Bytes found lost since then, modulo 2^32.
+    pub lost: u32,
+    /// The shortest round trip since then.
+    pub min_rtt: Option<Duration>,
+    /// How its time was spent since then.
+    pub time_spent: TimeSpent,
+    /// Bytes written and never sent.
+    pub unsent: u32,
+    /// Whether packets may be marked instead of dropped.
+    pub ecn: bool,
     /// Slow-start threshold in bytes; `u32::MAX` before the first loss.
     pub ssthresh: u32,
     /// Bytes sent and not acknowledged.
     pub in_flight: u32,
+    /// Of these, bytes that the peer says it holds behind a hole.
+    pub sacked: u32,
     /// The peer's window in bytes.
     pub snd_wnd: u32,
     /// Our window in bytes.
@@ -80,8 +106,21 @@ impl TcpInfo {
             mss: 0,
             pmtu: 0,
             cwnd: 0,
+            congestion: "",
+            congestion_phase: "",
+            pacing_rate: None,
+            max_pacing_rate: None,
+            delivery_rate: 0,
+            delivery_rate_app_limited: false,
+            delivered: 0,
+            lost: 0,
+            min_rtt: None,
+            time_spent: TimeSpent::default(),
+            unsent: 0,
+            ecn: false,
             ssthresh: 0,
             in_flight: 0,
+            sacked: 0,
             snd_wnd: 0,
             rcv_wnd: 0,
             srtt: None,
@@ -110,7 +149,9 @@ impl Tcb {
         info.mss = self.snd.mss as usize;
         info.cwnd = self.cc.window();
         info.ssthresh = self.cc.ssthresh();
+        self.fill_outflow(info, options);
         info.in_flight = self.snd.flight();
+        info.sacked = self.recovery.board.sacked();
         info.snd_wnd = self.snd.wnd;
         info.rcv_wnd = self.rcv.wnd();
         info.srtt = self.rtt.srtt();
@@ -124,5 +165,20 @@ impl Tcb {
         info.window_scale = negotiated.window_scaling.then_some((negotiated.snd_shift, negotiated.rcv_shift));
         info.timestamps = negotiated.timestamps.is_some();
         info.sack = negotiated.sack;
+        info.ecn = negotiated.ecn;
+    }
+
+    /// What governs output.
+    fn fill_outflow(&self, info: &mut TcpInfo, options: &TcpOptions) {
+        (info.congestion, info.congestion_phase) = (options.congestion.name(), self.cc.phase());
+        info.max_pacing_rate = options.max_pacing_rate;
+        info.unsent = self.snd.end().since(self.snd.nxt);
+        if let Some(governor) = self.cc.governor() {
+            let rate = governor.rate();
+            info.pacing_rate = governor.pacing_rate();
+            (info.delivery_rate, info.delivery_rate_app_limited) = rate.last();
+            (info.delivered, info.lost, info.min_rtt) = (rate.delivered(), rate.lost(), rate.min_rtt());
+            info.time_spent = governor.times();
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! SEGMENT ARRIVES in a synchronized state: the steps of RFC 9293 3.10.7.4, one function each, in its order.
 
-use super::cc::CongestionControl;
 use super::config::{Memory, SHARE_UNDER_PRESSURE};
 use super::connection::{CloseReason, Cx, Reaction, Tcb};
-use super::recovery::{OnAdvance, OnDuplicate};
 use super::recv::{AckDue, Taken};
+use super::repair::Heard;
+use super::sample::AckSample;
+use super::scoreboard::News;
 use super::segment::Segment;
 use super::seq::Seq;
 use super::state::{Event, State};
@@ -12,6 +13,7 @@ use crate::buf::Slice;
 use crate::stats::DropReason;
 use crate::trace::What;
 use core::ops::ControlFlow;
+use core::time::Duration;
 
 /// A step either lets the next one look at the segment or ends the walk.
 type Step = ControlFlow<Reaction>;
@@ -36,6 +38,7 @@ impl Tcb {
         self.check_rst(segment, cx)?;
         self.check_syn(segment, cx)?;
         self.check_ack(segment, cx)?;
+        self.check_ecn(segment, cx);
         self.check_urg(segment);
         self.process_text(segment, cx)?;
         self.check_fin(segment, cx);
@@ -82,6 +85,7 @@ impl Tcb {
             // The peer did not hear our ACK, so this one is not throttled. It lives, though (MUST-26).
             self.keepalive.on_heard(cx.now);
             self.rcv.ack = AckDue::Now;
+            self.rcv.assembler.note_duplicate(segment.seq, segment.seq + segment.text.len() as u32);
             return discard(DropReason::TcpDuplicate);
         }
         self.answer_invalid(cx);
@@ -130,25 +134,59 @@ impl Tcb {
             timestamps.update(cx.now, segment.seq, value);
         }
         self.keepalive.on_heard(cx.now);
-        if segment.ack.after(self.snd.una) {
-            self.on_new_ack(segment, cx);
-        } else if self.is_duplicate_ack(segment) {
-            self.on_duplicate_ack(cx);
+        if segment.ack.at_or_after(self.snd.una) {
+            let duplicate = self.is_duplicate_ack(segment);
+            self.on_ack(segment, duplicate, cx);
         }
         self.take_window(segment, cx);
         self.check_ack_of_fin(cx)
     }
 
-    /// SND.UNA < SEG.ACK <= SND.NXT.
-    pub(super) fn on_new_ack(&mut self, segment: &Segment, cx: &mut Cx<'_>) {
-        let una = segment.ack;
-        let acked = una.since(self.snd.una);
-        let was_limited = self.window_limited();
-        let by_timestamp = match (&self.negotiated.timestamps, segment.options.timestamps) {
+    /// SND.UNA <= SEG.ACK <= SND.NXT.
+    pub(super) fn on_ack(&mut self, segment: &Segment, duplicate: bool, cx: &mut Cx<'_>) {
+        let (prior_in_flight, limited) = (self.in_flight(), self.window_limited());
+        let echo = match (&self.negotiated.timestamps, segment.options.timestamps) {
             (Some(ours), Some((_, echo))) => ours.elapsed(cx.now, echo),
             _ => None,
         };
-        let clear = self.rtt.on_ack(una, self.snd.nxt, cx.now, by_timestamp);
+        let was_quiet = self.recovery.is_quiet();
+        let mut news = News::default();
+        let mut heard = Heard { acked: segment.ack.since(self.snd.una), clear: false, duplicate, echo };
+        if heard.acked > 0 {
+            heard.clear = self.advance(segment.ack, echo, &mut news, cx);
+        }
+        // Where SACK is in use, a duplicate without a block says nothing.
+        let told = !segment.options.sack.is_empty() || (duplicate && !self.negotiated.sack);
+        if was_quiet && !told {
+            if heard.acked > 0 {
+                self.rto.on_progress(cx.now, heard.clear);
+            }
+        } else {
+            self.on_ack_in_trouble(segment, heard, &mut news, cx);
+        }
+        if news.delivered + news.lost > 0 && !self.cc.is_fresh() {
+            self.cc.on_ack(&AckSample {
+                now: cx.now,
+                acked: heard.acked,
+                delivered: news.delivered,
+                sacked: news.sacked,
+                lost: news.lost,
+                rtt: if news.resent { None } else { news.newest.map(|(newest, _)| cx.now.since(newest.sent_at)) },
+                prior_in_flight,
+                in_flight: self.in_flight(),
+                limited,
+                phase: self.recovery.phase(),
+                newest: news.newest.map(|(newest, _)| newest),
+            });
+        }
+    }
+
+    /// SND.UNA moves to `una`. Says whether the ACK has measured the path.
+    fn advance(&mut self, una: Seq, echo: Option<Duration>, news: &mut News, cx: &mut Cx<'_>) -> bool {
+        let (acked, flight) = (una.since(self.snd.una), self.snd.flight());
+        self.recovery.board.acknowledge(una, news);
+        let timed = news.earliest.filter(|_| !news.resent).map(|at| cx.now.since(at));
+        let clear = self.rtt.on_ack((una, acked), (self.snd.nxt, flight), cx.now, timed, echo);
         self.snd.una = una;
         self.snd.buffer.release(una);
         self.snd.up = self.snd.up.filter(|up| up.after(una));
@@ -156,25 +194,7 @@ impl Tcb {
         if self.path.is_some() {
             self.on_ack_of_probe(cx);
         }
-        let (nxt, mss) = (self.snd.nxt, self.snd.mss);
-        match self.recovery.on_advance(acked, una, nxt, mss) {
-            OnAdvance::Normal => {
-                self.cc.on_ack(acked, was_limited);
-                self.rto.on_progress(cx.now, clear);
-            }
-            OnAdvance::Partial => {
-                if self.recovery.restarts_timer() {
-                    self.rto.on_progress(cx.now, clear);
-                } else {
-                    self.rto.on_answer(cx.now);
-                }
-            }
-            OnAdvance::Recovered => {
-                self.cc.on_recovered(self.snd.flight());
-                self.rto.on_progress(cx.now, clear);
-                self.note_congestion(cx);
-            }
-        }
+        clear
     }
 
     /// Whether it is the window that held output back: in slow start, if more than half of it was used.
@@ -183,32 +203,14 @@ impl Tcb {
         flight + self.snd.mss > cwnd || (cwnd < self.cc.ssthresh() && flight > cwnd / 2)
     }
 
-    /// RFC 5681 2's definition; where SACK is in use, only with a block of what is in flight (RFC 5681 3.2), so that a
-    /// window update or a forged ACK is none. While the window is zero, ACKs answer our probes.
+    /// RFC 5681 2's definition. (Where SACK is in use, what counts is the blocks, so that a forged ACK counts for nothing.)
+    /// While the window is zero, ACKs answer our probes.
     fn is_duplicate_ack(&self, segment: &Segment) -> bool {
-        let plain = segment.ack == self.snd.una && segment.is_empty() && self.snd.flight() > 0 && self.snd.wnd > 0;
-        if self.negotiated.sack {
-            let in_flight = |&(left, right): &(u32, u32)| {
-                let (left, right) = (Seq(left), Seq(right));
-                left.after(self.snd.una) && left.before(right) && right.at_or_before(self.snd.nxt)
-            };
-            plain && segment.options.sack.as_slice().iter().any(in_flight)
-        } else {
-            plain && self.scaled_window(segment) == self.snd.wnd
-        }
-    }
-
-    fn on_duplicate_ack(&mut self, cx: &mut Cx<'_>) {
-        let (una, nxt, mss) = (self.snd.una, self.snd.nxt, self.snd.mss);
-        if let OnDuplicate::FastRetransmit { flight } = self.recovery.on_duplicate(una, nxt, mss) {
-            match self.on_loss_of_probe(cx) {
-                Some(end) => self.recovery.on_probe_lost(end),
-                None => self.cc.on_congestion(flight),
-            }
-            cx.stats.fast_retransmits += 1;
-            cx.note(What::FastRetransmit);
-            self.note_congestion(cx);
-        }
+        segment.ack == self.snd.una
+            && segment.is_empty()
+            && self.snd.flight() > 0
+            && self.snd.wnd > 0
+            && (self.negotiated.sack || self.scaled_window(segment) == self.snd.wnd)
     }
 
     /// SEG.WND as bytes.
@@ -228,8 +230,8 @@ impl Tcb {
         if taken && self.snd.wnd > 0 {
             self.owed.window_probe = false;
             self.rto.on_progress(cx.now, true);
-            if self.snd.flight() > 0 && self.recovery.lost().is_empty() {
-                self.recovery.on_window_opened(self.snd.una, self.snd.nxt);
+            if self.snd.flight() > 0 && self.recovery.board.lost() == 0 {
+                self.recovery.on_window_opened();
             }
         }
     }

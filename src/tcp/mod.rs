@@ -12,8 +12,13 @@
 //! | RCV.NXT, RCV.WND, reassembly, when to acknowledge | [`recv`], [`recv_buffer`], [`assembler`] |
 //! | how large the two buffers are | [`autotune`] |
 //! | round-trip time and the retransmission timer | [`rtt`], [`rto`], `timers` |
-//! | what was lost | [`recovery`] |
-//! | how much may fly | [`cc`] |
+//! | what was sent, when, and what became of it | [`scoreboard`], [`sack`] |
+//! | what was lost, and what is sent again | [`recovery`], [`rack`], [`tlp`], `repair` |
+//! | how fast it is repaired, and whether that was for nothing | [`prr`], [`frto`], [`undo`] |
+//! | what an ACK told, from the one to the other | [`sample`] |
+//! | how much may fly, and how fast | [`outflow`], [`cc`], [`pacing`] |
+//! | how fast data is delivered | [`rate`] |
+//! | marks instead of losses | `ecn` |
 //! | what the path carries | [`mtu`] |
 //! | TIME-WAIT | [`timewait`] |
 //! | initial sequence numbers | [`isn`] |
@@ -22,7 +27,9 @@
 //! | numbers to look at | [`info`] |
 //!
 //! Nothing here knows an IP header, a socket's handle or a clock. RFCs: 9293 (TCP), 7323 (window scale, time stamps,
-//! PAWS), 2018 (SACK, received side), 5681, 6582, 3042 (loss recovery), 6298 (RTO), 6928 (initial window), 5961
+//! PAWS), 2018 and 2883 (SACK), 8985 (RACK-TLP), 6675, 5681, 6582, 3042 (loss recovery), 6937 (PRR), 5682, 3522, 4015
+//! (spurious recoveries), 6298 (RTO), 6928 (initial window), 9438, 9406 and 3465 (congestion control), 2861 and 7661 (windows
+//! that are not used), 3168 (ECN), 5961
 //! (blind attacks), 1191 and 8201 (path MTU), 4821 (searching it), 6528 (ISN), 4987 (SYN cookies), 1337 (TIME-WAIT), 6093 (urgent data), 5927 (ICMP).
 //!
 //! Words: *flight* is what was sent and not acknowledged; *pipe* is what of it is believed to be in the network; *edge* is
@@ -34,7 +41,9 @@ pub mod autotune;
 pub mod cc;
 pub mod config;
 pub mod connection;
+mod ecn;
 mod fastpath;
+pub mod frto;
 pub mod handshake;
 pub mod info;
 mod input;
@@ -43,12 +52,22 @@ pub mod keepalive;
 pub mod listener;
 pub mod mtu;
 pub mod options;
+pub mod outflow;
 mod output;
+pub mod pacing;
+pub mod prr;
+pub mod rack;
+pub mod rate;
+pub mod records;
 pub mod recovery;
 pub mod recv;
 pub mod recv_buffer;
+mod repair;
 pub mod rto;
 pub mod rtt;
+pub mod sack;
+pub mod sample;
+pub mod scoreboard;
 pub mod segment;
 pub mod send;
 pub mod send_buffer;
@@ -57,9 +76,13 @@ pub mod state;
 pub mod syncookie;
 mod timers;
 pub mod timewait;
+pub mod tlp;
 pub mod tuple;
+pub mod undo;
 
+pub use cc::Congestion;
 pub use config::TcpConfig;
+pub use ecn::Ecn;
 pub use info::TcpInfo;
 pub use mtu::MtuProbing;
-pub use options::{Keepalive, MtuDiscovery, TcpOptions};
+pub use options::{Keepalive, LossDetection, LossRecovery, MtuDiscovery, TcpOptions};

@@ -4,7 +4,6 @@
 //! All sizes are an MSS: bytes of text and options. A connection whose path carries what its link carries, as nearly all
 //! do, keeps nothing here but a `None`.
 
-use super::cc::CongestionControl;
 use super::connection::{Cx, Tcb};
 use super::seq::{Seq, SeqRange};
 use crate::time::Instant;
@@ -220,7 +219,7 @@ impl Tcb {
         let needed = text + FOLLOWERS * self.snd.mss;
         let window = self.snd.wnd.min(self.cc.window());
         let unsent = self.snd.buffer.end().since(self.snd.nxt);
-        let would_show = self.recovery.is_quiet() && self.recovery.notices_loss_of(self.snd.nxt);
+        let would_show = self.recovery.is_settled() && self.recovery.notices_loss_of(self.snd.nxt);
         if window.min(unsent) < needed || !would_show || self.snd.up.is_some() {
             return NextProbe::No;
         }

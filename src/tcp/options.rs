@@ -1,5 +1,6 @@
 //! A connection's settings (what the user chose) and what the two SYNs agreed on.
 
+use super::cc::Congestion;
 use super::config::BUFFER_RANGE;
 use super::seq::Seq;
 use crate::error::{Error, Result};
@@ -34,6 +35,48 @@ pub struct TcpOptions {
     pub mtu_discovery: MtuDiscovery,
     /// The number of the interface that its packets leave by, and alone come in by (SO_BINDTODEVICE); zero is whichever.
     pub interface: u8,
+    /// Which congestion control governs what is sent (TCP_CONGESTION).
+    pub congestion: Congestion,
+    /// The most that is sent, in bytes a second (SO_MAX_PACING_RATE); `None` is no limit.
+    pub max_pacing_rate: Option<u64>,
+    /// Acknowledge all text at once (TCP_QUICKACK, but it stays).
+    pub quick_ack: bool,
+    /// How losses are found and repaired.
+    pub loss_recovery: LossRecovery,
+}
+
+/// How losses are found and repaired. Each part can be switched off, to see what it is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LossRecovery {
+    /// How a loss is found where SACK is in use; without SACK it is by duplicate ACKs (RFC 6582).
+    pub detection: LossDetection,
+    /// Tail loss probes (RFC 8985 7), where SACK is in use.
+    pub tail_probes: bool,
+    /// Proportional rate reduction (RFC 6937), where SACK is in use.
+    pub prr: bool,
+    /// F-RTO (RFC 5682).
+    pub frto: bool,
+    /// Undoing a recovery that was for nothing, as DSACKs and time stamps say (RFC 3708, 3522, 4015).
+    pub undo: bool,
+    /// Telling the peer what came twice (RFC 2883).
+    pub dsack: bool,
+}
+
+/// How a loss is found where SACK is in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LossDetection {
+    /// By time: something sent sufficiently later has arrived (RFC 8985).
+    #[default]
+    Rack,
+    /// By count: three segments beyond it have arrived (RFC 6675).
+    Rfc6675,
+}
+
+impl Default for LossRecovery {
+    fn default() -> Self {
+        let detection = LossDetection::Rack;
+        LossRecovery { detection, tail_probes: true, prr: true, frto: true, undo: true, dsack: true }
+    }
 }
 
 /// What a socket does about the MTU of its path (IP_MTU_DISCOVER of ip(7), IPV6_MTU_DISCOVER).
@@ -82,6 +125,10 @@ impl Default for TcpOptions {
             recv_buffer: None,
             mtu_discovery: MtuDiscovery::Want,
             interface: 0,
+            congestion: Congestion::default(),
+            max_pacing_rate: None,
+            quick_ack: false,
+            loss_recovery: LossRecovery::default(),
         }
     }
 }
@@ -120,6 +167,9 @@ impl TcpOptions {
         if self.user_timeout.is_some_and(|t| t.is_zero()) {
             return Err(Error::InvalidInput("a user time-out must not be zero"));
         }
+        if self.max_pacing_rate == Some(0) {
+            return Err(Error::InvalidInput("a pacing rate of zero sends nothing"));
+        }
         if [self.send_buffer, self.recv_buffer].iter().flatten().any(|size| !BUFFER_RANGE.contains(size)) {
             return Err(Error::InvalidInput("buffers are 1 KiB to 512 MiB"));
         }
@@ -142,6 +192,8 @@ pub struct Negotiated {
     pub window_scaling: bool,
     /// Whether SACK blocks may be sent and are understood (RFC 2018).
     pub sack: bool,
+    /// Whether both ends understand marks instead of losses (RFC 3168).
+    pub ecn: bool,
     /// Set if time stamps are in use (RFC 7323).
     pub timestamps: Option<Timestamps>,
 }

@@ -1,13 +1,14 @@
 //! What to send now. Output is pulled: [`Tcb::next_segment`] gives one segment after the other until there is no more,
 //! and input and timers only leave reasons behind.
 
-use super::cc::CongestionControl;
 use super::connection::{Cx, Tcb};
 use super::mtu::NextProbe;
+use super::outflow::{Governor, Spent};
 use super::recovery::Phase;
 use super::recv::AckDue;
 use super::segment::SegmentOut;
 use super::seq::{Seq, SeqRange};
+use super::tlp::Probe;
 use crate::trace::What;
 use crate::wire::tcp::Flags;
 use crate::wire::tcp_options::TcpOptions as WireOptions;
@@ -42,11 +43,19 @@ impl Tcb {
             self.review_path(cx);
         }
         let room = self.room(limit, cx);
+        if core::mem::take(&mut self.owed.loss_probe)
+            && let Some(segment) = self.loss_probe(&room, cx)
+        {
+            return Some(segment);
+        }
         if let Some(segment) = self.retransmission(&room, cx) {
             return Some(segment);
         }
         if let Some(segment) = self.new_data(&room, cx) {
             return Some(segment);
+        }
+        if !self.cc.is_fresh() {
+            self.note_spent(&room, cx);
         }
         if core::mem::take(&mut self.owed.window_probe)
             && let Some(segment) = self.window_probe(&room, cx)
@@ -65,7 +74,8 @@ impl Tcb {
     /// Whether it is worth asking the rules below: after most events there is nothing to send.
     pub(super) fn may_have_output(&self, cx: &Cx<'_>) -> bool {
         self.snd.has_unsent()
-            || !self.recovery.lost().is_empty()
+            || self.recovery.board.lost() > 0
+            || self.owed.loss_probe
             || self.owed.window_probe
             || self.owed.keepalive_probe
             || self.owes_ack(cx)
@@ -79,38 +89,71 @@ impl Tcb {
         let half = self.snd.wnd.min(self.cc.window()) / 2;
         // The urgent pointer counts from its segment's own number, and whoever cuts does not know that.
         let limit = if self.snd.up.is_some() { 0 } else { u32::try_from(limit).unwrap_or(u32::MAX) };
-        let segments = half.min(limit) / segment;
+        let segments = half.min(limit).min(self.cc.quantum(segment)) / segment;
         Room { options, segment, most: segments.max(1) * segment }
     }
 
-    /// The front of what is believed lost, within the peer's window (SHLD-15, SHLD-16) and, after a time-out, within
-    /// the congestion window. It may run on into data that was never sent, so that full segments result.
+    /// The front of what is believed lost, within the peer's window (SHLD-15, SHLD-16) and the congestion window, or what
+    /// fast recovery makes of that; but the segment that begins a recovery goes out anyhow. It may run on into data that was
+    /// never sent, so that full segments result.
     fn retransmission(&mut self, room: &Room, cx: &mut Cx<'_>) -> Option<SegmentOut> {
-        let lost = self.recovery.lost();
+        let lost = self.recovery.to_resend()?;
         let window = self.snd.right_edge().since(lost.start);
-        if lost.is_empty() || window == 0 {
+        if window == 0 {
             return None;
         }
         let pipe = self.pipe(room);
-        let stretch = self.stretch(lost.start, window, room.segment);
-        let paced_by_window = self.recovery.phase() != Phase::FastRecovery;
-        if paced_by_window && pipe > 0 && pipe + stretch.text > self.cc.window() {
+        let reach = if lost.end == self.snd.nxt { window } else { window.min(lost.len()) };
+        let stretch = self.stretch(lost.start, reach, room.segment);
+        // Without SACK, the pipe in fast recovery is but a guess.
+        let paced = self.negotiated.sack || self.recovery.phase() != Phase::FastRecovery;
+        if paced && !self.recovery.must_send() && pipe > 0 && pipe + stretch.text > self.send_window() {
             return None;
         }
+        if !self.recovery.must_send() && !self.may_leave(cx) {
+            return None;
+        }
+        Some(self.send_again(&stretch, room, cx))
+    }
+
+    fn send_again(&mut self, stretch: &Stretch, room: &Room, cx: &mut Cx<'_>) -> SegmentOut {
         cx.stats.retransmits += 1;
         self.totals.retransmits += 1;
         cx.note(What::Retransmit);
         self.rtt.on_retransmit(cx.now);
-        let segment = self.emit(&stretch, room, cx);
-        self.recovery.on_resent(segment.seq + segment.len());
+        self.emit(stretch, room, cx)
+    }
+
+    /// A tail loss probe (RFC 8985 7.3): whatever the congestion window, new data, or else the last segment again.
+    fn loss_probe(&mut self, room: &Room, cx: &mut Cx<'_>) -> Option<SegmentOut> {
+        let numbers = self.probe_numbers().filter(|_| self.snd.flight() > 0)?;
+        let is_retrans = numbers.start != self.snd.nxt;
+        let stretch = self.stretch(numbers.start, numbers.len(), room.segment);
+        cx.stats.tail_probes += 1;
+        cx.note(What::TailProbe);
+        let segment = if is_retrans { self.send_again(&stretch, room, cx) } else { self.emit(&stretch, room, cx) };
+        let probe = Probe { end: self.snd.nxt, is_retrans };
+        let repair = self.recovery.repair();
+        (repair.probe, repair.unmeasured) = (Some(probe), true);
         Some(segment)
+    }
+
+    /// Whether pacing lets something leave now. In fast recovery, proportional rate reduction spreads what is sent already,
+    /// ACK by ACK.
+    fn may_leave(&mut self, cx: &Cx<'_>) -> bool {
+        self.recovery.phase() == Phase::FastRecovery && self.cc.uses_prr() || self.cc.may_send(cx.now)
+    }
+
+    /// What may be in the network, in bytes.
+    fn send_window(&self) -> u32 {
+        self.recovery.window(self.cc.window())
     }
 
     /// Data that was never sent, and the FIN behind it, as far as the windows, Nagle's algorithm and silly window
     /// avoidance let it go.
     fn new_data(&mut self, room: &Room, cx: &mut Cx<'_>) -> Option<SegmentOut> {
         // What is lost goes first, even if it must wait for room that something shorter would find.
-        if !self.snd.has_unsent() || !self.recovery.lost().is_empty() {
+        if !self.snd.has_unsent() || self.recovery.has_lost() {
             return None;
         }
         if self.path.is_some() {
@@ -120,15 +163,20 @@ impl Tcb {
                 NextProbe::Send { mss, text } => return Some(self.mtu_probe(mss, text, room, cx)),
             }
         }
+        if self.cc.is_fresh() && self.snd.end().since(self.snd.una) > room.segment {
+            self.govern(cx);
+        }
         let window = self.snd.right_edge().since(self.snd.nxt);
-        let mut stretch = self.stretch(self.snd.nxt, window, room.most);
+        // The segment that says CWR is one segment: whoever cuts might say it with each.
+        let most = if self.owed.cwr { room.segment } else { room.most };
+        let mut stretch = self.stretch(self.snd.nxt, window, most);
         if stretch.end() == self.snd.nxt {
             return None;
         }
         self.restart_after_idle(cx);
         // One segment may always enter an empty pipe.
         let pipe = self.pipe(room);
-        let allowed = self.cc.window().saturating_sub(pipe);
+        let allowed = self.send_window().saturating_sub(pipe);
         if pipe > 0 && stretch.text.min(room.segment) > allowed {
             return None;
         }
@@ -136,10 +184,15 @@ impl Tcb {
         if !self.owed.override_sws && !self.worth_sending(&stretch, self.snd.flight() > 0, room, cx) {
             return None;
         }
+        if !self.may_leave(cx) {
+            return None;
+        }
         self.owed.override_sws = false;
         self.start_timer_with(&stretch, cx);
-        let segment = self.emit(&stretch, room, cx);
-        self.rtt.on_sent(segment.seq + segment.len(), cx.now);
+        let mut segment = self.emit(&stretch, room, cx);
+        if self.negotiated.ecn {
+            self.mark_capable(&mut segment);
+        }
         Some(segment)
     }
 
@@ -150,7 +203,6 @@ impl Tcb {
         self.start_timer_with(&stretch, cx);
         let segment = self.emit(&stretch, &room, cx);
         let numbers = SeqRange { start: segment.seq, end: segment.seq + segment.len() };
-        self.rtt.on_sent(numbers.end, cx.now);
         // Text in too many pieces for one segment has made a smaller one.
         if numbers.len() == text {
             self.on_probe_sent(numbers, mss, cx);
@@ -171,6 +223,23 @@ impl Tcb {
             stretch.text -= last;
             stretch.fin = false;
         }
+    }
+
+    /// How the connection's time is spent while nothing more can be sent.
+    fn note_spent(&mut self, room: &Room, cx: &Cx<'_>) {
+        let flight = self.snd.flight();
+        let spent = if self.snd.has_unsent() {
+            let left = self.snd.end().since(self.snd.nxt).min(room.segment);
+            let window = self.snd.right_edge().since(self.snd.una);
+            if flight + left > window { Spent::PeerWindow } else { Spent::Busy }
+        } else if flight == 0 {
+            Spent::Idle
+        } else if self.cc.governor().is_some_and(Governor::writer_waits) {
+            Spent::SendBuffer
+        } else {
+            Spent::Busy
+        };
+        self.cc.spend(cx.now, spent);
     }
 
     /// RFC 5681 4.1: after an idle RTO the window is no measure of the path any more.
@@ -241,9 +310,16 @@ impl Tcb {
         }
         segment.text = text;
         segment.cut = u16::try_from(room.segment).ok().filter(|_| sent > room.segment);
+        if end != stretch.start {
+            let numbers = SeqRange { start: stretch.start, end };
+            let state = self.cc.on_sent(cx.now, self.in_flight(), sent);
+            let pinned = self.snd.buffer.pinned();
+            self.recovery.on_sent(numbers, self.snd.nxt, room.segment, cx.now, state, pinned);
+        }
         self.snd.nxt = self.snd.nxt.max(end);
         if sent > 0 {
             self.last_data_sent = cx.now;
+            self.rcv.on_data_sent();
         }
         segment
     }
@@ -252,6 +328,9 @@ impl Tcb {
     /// goes out carries the ACK, so none is owed any more.
     fn bare(&mut self, seq: Seq, room: &Room, cx: &mut Cx<'_>) -> SegmentOut {
         let mut segment = SegmentOut::bare(seq, self.rcv.nxt, Flags::ACK);
+        if self.owed.echo {
+            segment.flags |= Flags::ECE;
+        }
         segment.wnd = self.rcv.select_window(u32::from(cx.link_mss), cx.is_short_of_memory());
         segment.options = room.options;
         if let Some(up) = self.snd.up
@@ -271,8 +350,11 @@ impl Tcb {
         let timestamps = self.negotiated.timestamps.map(|ts| ts.option(cx.now));
         let mut options = WireOptions { timestamps, ..WireOptions::default() };
         if self.negotiated.sack {
-            // As many blocks as leave room for text: on the smallest links not even a bare ACK carries them all.
-            for &block in self.rcv.assembler.sack_blocks().as_slice() {
+            // As many blocks as leave room for text: on the smallest links not even a bare ACK carries them all. What came
+            // twice is told first (RFC 2883 4).
+            let twice = self.rcv.assembler.duplicate().filter(|_| cx.options.loss_recovery.dsack);
+            let twice = twice.map(|block| (block.start.0, block.end.0));
+            for &block in twice.iter().chain(self.rcv.assembler.sack_blocks().as_slice()) {
                 let mut longer = options;
                 longer.sack.push(block);
                 if longer.encoded_len() >= usize::from(self.negotiated.mss) {

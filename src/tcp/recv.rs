@@ -73,7 +73,12 @@ pub struct Recv {
     /// Size of the peer's full segments, as seen.
     pub segment_size: u32,
     shift: u8,
+    /// ACKs that are not to be held back; [`ALWAYS`] is without end.
+    quick: u8,
 }
+
+/// No ACK is ever held back.
+const ALWAYS: u8 = u8::MAX;
 
 impl Recv {
     /// The side's state when, at `now`, the peer's SYN `irs` has been received and a window of `window` bytes offered.
@@ -95,6 +100,7 @@ impl Recv {
             read_since_ack: false,
             segment_size: 0,
             shift,
+            quick: 0,
         }
     }
 
@@ -175,6 +181,12 @@ impl Recv {
 
     /// Takes the text of an acceptable segment, cut to the window. `room` says whether out-of-order text may use memory.
     pub fn insert(&mut self, segment: &Segment, config: &TcpConfig, now: Instant, room: bool) -> Taken {
+        let end = segment.seq + segment.text.len() as u32;
+        if segment.seq.before(self.nxt) {
+            self.assembler.note_duplicate(segment.seq, end.min(self.nxt));
+        } else if let Some(held) = self.assembler.overlap(segment.seq, end) {
+            self.assembler.note_duplicate(held.start, held.end);
+        }
         let (seq, text) = self.cut(segment.seq, &segment.text);
         if text.is_empty() {
             return Taken::Nothing;
@@ -221,14 +233,35 @@ impl Recv {
         self.unacked += len;
         self.ack = match self.ack {
             _ if self.unacked >= 2 * self.segment_size => AckDue::Now,
+            _ if self.quick > 0 => AckDue::Now,
             AckDue::No => AckDue::At(now + config.delayed_ack),
             due => due,
         };
     }
 
+    /// No ACK is held back from now on if `always`; else the next `first` are not, while the peer begins to send.
+    pub fn set_quick_acks(&mut self, always: bool, first: u8) {
+        if always {
+            self.quick = ALWAYS;
+        } else if self.quick == ALWAYS || self.unacked == 0 && self.segment_size == 0 {
+            self.quick = first.min(ALWAYS - 1);
+        }
+    }
+
+    /// Our own data answers the peer's: its ACKs ride on that, and need not be quick any more.
+    pub fn on_data_sent(&mut self) {
+        if self.quick != ALWAYS {
+            self.quick = 0;
+        }
+    }
+
     /// An ACK has gone out.
     pub fn on_ack_sent(&mut self) {
+        if self.quick != 0 && self.quick != ALWAYS && self.unacked > 0 {
+            self.quick -= 1;
+        }
         self.ack = AckDue::No;
+        self.assembler.on_ack_sent();
         self.unacked = 0;
         self.read_since_ack = false;
     }

@@ -6,7 +6,7 @@
 
 use super::config::TcpConfig;
 use super::rtt::Rtt;
-use crate::time::Instant;
+use crate::time::{Instant, nanos};
 use core::time::Duration;
 
 /// The timer's state.
@@ -65,6 +65,16 @@ impl RtoTimer {
         self.start(now);
     }
 
+    /// The path was measured although something had been sent again: no doubling stays.
+    pub fn on_measured(&mut self) {
+        self.backoff = 0;
+    }
+
+    /// Since when it runs.
+    pub fn since(&self) -> Instant {
+        self.base
+    }
+
     /// The peer answered, to a zero-window probe (RFC 9293 MUST-37) or with a partial ACK: it lives, and the connection
     /// stays. The timer runs on.
     pub fn on_answer(&mut self, now: Instant) {
@@ -82,15 +92,22 @@ impl RtoTimer {
 
     /// The RTO with its back-off.
     pub fn interval(&self, rtt: &Rtt, config: &TcpConfig) -> Duration {
-        // Before any sample.
-        let floor = if self.lost_syn { RTO_AFTER_LOST_SYN } else { Duration::ZERO };
-        let rto = rtt.rto(config.initial_rto.max(floor), config.min_rto, config.max_rto);
-        rto.saturating_mul(1u32.checked_shl(self.backoff.min(31).into()).unwrap_or(u32::MAX)).min(config.max_rto)
+        Duration::from_nanos(self.nanos(rtt, config))
+    }
+
+    fn nanos(&self, rtt: &Rtt, config: &TcpConfig) -> u64 {
+        let most = nanos(config.max_rto);
+        let rto = match rtt.rto() {
+            Some(rto) => rto.max(nanos(config.min_rto)),
+            None if self.lost_syn => nanos(config.initial_rto.max(RTO_AFTER_LOST_SYN)),
+            None => nanos(config.initial_rto),
+        };
+        rto.saturating_mul(1 << self.backoff.min(31)).min(most)
     }
 
     /// When it runs out.
     pub fn deadline(&self, rtt: &Rtt, config: &TcpConfig) -> Instant {
-        self.base + self.interval(rtt, config)
+        self.base.after_nanos(self.nanos(rtt, config))
     }
 
     /// Time-outs since anything was acknowledged.

@@ -24,6 +24,8 @@ pub struct Segment {
     pub text: Slice,
     /// Bytes of text of each segment that this one was joined of, but for the last, if a device has joined several.
     pub joined: Option<u16>,
+    /// Whether a router has marked its packet: Congestion Experienced (RFC 3168).
+    pub ce: bool,
 }
 
 impl Segment {
@@ -38,6 +40,7 @@ impl Segment {
             options: header.options,
             text,
             joined: None,
+            ce: false,
         }
     }
 
@@ -82,12 +85,15 @@ pub struct SegmentOut {
     pub text: Slices,
     /// If set, the device is to cut the text into segments of so many bytes.
     pub cut: Option<u16>,
+    /// Whether its packet may be marked instead of dropped: ECN-Capable Transport (RFC 3168).
+    pub ect: bool,
 }
 
 impl SegmentOut {
     /// A segment without text.
     pub fn bare(seq: Seq, ack: Seq, flags: Flags) -> Self {
-        SegmentOut { seq, ack, flags, wnd: 0, up: 0, options: TcpOptions::default(), text: Slices::new(), cut: None }
+        let (options, text) = (TcpOptions::default(), Slices::new());
+        SegmentOut { seq, ack, flags, wnd: 0, up: 0, options, text, cut: None, ect: false }
     }
 
     /// SEG.LEN: the text, counting SYN and FIN as one each.

@@ -5,6 +5,14 @@ use crate::stats::DropReason;
 use core::ops::Range;
 use std::net::IpAddr;
 
+/// The bits of ECN in the byte that they share with the DSCP, and two of their values (RFC 3168 5): ECN-Capable Transport
+/// and Congestion Experienced.
+pub const ECN: u8 = 3;
+/// ECT(0).
+pub const ECT0: u8 = 2;
+/// CE.
+pub const CE: u8 = 3;
+
 /// The fields that the headers of both versions have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IpHeader {

@@ -108,6 +108,8 @@ impl World {
             ip(&format!("route add default via {}", family.routers[1].split('/').next().expect("an address")));
             // The kernel, too, notices a black hole.
             fs::write("/proc/sys/net/ipv4/tcp_mtu_probing", "1").expect("a setting of its namespace");
+            // It holds less than is still to come when the path changes.
+            fs::write("/proc/sys/net/ipv4/tcp_rmem", "4096 131072 1048576").expect("a setting of its namespace");
         });
         world
     }

@@ -699,6 +699,7 @@ fn an_ack_that_may_answer_either_transmission_is_no_round_trip() {
 fn the_lost_goes_before_the_new() {
     let mut t = Tester::new();
     t.establish_with(syn().mss(1460).sack_ok());
+    t.set(|o| (o.loss_recovery.tail_probes, o.loss_recovery.frto) = (false, false));
     t.write(&pattern(0..3 * 1460));
     t.drain();
     t.expect_within(secs(2), full(1460).seq(1));

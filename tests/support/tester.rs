@@ -67,6 +67,8 @@ impl Tester {
         let offloads = if env!("CARGO_CRATE_NAME") == "offloaded" { Offloads::ALL } else { Offloads::NONE };
         let (addresses, mtu) = (vec![cidr(LOCAL, 24)], link_mtu(1500));
         let mut config = Config { addresses, mtu, offloads, ..Config::default() };
+        // What is held back and what is not is easier to tell without; `pacing.rs` has their tests.
+        config.tcp.quick_acks = 0;
         change(&mut config);
         let now = Instant::from_millis(5_000);
         let stack = Stack::new(config, Rng::seed_from(seed), now).expect("a valid configuration");

@@ -294,7 +294,7 @@ fn the_time_counts_from_the_first_that_came() {
     assert_eq!((reassembly.len(), reassembly.deadline()), (0, None));
 }
 
-/// RFC 3168 5.3: all pairs of codepoints.
+/// 3168-8: all pairs of codepoints.
 #[test]
 fn congestion_is_neither_forgotten_nor_told_to_those_without_ecn() {
     for (a, b) in (0..16).map(|n| (n & 3, n >> 2)) {

@@ -1,7 +1,9 @@
-//! Slow start, congestion avoidance and the halving (RFC 5681), counted in bytes, and an initial window of
-//! ten segments (RFC 6928).
+//! Slow start, congestion avoidance and the halving (RFC 5681, RFC 6582), counted in bytes.
 
-use super::CongestionControl;
+use super::{CongestionControl, MAX_CWND, Start, initial_window};
+use crate::tcp::rate::PathSample;
+use crate::tcp::recovery::Phase;
+use crate::tcp::sample::AckSample;
 
 /// The controller's state, in bytes.
 #[derive(Clone, Debug)]
@@ -9,19 +11,17 @@ pub struct NewReno {
     cwnd: u32,
     ssthresh: u32,
     mss: u32,
-    initial: u32,
     /// Bytes acknowledged in congestion avoidance that have not yet opened the window.
     counted: u32,
+    /// `cwnd` and `ssthresh` before the last reduction.
+    before: (u32, u32),
 }
 
-/// No window needs to be larger: it is what the largest scaled receive window allows.
-const MAX_CWND: u32 = 1 << 30;
-
 impl NewReno {
-    /// The state at the connection's start. After a lost SYN the window starts with one segment (RFC 5681 3.1).
-    pub fn new(mss: u32, lost_syn: bool) -> Self {
-        let initial = if lost_syn { mss } else { initial_window(mss) };
-        NewReno { cwnd: initial, ssthresh: u32::MAX, mss, initial, counted: 0 }
+    /// The state at the start.
+    pub fn new(start: &Start) -> Self {
+        let Start { mss, window, ssthresh, .. } = *start;
+        NewReno { cwnd: window, ssthresh, mss, counted: 0, before: (window, ssthresh) }
     }
 
     fn halved(&self, flight: u32) -> u32 {
@@ -29,21 +29,21 @@ impl NewReno {
     }
 }
 
-/// IW = min(10 * MSS, max(2 * MSS, 14600)) (RFC 6928 2).
-fn initial_window(mss: u32) -> u32 {
-    (10 * mss).min(14_600.max(2 * mss))
-}
-
 impl CongestionControl for NewReno {
-    fn on_ack(&mut self, acked: u32, limited: bool) {
-        if !limited {
+    fn name(&self) -> &'static str {
+        "newreno"
+    }
+
+    fn on_ack(&mut self, ack: &AckSample, _path: &PathSample) {
+        // After a time-out what was sent before it counts as much as what was sent since (slow start by SND.UNA).
+        if !ack.limited || ack.phase == Phase::FastRecovery {
             return;
         }
         if self.cwnd < self.ssthresh {
             // By bytes and at most one MSS an ACK (RFC 5681 3.1, eq. 2): dividing ACKs gains nothing.
-            self.cwnd = (self.cwnd + acked.min(self.mss)).min(MAX_CWND);
+            self.cwnd = (self.cwnd + ack.acked.min(self.mss)).min(MAX_CWND);
         } else {
-            self.counted += acked;
+            self.counted += ack.acked;
             if self.counted >= self.cwnd {
                 self.counted -= self.cwnd;
                 self.cwnd = (self.cwnd + self.mss).min(MAX_CWND);
@@ -53,8 +53,17 @@ impl CongestionControl for NewReno {
     }
 
     fn on_congestion(&mut self, flight: u32) {
+        self.before = (self.cwnd, self.ssthresh);
         self.ssthresh = self.halved(flight);
         self.cwnd = self.ssthresh;
+        self.counted = 0;
+    }
+
+    fn on_ecn(&mut self, flight: u32) {
+        self.before = (self.cwnd, self.ssthresh);
+        self.ssthresh = self.halved(flight);
+        // Down to one segment (RFC 3168 6.1.2).
+        self.cwnd = (flight / 2).clamp(self.mss, self.cwnd.max(self.mss));
         self.counted = 0;
     }
 
@@ -65,20 +74,35 @@ impl CongestionControl for NewReno {
 
     fn on_rto(&mut self, flight: u32, first: bool) {
         if first {
+            self.before = (self.cwnd, self.ssthresh);
             self.ssthresh = self.halved(flight);
         }
         self.cwnd = self.mss;
         self.counted = 0;
     }
 
+    fn on_spurious(&mut self) {
+        self.cwnd = self.cwnd.max(self.before.0);
+        self.ssthresh = self.ssthresh.max(self.before.1);
+    }
+
     fn on_idle(&mut self) {
-        self.cwnd = self.cwnd.min(self.initial.max(self.mss));
+        // RFC 2861 3.2: the threshold remembers the window, so that slow start finds it again.
+        self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
+        self.cwnd = self.cwnd.min(initial_window(self.mss, false));
+    }
+
+    fn on_unused(&mut self, used: u32) {
+        let used = used.max(initial_window(self.mss, false));
+        if used < self.cwnd {
+            self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
+            self.cwnd = self.cwnd.midpoint(used);
+        }
     }
 
     fn on_mss(&mut self, mss: u32) {
         self.cwnd = self.cwnd.max(mss);
         self.mss = mss;
-        self.initial = initial_window(mss);
     }
 
     fn window(&self) -> u32 {
@@ -88,49 +112,51 @@ impl CongestionControl for NewReno {
     fn ssthresh(&self) -> u32 {
         self.ssthresh
     }
+
+    fn phase(&self) -> &'static str {
+        if self.cwnd < self.ssthresh { "slow-start" } else { "avoidance" }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{MSS, ack, start};
     use super::*;
+    use crate::time::Instant;
 
-    const MSS: u32 = 1000;
-
-    #[test]
-    fn initial_windows() {
-        let cwnd = |mss, lost| NewReno::new(mss, lost).window();
-        assert_eq!((cwnd(1460, false), cwnd(536, false), cwnd(9000, false)), (14_600, 5360, 18_000));
-        assert_eq!(cwnd(1460, true), 1460);
+    fn on_ack(cc: &mut NewReno, acked: u32, limited: bool) {
+        cc.on_ack(&ack(Instant::ZERO, acked, limited), &PathSample::default());
     }
 
+    /// 5681-5: also against ACK division (RFC 3465).
     #[test]
     fn slow_start_counts_bytes_and_at_most_one_segment_an_ack() {
-        let mut cc = NewReno::new(MSS, false);
+        let mut cc = NewReno::new(&start());
         let start = cc.window();
         for _ in 0..MSS {
-            cc.on_ack(1, true);
+            on_ack(&mut cc, 1, true);
         }
         assert_eq!(cc.window(), start + MSS, "one segment acknowledged in a thousand pieces");
-        cc.on_ack(64_000, true);
+        on_ack(&mut cc, 64_000, true);
         assert_eq!(cc.window(), start + 2 * MSS);
-        cc.on_ack(MSS, false);
+        on_ack(&mut cc, MSS, false);
         assert_eq!(cc.window(), start + 2 * MSS, "a window that was not used does not grow");
     }
 
     #[test]
     fn congestion_avoidance_adds_one_segment_a_window() {
-        let mut cc = NewReno::new(MSS, false);
+        let mut cc = NewReno::new(&start());
         cc.on_congestion(20 * MSS);
         assert_eq!((cc.window(), cc.ssthresh()), (10 * MSS, 10 * MSS));
         for _ in 0..10 {
-            cc.on_ack(MSS, true);
+            on_ack(&mut cc, MSS, true);
         }
         assert_eq!(cc.window(), 11 * MSS);
     }
 
     #[test]
     fn a_time_out_restarts_from_one_segment_and_halves_once() {
-        let mut cc = NewReno::new(MSS, false);
+        let mut cc = NewReno::new(&start());
         cc.on_rto(8 * MSS, true);
         assert_eq!((cc.window(), cc.ssthresh()), (MSS, 4 * MSS));
         cc.on_rto(MSS, false);
@@ -141,14 +167,46 @@ mod tests {
 
     #[test]
     fn idle_and_recovered_windows_make_no_burst() {
-        let mut cc = NewReno::new(MSS, false);
+        let mut cc = NewReno::new(&start());
         for _ in 0..100 {
-            cc.on_ack(2 * MSS, true);
+            on_ack(&mut cc, 2 * MSS, true);
         }
         cc.on_idle();
         assert_eq!(cc.window(), 10 * MSS);
         cc.on_congestion(100 * MSS);
         cc.on_recovered(3 * MSS);
         assert_eq!(cc.window(), 4 * MSS);
+    }
+
+    /// RFC 2861 3.2: half of what was not used goes, and the threshold remembers it.
+    #[test]
+    fn what_is_not_used_decays() {
+        let mut cc = NewReno::new(&start());
+        cc.on_congestion(80 * MSS);
+        cc.on_unused(20 * MSS);
+        assert_eq!((cc.window(), cc.ssthresh()), (30 * MSS, 40 * MSS));
+        cc.on_unused(0);
+        assert_eq!(cc.window(), 20 * MSS, "never below the initial window");
+    }
+
+    #[test]
+    fn a_spurious_reduction_is_taken_back() {
+        let mut cc = NewReno::new(&start());
+        cc.on_congestion(80 * MSS);
+        let was = (cc.window(), cc.ssthresh());
+        cc.on_rto(40 * MSS, true);
+        cc.on_spurious();
+        assert_eq!((cc.window(), cc.ssthresh()), was);
+    }
+
+    /// 3168-2: an echo of congestion halves the window, down to a single segment.
+    #[test]
+    fn ecn_halves_down_to_one_segment() {
+        let mut cc = NewReno::new(&start());
+        for (flight, cwnd) in [(10, 5), (5, 2), (1, 1)] {
+            cc.on_ecn(flight * MSS);
+            assert_eq!(cc.window() / MSS, cwnd);
+        }
+        assert_eq!(cc.ssthresh(), 2 * MSS);
     }
 }
