@@ -221,7 +221,7 @@ fn routes_choose_the_interface_and_with_it_the_source() {
     }
 }
 
-/// A socket with an address of its own keeps it, whatever way its datagrams take, and so do answers (weak model).
+/// 1122-47: a socket with an address of its own keeps it, whatever way its datagrams take, and so do answers (weak model).
 #[test]
 fn a_bound_address_decides_nothing_but_the_source() {
     let mut world = World::plain();
@@ -514,7 +514,7 @@ fn what_is_sent_to_a_group_is_heard_here_by_members_of_that_interface() {
     }
 }
 
-/// fe80::/10 and 255.255.255.255 mean another host on each link: the source says on which.
+/// 1122-48: fe80::/10 and 255.255.255.255 mean another host on each link, and the source says on which.
 #[test]
 fn what_is_of_one_link_goes_where_its_source_is() {
     let mut world = World::plain();

@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(source(&twins, "2001:db8:9::1".parse().unwrap(), 1), Some(&twins[0]));
     }
 
-    /// RFC 6724 5, rule 5: an address of the outgoing interface goes before one whose prefix fits better, but not before
+    /// 6724-1: rule 5, an address of the outgoing interface goes before one whose prefix fits better, but not before
     /// one whose scope does.
     #[test]
     fn the_outgoing_interface_goes_before_the_prefix() {

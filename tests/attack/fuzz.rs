@@ -9,7 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use tunstack::buf::Slice;
 use tunstack::rng::Rng;
-use tunstack::stack::{Cidr, Config, Keepalive, ListenerId, Shutdown, SocketId, Stack, TcpId, UdpId};
+use tunstack::stack::{
+    Cidr, Config, HostModel, Interface, Keepalive, ListenerId, Shutdown, SocketId, Stack, TcpId, UdpId,
+};
 use tunstack::tcp::state::State;
 use tunstack::time::Instant;
 use tunstack::trace::What;
@@ -78,6 +80,14 @@ impl Walk {
             _ => None,
         };
         let mtu = config.mtu;
+        if pick(&[0, 0, 1]) == 1 {
+            // A second interface, the narrowest that there is, to which routes change.
+            let addresses = vec![Cidr::new([10, 99, 0, 1].into(), 24)];
+            let name = "tun1".parse().expect("a name");
+            config.interfaces.push(Interface { name, addresses, mtu: 68 });
+            config.routes.push("default dev tun0 metric 9".parse().expect("a route"));
+            config.host_model = [HostModel::Weak, HostModel::Strong][pick(&[0, 1])];
+        }
         let now = Instant::from_nanos(rng.between(0, 1 << 50));
         let stack = Stack::new(config, Rng::seed_from(seed), now).expect("a valid configuration");
         Walk {
@@ -221,7 +231,7 @@ impl Walk {
         let kind = self.one_of(&[GsoKind::TcpV4, GsoKind::TcpV4, GsoKind::TcpV6, GsoKind::Udp]);
         let size = self.one_of(&[0, 1, 10, 536, 1460, 65_535]);
         let gso = self.rng.chance(0.5).then_some(Gso { kind, size });
-        RxMeta { checksum, gso, interface: 0 }
+        RxMeta { checksum, gso, interface: self.one_of(&[0, 0, 1, 2, 3, 255]) }
     }
 
     /// An error about something that the stack has sent.
@@ -288,6 +298,13 @@ impl Walk {
                 self.stack.set_mtu(self.mtu).expect("a valid MTU");
             }
             _ => {}
+        }
+        if !self.stack.config().interfaces.is_empty() && self.rng.chance(0.1) {
+            let text = self.one_of(&["default dev tun0 metric 9", "default dev tun1", "192.0.2.0/25 via 10.99.0.2"]);
+            let route = text.parse().expect("a route");
+            if !self.stack.remove_route(&route).expect("the others are good") {
+                self.stack.add_route(route).expect("a good one");
+            }
         }
         for i in 0..self.listeners.len() {
             if self.rng.chance(0.3)
