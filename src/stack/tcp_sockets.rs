@@ -554,12 +554,18 @@ impl Stack {
         ready
     }
 
-    /// Whether it is worth waking a writer: a third of the buffer is free, as Linux has it.
+    /// Whether it is worth waking a writer: a third of the buffer is free, as Linux has it, or so much that more would make
+    /// no write cheaper. On a long path that loses, where what is sent waits for holes to be filled, all of a large buffer
+    /// is needed.
     fn has_room(&self, tcb: &Tcb, options: &TcpOptions) -> bool {
         let limit = send_limit(Some(tcb), options, &self.config.tcp, self.budget.level());
-        limit > 0 && limit.saturating_sub(tcb.snd.buffer.len()) * 3 >= limit
+        let free = limit.saturating_sub(tcb.snd.buffer.len());
+        limit > 0 && (free * 3 >= limit || free >= WORTH_A_WRITE)
     }
 }
+
+/// Bytes of room that a writer is woken for, however large the buffer is.
+const WORTH_A_WRITE: usize = 1 << 20;
 
 /// What the send buffer may hold now.
 fn send_limit(tcb: Option<&Tcb>, options: &TcpOptions, config: &TcpConfig, memory: Memory) -> usize {
