@@ -2,9 +2,9 @@
 //! is in flight is only a queue. So both buffers start small and grow with the connection, unless the user has said how
 //! large they are.
 //!
-//! The send buffer follows the congestion window, which knows the path. The receive buffer follows what the user reads in
-//! a round trip (dynamic right-sizing: Fisk and Feng, 2001): if that is more than half of what fits, the sender may have
-//! been held back, and the buffer doubles.
+//! The send buffer follows the congestion window, which knows the path, but not downwards. The receive buffer follows what
+//! the user reads in a round trip (dynamic right-sizing: Fisk and Feng, 2001): if that is more than half of what fits, the
+//! sender may have been held back, and the buffer doubles.
 
 use super::config::TcpConfig;
 use super::connection::Tcb;
@@ -123,7 +123,7 @@ impl Tcb {
 
     /// What the send buffer may hold: twice what may fly, so that there is always more to send when an ACK comes.
     pub fn send_limit(&self, range: Range) -> usize {
-        let flies = self.cc.window().min(self.snd.max_wnd) as usize;
+        let flies = self.cc.widest().min(self.snd.max_wnd) as usize;
         (2 * flies).clamp(range.initial, range.most)
     }
 }

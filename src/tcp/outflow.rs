@@ -68,6 +68,8 @@ pub struct Governor {
     srtt: u64,
     /// The peer has echoed ECN since the last ACK was judged.
     ecn: bool,
+    /// The largest window since output was idle, in bytes.
+    widest: u32,
     /// Since when no more than `used` bytes have been in flight (RFC 2861 3.2).
     used: u32,
     used_since: Instant,
@@ -129,6 +131,7 @@ impl Outflow {
                 mss,
                 srtt: 0,
                 ecn: false,
+                widest: window,
                 used: 0,
                 used_since: now,
                 writer_waits: false,
@@ -168,6 +171,15 @@ impl Outflow {
         match self {
             Outflow::Fresh { window, .. } => *window,
             Outflow::Governed(g) => g.cc.control().window(),
+        }
+    }
+
+    /// The largest congestion window since output was idle, in bytes: a send buffer that shrank with the window would hold it
+    /// down.
+    pub fn widest(&self) -> u32 {
+        match self {
+            Outflow::Fresh { window, .. } => *window,
+            Outflow::Governed(g) => g.widest,
         }
     }
 
@@ -246,6 +258,7 @@ impl Outflow {
     pub fn on_idle(&mut self) {
         if let Outflow::Governed(g) = self {
             g.cc.control_mut().on_idle();
+            g.widest = g.cc.control().window();
             g.update_pacing_rate();
         }
     }
@@ -389,6 +402,7 @@ impl Governor {
             self.rate.on_app_limited(ack.in_flight);
         }
         self.validate_window(ack);
+        self.widest = self.widest.max(self.cc.control().window());
         self.update_pacing_rate();
     }
 
