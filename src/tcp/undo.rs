@@ -15,8 +15,9 @@ pub struct Undo {
     resent: u32,
     /// Of these, what DSACKs have reported.
     duplicates: u32,
-    /// When the first was sent again, until an ACK has told which transmission it answers (RetransmitTS).
-    first: Option<Instant>,
+    /// Where the first that was sent again begins, and when that was, until an ACK has told which transmission it answers
+    /// (RetransmitTS).
+    first: Option<(Seq, Instant)>,
     /// The last one sent again, and when.
     last: Option<(SeqRange, Instant)>,
 }
@@ -30,7 +31,7 @@ impl Undo {
     /// `numbers` were sent again.
     pub fn on_resent(&mut self, numbers: SeqRange, at: Instant) {
         if self.resent == 0 {
-            self.first = Some(at);
+            self.first = Some((numbers.start, at));
         }
         self.resent = self.resent.saturating_add(numbers.len());
         self.last = Some((numbers, at));
@@ -51,11 +52,11 @@ impl Undo {
         (block.end == numbers.end && self.resent == numbers.len()).then(|| now.since(at))
     }
 
-    /// The first ACK that moves SND.UNA since something was sent again; it echoes a time stamp sent at `echo`
-    /// milliseconds, if it has one. Says whether it answers the first transmission (RFC 3522 3.2, step 5).
+    /// SND.UNA has moved to `una`, by an ACK that echoes a time stamp sent at `echo` milliseconds, if it has one. Says
+    /// whether it is the first that covers what was sent again, and answers the first transmission (RFC 3522 3.2, step 5).
     pub fn on_advance(&mut self, una: Seq, echo: Option<u64>) -> bool {
-        let Some(first) = self.first.take_if(|_| una.after(self.numbers.start)) else { return false };
-        echo.is_some_and(|echo| echo < first.as_millis())
+        let Some((_, at)) = self.first.take_if(|(start, _)| una.after(*start)) else { return false };
+        echo.is_some_and(|echo| echo < at.as_millis())
     }
 }
 
@@ -79,6 +80,15 @@ mod tests {
         assert!(!undo.on_advance(Seq(200), Some(1)));
         assert!(again.clone().on_advance(Seq(100), Some(199)));
         assert!(!again.clone().on_advance(Seq(100), None));
+    }
+
+    /// What is before the hole may still be under way, and its ACK answers nothing that was sent again.
+    #[test]
+    fn an_ack_up_to_the_hole_says_nothing() {
+        let mut undo = Undo::new(range(0, 1000));
+        undo.on_resent(range(300, 400), Instant::from_millis(200));
+        assert!(!undo.on_advance(Seq(300), Some(100)));
+        assert!(!undo.on_advance(Seq(500), Some(201)));
     }
 
     /// 3708-1: only if DSACKs account for all that was sent again.
