@@ -1,18 +1,15 @@
-//! A congestion control of one's own: a window that never changes, on a simulated path of 10 ms.
+//! A congestion control of one's own: a window that never changes, on a simulated path of 10 ms and 100 Mbit/s that loses
+//! a packet in a thousand.
 //!
-//! `cargo run --no-default-features --example own_congestion_control` prints what each control makes of that path.
-//! `docs/congestion-control.md` tells what a controller hears.
+//! `cargo run --no-default-features --features sim --example own_congestion_control` prints what each control makes of
+//! that path. `docs/congestion-control.md` tells what a controller hears.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
-use tunstack::buf::Slice;
-use tunstack::rng::Rng;
-use tunstack::stack::{Cidr, Config, Congestion, Stack};
+use tunstack::sim::{AppPlan, Finish, Scenario, World};
+use tunstack::stack::Congestion;
 use tunstack::tcp::cc::{CongestionControl, Start, UserControl};
 use tunstack::tcp::rate::PathSample;
 use tunstack::tcp::sample::AckSample;
-use tunstack::time::Instant;
-use tunstack::wire::RxFrame;
 
 /// Forty segments, whatever happens.
 #[derive(Debug)]
@@ -48,48 +45,19 @@ impl CongestionControl for Fixed {
 static FIXED: UserControl =
     UserControl { name: "fixed", make: |start: &Start| Box::new(Fixed { window: 40 * start.mss }) };
 
-const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2)];
+const PATH: &str = "delay=5ms,rate=100Mbit,queue=125kB,loss=0.1%";
 
-fn stack(i: usize) -> Stack {
-    let config = Config { addresses: vec![Cidr::new(IpAddr::V4(ADDRESSES[i]), 24)], ..Config::default() };
-    Stack::new(config, Rng::seed_from(i as u64), Instant::ZERO).expect("a valid configuration")
-}
-
-/// Bytes that arrive in one second over a path of 5 ms each way.
+/// Bytes that arrive in the first second.
 fn bytes_in_a_second(congestion: Congestion) -> u64 {
-    let mut stacks = [stack(0), stack(1)];
-    let to = SocketAddr::from((ADDRESSES[1], 80));
-    let options = stacks[0].default_tcp_options();
-    let listener = stacks[1].tcp_listen(to, 1, options.clone()).expect("a free port");
-    let mut now = Instant::ZERO;
-    let client = stacks[0]
-        .tcp_connect(now, None, to, tunstack::stack::TcpOptions { congestion, ..options })
-        .expect("a free port");
-    let (mut server, mut wire, mut received) = (None, Vec::new(), 0);
-    // Ten steps a millisecond; what is sent in one step arrives fifty steps later.
-    for step in 0..10_000u32 {
-        now += Duration::from_micros(100);
-        while stacks[0].tcp_send(now, client, &[7; 16_384]).is_ok() {}
-        for stack in &mut stacks {
-            stack.on_deadline(now);
-        }
-        let arrives = |(due, _, _): &mut (u32, usize, Vec<u8>)| *due <= step;
-        for (_, side, packet) in wire.extract_if(.., arrives) {
-            stacks[side].on_frame(now, RxFrame::plain(Slice::copy_of(&packet)));
-        }
-        server = server.or_else(|| stacks[1].tcp_accept(now, listener).ok().map(|(id, _)| id));
-        if let Some(id) = server {
-            while let Ok(n) = stacks[1].tcp_recv(now, id, &mut [0; 65_536]) {
-                received += n as u64;
-            }
-        }
-        for side in [0, 1] {
-            while let Some(frame) = stacks[side].poll_transmit(now) {
-                wire.push((step + 50, 1 - side, frame.to_vec()));
-            }
-        }
-    }
-    received
+    let mut scenario = Scenario::quiet(1);
+    scenario.set_link(PATH.parse().expect("a link's description"));
+    let flow = scenario.add_flow(0);
+    let finish = Finish::AbortAt(Duration::from_secs(1));
+    flow.apps[0] = AppPlan { finish, ..AppPlan::writes(u64::MAX) };
+    flow.sockets[0].congestion = Some(congestion);
+    let report = World::new(scenario).run();
+    assert_eq!(report.violation, None, "{congestion}");
+    report.flows[0].read[1]
 }
 
 fn main() {

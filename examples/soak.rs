@@ -14,8 +14,8 @@ mod smoltcp_host;
 use campaign::{Opponent, run_seed, run_seeds};
 use clap::Parser;
 use std::process::ExitCode;
-use std::time::Instant;
-use tunstack::sim::Scenario;
+use std::time::{Duration, Instant};
+use tunstack::sim::{Event, Scenario};
 
 /// Deterministic simulation of many connections over bad links, in virtual time.
 #[derive(Parser)]
@@ -56,14 +56,17 @@ fn main() -> ExitCode {
 }
 
 fn one(seed: u64, opponent: Opponent, verbose: bool) -> ExitCode {
-    let mut print = |line: &str| println!("{line}");
+    let mut print = |at: Duration, event: &Event<'_>| println!("{:>12.6} {event}", at.as_secs_f64());
     if verbose {
         println!("{:#?}", Scenario::from_seed(seed));
     }
     let report = run_seed(seed, opponent, verbose.then_some(&mut print));
     println!(
         "seed {seed}: {} packets, {} bytes read, {:?} of virtual time, trace hash {:016x}",
-        report.packets, report.bytes, report.elapsed, report.hash
+        report.packets,
+        report.bytes(),
+        report.elapsed,
+        report.hash
     );
     match report.violation {
         Some(violation) => {

@@ -105,3 +105,35 @@ fn a_reader_that_leaves_early_disturbs_nothing() {
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn a_simulation_repeats_tells_and_draws() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("s.toml");
+    std::fs::write(&file, "[link]\ndelay = \"10ms\"\nloss = \"2%\"\n[[flow]]\nsend = \"100kB\"\n").unwrap();
+    let sim = |args: &[&str]| {
+        let output = tunstack(home.path()).args(["sim", "--scenario", "s.toml"]).args(args).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned() + &error(&output))
+    };
+    let (code, told) = sim(&["--seed", "5"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("100000 of 100000 bytes") && told.contains("trace hash"), "{told}");
+    assert_eq!(sim(&["--seed", "5"]).1, told, "the same seed, the same hash");
+    assert_ne!(sim(&["--seed", "6"]).1, told);
+    let (code, told) = sim(&["--runs", "20", "--plot", "plots"]);
+    assert!(code == Some(0) && told.contains("20 runs") && told.contains("0 failed"), "{told}");
+    for plot in ["window", "sequence"] {
+        let svg = std::fs::read_to_string(home.path().join(format!("plots/flow0-client-{plot}.svg"))).unwrap();
+        assert!(svg.contains("seed 1") && svg.contains("</svg>"));
+    }
+    // What cannot be over in time breaks an invariant, and is told as one.
+    let impossible = "limit = \"1ms\"\n[link]\ndelay = \"10ms\"\n[[flow]]\nsend = \"100kB\"\n";
+    std::fs::write(&file, impossible).unwrap();
+    let (code, told) = sim(&["--seed", "9"]);
+    assert!(code == Some(5) && told.contains("seed 9") && told.contains("a hang"), "{told}");
+    let (code, told) = sim(&["--runs", "3"]);
+    assert!(code == Some(5) && told.contains("tunstack sim --seed 1 --scenario s.toml --packets"), "{told}");
+    std::fs::write(&file, "[[flow]]\nsend = \"much\"\n").unwrap();
+    let (code, told) = sim(&[]);
+    assert!(code == Some(3) && told.contains("line 2"), "{told}");
+}

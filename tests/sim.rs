@@ -10,12 +10,15 @@ mod campaign;
 mod faults;
 #[path = "sim/mutants.rs"]
 mod mutants;
+#[path = "sim/own.rs"]
+mod own;
 #[path = "sim/smoltcp_host.rs"]
 mod smoltcp_host;
 #[expect(dead_code, unused_imports, reason = "the test language has more words than these tests use")]
 mod support;
 
-use campaign::{Opponent, Outcome, run_seed, run_seeds};
+use campaign::{Opponent, run_seed, run_seeds};
+use tunstack::sim::Outcome;
 
 /// Enough seeds to meet everything that must be met, few enough for every run of the tests.
 const SEEDS: u64 = 8000;

@@ -9,6 +9,7 @@ use super::perf::{self, PerfArgs};
 use super::ping::{self, PingArgs};
 use super::serve;
 use super::settings::Settings;
+use super::sim::{self, SimArgs};
 use super::ss::{self, Filter};
 use super::traceroute::{self, TracerouteArgs};
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -50,6 +51,8 @@ enum Command {
     Traceroute(Box<RunTracerouteArgs>),
     /// Show the live connections of a running daemon
     Ss(SsArgs),
+    /// Run two of these stacks against each other in virtual time, over a link as bad as you like
+    Sim(SimArgs),
 }
 
 #[derive(Args, Debug)]
@@ -151,6 +154,7 @@ pub fn main() -> ExitCode {
             Options::from_file(args.config.as_deref()).and_then(|file| traceroute::run(&args.traceroute, file))
         }
         Command::Ss(args) => run_ss(&args),
+        Command::Sim(args) => sim::run(&args, cli.quiet),
     };
     outcome.unwrap_or_else(|failure| {
         output::note(&format!("tunstack: {failure}"));

@@ -1,4 +1,4 @@
-//! The command `tunstack`: `serve`, `demo`, `perf`, `ping`, `traceroute` and `ss`.
+//! The command `tunstack`: `serve`, `demo`, `perf`, `ping`, `traceroute`, `ss` and `sim`.
 //!
 //! | file | what |
 //! |---|---|
@@ -11,6 +11,7 @@
 //! | `mtu` | follows the link's MTU |
 //! | `perf` | measuring throughput |
 //! | `ping`, `traceroute`, `target` | whether a host answers, and the way to it |
+//! | `sim` | worlds in virtual time: scenario files, many seeds, plots |
 //! | `packets` | packets in the log |
 //! | `error`, `output` | exit codes; printing |
 
@@ -29,6 +30,7 @@ mod prefixed;
 mod serve;
 mod services;
 mod settings;
+mod sim;
 mod ss;
 mod target;
 mod traceroute;

@@ -36,6 +36,12 @@ covers! {
     Jitter = "fault: jitter",
     /// A packet found the rate limit's queue full.
     QueueFull = "fault: full queue",
+    /// CoDel dropped a packet.
+    CoDel = "fault: CoDel",
+    /// A packet was larger than the link's MTU.
+    TooBig = "fault: small MTU",
+    /// A packet was marked by a queue.
+    Mark = "fault: ECN mark",
     /// A packet met a link that was down.
     Outage = "fault: outage",
     /// A packet arrived in fragments.
@@ -48,6 +54,10 @@ covers! {
     Rto = "retransmission time-out",
     /// ACKs showed a loss.
     FastRetransmit = "fast retransmit",
+    /// An echo of a mark governed a window.
+    EcnEcho = "ECN echo",
+    /// A path was taken to let large segments vanish.
+    BlackHole = "black hole",
     /// A tail loss probe.
     TailProbe = "tail loss probe",
     /// A recovery was for nothing, and undone.

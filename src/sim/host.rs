@@ -4,8 +4,8 @@ use super::coverage::{Cover, Coverage};
 use crate::buf::Slice;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
-use crate::stack::{Config, ListenerId, Shutdown, SocketId, Stack, TcpId, TcpOptions};
-use crate::stats::DropReason;
+use crate::stack::{Config, ListenerId, Shutdown, SocketId, Stack, TcpId, TcpInfo, TcpOptions};
+use crate::stats::{DropReason, Stats};
 use crate::tcp::state::State;
 use crate::time::Instant;
 use crate::wire::RxFrame;
@@ -69,6 +69,14 @@ pub trait Host {
     fn state(&self, flow: Flow) -> State;
     /// Whether data waits to be read.
     fn unread(&mut self, flow: Flow) -> bool;
+    /// The numbers of a flow's connection, where the host has them.
+    fn info(&self, _flow: Flow) -> Option<TcpInfo> {
+        None
+    }
+    /// The stack's counters, where the host has them.
+    fn stats(&self) -> Option<&Stats> {
+        None
+    }
 
     /// Whether this is our stack: only then is its end judged.
     fn judged(&self) -> bool;
@@ -212,7 +220,8 @@ impl OurHost {
             }
             // At most twice the bytes, and some room to grow into. What was offered from a larger buffer may still come.
             *most_buffers = (info.recv_buffer + info.send_buffer).max(*most_buffers);
-            let most = 2 * *most_buffers + 64 * 1024;
+            // The records of what is in flight take no more than the text that they stand for.
+            let most = 2 * *most_buffers + info.in_flight as usize + 64 * 1024;
             if info.memory > most {
                 return Err(format!("INV-6: a connection pins {} bytes, at most {most} are allowed", info.memory));
             }
@@ -353,6 +362,14 @@ impl Host for OurHost {
         self.id(flow).and_then(|id| self.stack.tcp_peek(id, &mut [0])).is_ok_and(|n| n > 0)
     }
 
+    fn info(&self, flow: Flow) -> Option<TcpInfo> {
+        self.stack.tcp_info(self.id(flow).ok()?).ok()
+    }
+
+    fn stats(&self) -> Option<&Stats> {
+        Some(self.stack.stats())
+    }
+
     fn judged(&self) -> bool {
         true
     }
@@ -390,6 +407,8 @@ impl Host for OurHost {
         for (cover, n) in [
             (Cover::Rto, tcp.rto),
             (Cover::FastRetransmit, tcp.fast_retransmits),
+            (Cover::EcnEcho, tcp.ecn_reductions),
+            (Cover::BlackHole, tcp.black_holes),
             (Cover::TailProbe, tcp.tail_probes),
             (Cover::Undone, tcp.undone),
             (Cover::WindowProbe, tcp.window_probes),

@@ -3,7 +3,7 @@
 
 use super::coverage::{Cover, Coverage};
 use crate::buf::Slice;
-use crate::device::impair::{Impairer, Impairment};
+use crate::device::impair::{Fate, Faults, Impairer, Impairment};
 use crate::rng::Rng;
 use crate::time::Instant;
 
@@ -18,7 +18,7 @@ pub(super) struct Link {
 impl Link {
     /// A link that is bad as `spec` says from `start` until `faults_end`.
     pub(super) fn new(spec: Impairment, seed: u64, start: Instant, faults_end: Instant) -> Self {
-        let wire = Impairment { delay: spec.delay, queue: usize::MAX, ..Impairment::default() };
+        let wire = Impairment { delay: spec.delay, mtu: spec.mtu, queue: usize::MAX, ..Impairment::default() };
         Link {
             jitter: !spec.jitter.is_zero(),
             bad: Impairer::new(spec, Rng::seed_from(seed), start),
@@ -27,7 +27,7 @@ impl Link {
         }
     }
 
-    pub(super) fn push(&mut self, now: Instant, packet: Slice) {
+    pub(super) fn push(&mut self, now: Instant, packet: Slice) -> Fate {
         if now < self.faults_end { self.bad.push(now, packet) } else { self.good.push(now, packet) }
     }
 
@@ -41,15 +41,23 @@ impl Link {
         [self.bad.next(), self.good.next()].into_iter().flatten().min()
     }
 
+    /// What was done to packets until the faults' end.
+    pub(super) fn faults(&self) -> Faults {
+        self.bad.faults()
+    }
+
     /// Counts the faults that were met.
     pub(super) fn cover(&self, coverage: &mut Coverage) {
-        let faults = self.bad.faults();
+        let faults = self.faults();
         for (cover, n) in [
             (Cover::Loss, faults.lost),
             (Cover::Duplicate, faults.duplicated),
             (Cover::Reorder, faults.reordered),
             (Cover::Corrupt, faults.corrupted),
             (Cover::QueueFull, faults.overflow),
+            (Cover::CoDel, faults.codel),
+            (Cover::TooBig, faults.too_big),
+            (Cover::Mark, faults.marked),
             (Cover::Outage, faults.outage),
             (Cover::Jitter, if self.jitter { faults.packets } else { 0 }),
         ] {

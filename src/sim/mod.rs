@@ -19,7 +19,9 @@
 //! | INV-10 | after all sockets are closed and 2 MSL have passed nothing is left |
 //! | INV-11 | silence when nobody wants anything |
 //!
-//! A [`World`] may have another stack on one side: anything that is a [`Host`]. Then only our own side is judged.
+//! A [`World`] may have another stack on one side, anything that is a [`Host`], and then only our own side is judged; own
+//! [`Application`]s in place of those that are planned; and somebody who watches every [`Event`], such as a [`Timeline`].
+//! [`run_seeds`] runs many seeds on all cores. `docs/simulation.md` is the guide, `tunstack sim` the command.
 //!
 //! ```
 //! let report = tunstack::sim::run(1);
@@ -28,21 +30,33 @@
 //! ```
 
 mod app;
+mod application;
+mod campaign;
 mod coverage;
+mod event;
 mod host;
 mod link;
 mod noise;
 mod oracle;
 mod packet;
+mod report;
+mod run;
 mod scenario;
+mod seed;
 mod stream;
+mod timeline;
 mod world;
 
 pub use app::{AppPlan, Finish, Pauses};
+pub use application::{Application, Socket};
+pub use campaign::{Outcome, run_seeds};
 pub use coverage::{Cover, Coverage};
+pub use event::{Event, Watch};
 pub use host::{Flow, Host, OurHost, Ready};
 pub use noise::NoisePlan;
 pub use packet::{Packet, Tcp, parse};
+pub use report::{FlowReport, Report, Violation};
 pub use scenario::{ADDRESSES, ADDRESSES_V6, FlowPlan, HostPlan, Opening, Scenario, SocketPlan};
 pub use stream::{Stream, TraceHash};
-pub use world::{Log, Report, Violation, World, run};
+pub use timeline::{Acked, Sample, Segment, Timeline, Track};
+pub use world::{World, run};

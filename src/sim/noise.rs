@@ -10,7 +10,7 @@ use crate::rng::Rng;
 use crate::time::Instant;
 use crate::wire::icmp::IcmpHeader;
 use crate::wire::icmpv6::Icmpv6Header;
-use crate::wire::ip::{self, Fragment};
+use crate::wire::ip::{self, Fragment, IpHeader};
 use crate::wire::ipv4::Ipv4Header;
 use crate::wire::ipv6::Ipv6Header;
 use crate::wire::{fragment, icmp, icmpv6, ipv4, ipv6, protocol, tcp};
@@ -107,40 +107,13 @@ impl Noise {
             quoted[payload.start + 4..payload.start + 8].copy_from_slice(&guess.to_be_bytes());
         }
         self.complaints += 1;
-        Some(Slice::copy_of(&match (header.dst, header.src) {
-            (IpAddr::V6(src), IpAddr::V6(dst)) => {
-                let message = self.message_v6();
-                let mut body = vec![0; icmpv6::HEADER_LEN];
-                icmpv6::emit(&message, src, dst, &quoted, &mut body);
-                body.extend_from_slice(&quoted);
-                let (next_header, hop_limit) = (protocol::ICMPV6, 64);
-                let header = Ipv6Header { src, dst, next_header, hop_limit, traffic_class: 0, flow_label: 0 };
-                let mut bytes = vec![0; ipv6::HEADER_LEN];
-                ipv6::emit(&header, body.len(), &mut bytes);
-                [bytes, body].concat()
-            }
-            (IpAddr::V4(src), IpAddr::V4(dst)) => {
-                let message = self.message_v4();
-                let mut body = vec![0; icmp::HEADER_LEN];
-                icmp::emit(&message, &quoted, &mut body);
-                body.extend_from_slice(&quoted);
-                let header = Ipv4Header {
-                    src,
-                    dst,
-                    protocol: protocol::ICMP,
-                    ttl: 64,
-                    tos: 0,
-                    id: 0,
-                    dont_fragment: false,
-                    more_fragments: false,
-                    fragment_offset: 0,
-                };
-                let mut bytes = vec![0; ipv4::MIN_HEADER_LEN];
-                ipv4::emit(&header, body.len(), &mut bytes);
-                [bytes, body].concat()
-            }
-            _ => return None,
-        }))
+        if header.src.is_ipv6() {
+            let message = self.message_v6();
+            error_v6(&header, message, &quoted)
+        } else {
+            let message = self.message_v4();
+            error_v4(&header, message, &quoted)
+        }
     }
 
     fn message_v4(&mut self) -> IcmpHeader {
@@ -170,6 +143,50 @@ impl Noise {
         coverage.add(Cover::Fragments, self.cut);
         coverage.add(Cover::IcmpNoise, self.complaints);
     }
+}
+
+/// What a router says whose next link carries only `mtu` bytes (RFC 1191, 8201), to whom it may say so.
+pub(super) fn too_big(packet: &[u8], mtu: usize) -> Option<Slice> {
+    let (header, payload) = ip::parse(packet).ok()?;
+    let quoted = &packet[..packet.len().min(payload.start + 500)];
+    let mtu = u16::try_from(mtu).ok()?;
+    match header.src {
+        IpAddr::V6(_) => error_v6(&header, Icmpv6Header::PacketTooBig { mtu: mtu.into() }, quoted),
+        IpAddr::V4(_) => error_v4(&header, IcmpHeader::DestinationUnreachable { code: 4, mtu }, quoted),
+    }
+}
+
+fn error_v6(about: &IpHeader, message: Icmpv6Header, quoted: &[u8]) -> Option<Slice> {
+    let (IpAddr::V6(src), IpAddr::V6(dst)) = (about.dst, about.src) else { return None };
+    let mut body = vec![0; icmpv6::HEADER_LEN];
+    icmpv6::emit(&message, src, dst, quoted, &mut body);
+    body.extend_from_slice(quoted);
+    let (next_header, hop_limit) = (protocol::ICMPV6, 64);
+    let header = Ipv6Header { src, dst, next_header, hop_limit, traffic_class: 0, flow_label: 0 };
+    let mut bytes = vec![0; ipv6::HEADER_LEN];
+    ipv6::emit(&header, body.len(), &mut bytes);
+    Some(Slice::copy_of(&[bytes, body].concat()))
+}
+
+fn error_v4(about: &IpHeader, message: IcmpHeader, quoted: &[u8]) -> Option<Slice> {
+    let (IpAddr::V4(src), IpAddr::V4(dst)) = (about.dst, about.src) else { return None };
+    let mut body = vec![0; icmp::HEADER_LEN];
+    icmp::emit(&message, quoted, &mut body);
+    body.extend_from_slice(quoted);
+    let header = Ipv4Header {
+        src,
+        dst,
+        protocol: protocol::ICMP,
+        ttl: 64,
+        tos: 0,
+        id: 0,
+        dont_fragment: false,
+        more_fragments: false,
+        fragment_offset: 0,
+    };
+    let mut bytes = vec![0; ipv4::MIN_HEADER_LEN];
+    ipv4::emit(&header, body.len(), &mut bytes);
+    Some(Slice::copy_of(&[bytes, body].concat()))
 }
 
 #[cfg(test)]

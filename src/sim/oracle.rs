@@ -1,10 +1,10 @@
 //! The oracle: it watches the wire, knows what each application wrote, and says when a packet of ours is one that no
 //! correct stack sends. It judges by the RFCs and by what crossed the link, never by asking the stack.
 
+use super::application::Ledger;
 use super::coverage::{Cover, Coverage};
 use super::host::Flow;
 use super::packet::{Packet, Tcp, parse};
-use super::stream::Stream;
 use std::net::IpAddr;
 
 /// Limits of retransmission, to tell a connection given up by rule from one given up at whim.
@@ -92,7 +92,6 @@ impl End {
 pub(super) struct Watch {
     /// Ports of the two hosts; the active end's is not known before its SYN if it was left to the stack.
     ports: [Option<u16>; 2],
-    streams: [Stream; 2],
     ends: [End; 2],
     /// Which end connects; `None` if both do.
     active: Option<usize>,
@@ -121,17 +120,17 @@ impl Oracle {
         Oracle { hosts, flows: Vec::new() }
     }
 
-    /// Adds a flow. `streams[i]` is what host i writes.
-    pub(super) fn add_flow(&mut self, ports: [Option<u16>; 2], streams: [Stream; 2], active: Option<usize>) {
-        self.flows.push(Watch { ports, streams, ends: Default::default(), active, first_fin: None });
+    /// Adds a flow.
+    pub(super) fn add_flow(&mut self, ports: [Option<u16>; 2], active: Option<usize>) {
+        self.flows.push(Watch { ports, ends: Default::default(), active, first_fin: None });
     }
 
-    /// A packet leaves host `from`. `written` gives how many bytes its application has written to a flow.
-    pub(super) fn sent(
+    /// A packet leaves host `from`. `ledger` gives what its application has done with a flow.
+    pub(super) fn sent<'l>(
         &mut self,
         from: usize,
         bytes: &[u8],
-        written: impl Fn(Flow) -> u64,
+        ledger: impl Fn(Flow) -> &'l Ledger,
         coverage: &mut Coverage,
     ) -> Check {
         let judged = self.hosts[from].judged;
@@ -153,7 +152,7 @@ impl Oracle {
             );
             return Ok(());
         };
-        let verdict = self.flows[flow].sent(from, &tcp, written(flow), coverage);
+        let verdict = self.flows[flow].sent(from, &tcp, ledger(flow), coverage);
         // Another stack may answer one SYN from two sockets; nobody can say then which numbers count.
         let ambiguous = !self.hosts[1 - from].judged && self.flows[flow].ends[1 - from].isns.len() > 1;
         if judged && !ambiguous { verdict.map_err(|what| format!("flow {flow}, host {from}: {what}")) } else { Ok(()) }
@@ -265,13 +264,13 @@ impl Watch {
         }
     }
 
-    fn sent(&mut self, from: usize, tcp: &Tcp<'_>, written: u64, coverage: &mut Coverage) -> Check {
+    fn sent(&mut self, from: usize, tcp: &Tcp<'_>, ledger: &Ledger, coverage: &mut Coverage) -> Check {
         if tcp.rst() {
             self.ends[from].resets_out += 1;
             return Ok(());
         }
         self.forget_a_reset_connection(from, tcp);
-        let stream = self.streams[from];
+        let written = ledger.written;
         let (peer_scale, peer_timestamps, peer_mss) = {
             let peer = &self.ends[1 - from];
             (peer.scale, peer.timestamps, peer.mss)
@@ -308,7 +307,7 @@ impl Watch {
         // Text: what the application wrote, where it wrote it, and within the peer's window.
         if !tcp.text.is_empty() && seq > 0 {
             ensure!(text_end - 1 <= written, "text up to byte {}, only {written} were written", text_end - 1);
-            let different = stream.first_difference(seq - 1, tcp.text);
+            let different = ledger.said.first_difference(seq - 1, tcp.text);
             ensure!(different.is_none(), "wrong text at byte {different:?} in a segment from {}", seq - 1);
             ensure!(
                 text_end <= me.edge_in || (tcp.text.len() == 1 && seq == me.edge_in),

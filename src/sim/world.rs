@@ -1,650 +1,70 @@
-//! The world: two hosts, the link between them, the applications on them, and virtual time.
+//! A world: what is in a run before it begins.
 
-use super::app::{App, Finish};
-use super::coverage::{Cover, Coverage};
-use super::host::{Flow, Host, OurHost, Ready};
-use super::link::Link;
-use super::noise::{Noise, NoisePlan};
-use super::oracle::{HostFacts, Oracle, Patience};
-use super::packet::parse;
-use super::scenario::{ADDRESSES, ADDRESSES_V6, FlowPlan, Opening, Scenario, SocketPlan, listen_port};
-use super::stream::{Stream, TraceHash};
-use crate::error::Error;
-use crate::stack::TcpOptions;
-use crate::tcp::state::State;
-use crate::time::Instant;
-use core::time::Duration;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use super::application::Application;
+use super::event::Watch;
+use super::host::{Flow, Host};
+use super::report::Report;
+use super::run::Run;
+use super::scenario::Scenario;
 
-/// Events in one run at most; a run that needs more is going in circles.
-const MAX_EVENTS: u64 = 3_000_000;
-/// Packets that one host sends at one instant without any time passing, at most.
-const MAX_BURST: u32 = 20_000;
-/// Packets at most without any byte written, read, arrived or acknowledged (INV-11).
-const MAX_IDLE_PACKETS: u64 = 20_000;
-/// How long after everything is over the link must be silent (INV-11): a longest time-out, and some.
-const LAST_PACKET: Duration = Duration::from_secs(130);
-/// As much longer where SYN cookies are sent: so long a peer of a connection that came from one is not told that it is gone.
-const COOKIES_LAST: Duration = Duration::from_secs(128);
-
-/// What went wrong, and when.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// When, since the run's start.
-    pub at: Duration,
-    /// What.
-    pub what: String,
-}
-
-/// What became of one run.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// Its seed.
-    pub seed: u64,
-    /// A hash of every packet, its time and its sender, and of what the applications saw (INV-9).
-    pub hash: u64,
-    /// Packets sent by both hosts.
-    pub packets: u64,
-    /// Bytes read by all applications.
-    pub bytes: u64,
-    /// Bytes read in the flow and direction that carried most.
-    pub transfer: u64,
-    /// How long it took in virtual time.
-    pub elapsed: Duration,
-    /// What it has been through.
-    pub coverage: Coverage,
-    /// What was wrong with it, if anything was.
-    pub violation: Option<Violation>,
-}
-
-/// A line about what happens, for whoever wants to read along.
-pub type Log<'a> = &'a mut dyn FnMut(&str);
-
-/// A run being simulated.
+/// Two hosts with our stack, the link between them and the applications on them, as a [`Scenario`] says; each of them can
+/// be replaced by one of your own.
+///
+/// ```
+/// use tunstack::sim::{Scenario, World};
+///
+/// let mut scenario = Scenario::transfer(1, 100_000);
+/// scenario.set_link("delay=20ms,loss=2%".parse()?);
+/// let mut lines = 0;
+/// let report = World::new(scenario).watch(&mut |_at, _event| lines += 1).run();
+/// assert_eq!(report.violation, None);
+/// assert_eq!(report.flows[0].read, [0, 100_000]);
+/// assert!(lines > 100);
+/// # Ok::<(), tunstack::device::impair::SpecError>(())
+/// ```
 pub struct World<'a> {
-    scenario: Scenario,
-    start: Instant,
-    now: Instant,
-    hosts: [Box<dyn Host + 'a>; 2],
-    links: [Link; 2],
-    noise: Noise,
-    oracle: Oracle,
-    flows: Vec<FlowState>,
-    listening: [bool; 2],
-    coverage: Coverage,
-    hash: TraceHash,
-    packets: u64,
-    events: u64,
-    last_progress: Instant,
-    packets_at_progress: u64,
-    log: Option<Log<'a>>,
+    pub(super) scenario: Scenario,
+    pub(super) hosts: [Option<Box<dyn Host + 'a>>; 2],
+    pub(super) applications: Vec<(Flow, usize, Box<dyn Application + 'a>)>,
+    pub(super) watch: Option<Watch<'a>>,
 }
-
-struct FlowState {
-    plan: FlowPlan,
-    apps: [App; 2],
-    opened: [bool; 2],
-}
-
-type Step = Result<(), String>;
 
 /// Runs the seed with our stack at both ends.
 pub fn run(seed: u64) -> Report {
-    World::new(Scenario::from_seed(seed), [None, None], None).run()
+    World::new(Scenario::from_seed(seed)).run()
 }
 
 impl<'a> World<'a> {
-    /// A world for `scenario`. Each host is our stack unless another is given.
-    pub fn new(scenario: Scenario, others: [Option<Box<dyn Host + 'a>>; 2], log: Option<Log<'a>>) -> Self {
-        let start = Instant::from_nanos(scenario.start);
-        let faults_end = start + scenario.faults_end;
-        let mut index = 0;
-        let hosts = others.map(|other| {
-            let plan = &scenario.hosts[index];
-            index += 1;
-            other.unwrap_or_else(|| Box::new(OurHost::new(plan.config.clone(), plan.seed, start, scenario.flows.len())))
-        });
-        let facts = [0, 1].map(|i: usize| {
-            let config = &scenario.hosts[i].config;
-            let handshake = config.tcp.syn_retries.min(config.tcp.synack_retries);
-            HostFacts {
-                addrs: [ADDRESSES[i].into(), ADDRESSES_V6[i].into()],
-                mtu: config.mtu,
-                judged: hosts[i].judged(),
-                cookies: config.max_syn_queue == 0,
-                patience: Patience {
-                    handshake: handshake + 1,
-                    established: config.tcp.retries2,
-                    orphan: config.tcp.orphan_retries.min(config.tcp.retries2),
-                },
-            }
-        });
-        let mut oracle = Oracle::new(facts);
-        let mut flows = Vec::new();
-        for (i, plan) in scenario.flows.iter().enumerate() {
-            let streams = plan.streams.map(Stream::new);
-            let active = match plan.opening {
-                Opening::From(a) | Opening::Refused(a) => Some(a),
-                Opening::Simultaneous => None,
-            };
-            oracle.add_flow(plan.ports.map(|p| (p != 0).then_some(p)), streams, active);
-            let app = |side: usize| {
-                let seed = scenario.seed.wrapping_mul(31).wrapping_add((2 * i + side) as u64);
-                App::new(plan.apps[side].clone(), seed, streams[side], streams[1 - side])
-            };
-            flows.push(FlowState { plan: plan.clone(), apps: [app(0), app(1)], opened: [false; 2] });
-        }
-        // Other stacks need not take fragments, nor ignore errors.
-        let noise = if facts.iter().all(|host| host.judged) { scenario.noise } else { NoisePlan::default() };
-        let link = |i: usize| Link::new(scenario.links[i].clone(), scenario.link_seeds[i], start, faults_end);
-        World {
-            start,
-            now: start,
-            hosts,
-            links: [link(0), link(1)],
-            noise: Noise::new(noise, scenario.seed, faults_end),
-            oracle,
-            flows,
-            listening: [false; 2],
-            coverage: Coverage::new(),
-            hash: TraceHash::default(),
-            packets: 0,
-            events: 0,
-            last_progress: start,
-            packets_at_progress: 0,
-            log,
-            scenario,
-        }
+    /// A world for `scenario`.
+    pub fn new(scenario: Scenario) -> Self {
+        World { scenario, hosts: [None, None], applications: Vec::new(), watch: None }
     }
 
-    /// Runs to the end.
-    pub fn run(mut self) -> Report {
-        let result = self.live().and_then(|()| self.judge());
-        let violation = result.err().map(|what| Violation { at: self.now.since(self.start), what });
-        self.noise.cover(&mut self.coverage);
-        for link in &self.links {
-            link.cover(&mut self.coverage);
-        }
-        for flow in 0..self.flows.len() {
-            self.oracle.watch(flow).cover(&mut self.coverage);
-        }
-        for app in self.flows.iter().flat_map(|f| &f.apps) {
-            for n in [app.read, app.written, u64::from(app.clean_eof)] {
-                self.hash.number(n);
-            }
-        }
-        let read = || self.flows.iter().flat_map(|f| &f.apps).map(|a| a.read);
-        Report {
-            seed: self.scenario.seed,
-            hash: self.hash.value(),
-            packets: self.packets,
-            bytes: read().sum(),
-            transfer: read().max().unwrap_or(0),
-            elapsed: self.now.since(self.start),
-            coverage: self.coverage,
-            violation,
-        }
+    /// Lets `host` take the place of our stack on one side. Only sides with our stack are judged.
+    #[must_use]
+    pub fn host(mut self, side: usize, host: Box<dyn Host + 'a>) -> Self {
+        self.hosts[side] = Some(host);
+        self
     }
 
-    /// Goes from event to event until nothing is left to happen.
-    fn live(&mut self) -> Step {
-        self.listen()?;
-        let limit = self.start + self.scenario.time_limit();
-        // After that, the time that a closed connection may still take: FIN-WAIT-2, retries of an orphan, 2 MSL.
-        let mut given_up = false;
-        let tail = Duration::from_secs(1800);
-        loop {
-            let next = match self.next_event() {
-                Some(next) => next.max(self.now),
-                None if given_up || !self.is_anybody_waiting() => return Ok(()),
-                None => Instant::from_nanos(u64::MAX),
-            };
-            if next > limit && !given_up {
-                given_up = true;
-                self.now = limit;
-                self.give_up()?;
-                self.settle()?;
-                continue;
-            }
-            if next > limit + tail {
-                return Err(format!(
-                    "INV-10: something still goes on {tail:?} after all was closed\n{}",
-                    self.describe()
-                ));
-            }
-            self.now = next;
-            self.events += 1;
-            if self.events > MAX_EVENTS {
-                return Err(format!("no end after {MAX_EVENTS} events\n{}", self.describe()));
-            }
-            if self.packets - self.packets_at_progress > MAX_IDLE_PACKETS {
-                return Err(format!("INV-11: {MAX_IDLE_PACKETS} packets without progress\n{}", self.describe()));
-            }
-            self.open_flows()?;
-            self.arrivals()?;
-            self.timers()?;
-            self.wake_apps()?;
-            self.settle()?;
-            self.stop_listening();
-            self.settle()?;
-        }
+    /// Lets `application` take the place of the planned one on one end of a flow. What it writes is still compared with
+    /// what its peer reads, but not with a plan; [`Scenario::limit`] bounds how long it may take.
+    #[must_use]
+    pub fn application(mut self, flow: Flow, side: usize, application: Box<dyn Application + 'a>) -> Self {
+        self.applications.retain(|(f, s, _)| (*f, *s) != (flow, side));
+        self.applications.push((flow, side, application));
+        self
     }
 
-    fn is_anybody_waiting(&self) -> bool {
-        self.listening.contains(&true) || self.flows.iter().flat_map(|f| &f.apps).any(|a| a.started() && !a.closed)
+    /// Tells `watch` whatever happens.
+    #[must_use]
+    pub fn watch(mut self, watch: Watch<'a>) -> Self {
+        self.watch = Some(watch);
+        self
     }
 
-    fn next_event(&mut self) -> Option<Instant> {
-        let now = self.now;
-        let hosts = self.hosts.iter_mut().filter_map(|h| h.deadline(now)).min();
-        let links = self.links.iter().filter_map(Link::next).min();
-        let apps = self.flows.iter().flat_map(|f| &f.apps).filter_map(App::wake).min();
-        let opens = self.flows.iter().filter(|f| !f.opened.iter().any(|&o| o)).map(|f| self.start + f.plan.start).min();
-        let stops = (0..2).filter(|&i| self.listening[i]).filter_map(|i| self.scenario.hosts[i].stops_listening);
-        let stops = stops.map(|after| self.start + after).min();
-        [hosts, links, apps, opens, stops].into_iter().flatten().min()
-    }
-
-    fn socket(plan: &SocketPlan) -> TcpOptions {
-        TcpOptions {
-            nodelay: plan.nodelay,
-            send_buffer: plan.send_buffer,
-            recv_buffer: plan.recv_buffer,
-            keepalive: plan.keepalive,
-            ..TcpOptions::default()
-        }
-    }
-
-    fn listen(&mut self) -> Step {
-        for (side, addr) in ADDRESSES.into_iter().enumerate() {
-            let passive = |f: &&FlowState| f.plan.opening == Opening::From(1 - side);
-            let Some(flow) = self.flows.iter().find(passive) else { continue };
-            let options = Self::socket(&flow.plan.sockets[side]);
-            // One listener for both families, where there are two.
-            let addr = if self.scenario.has_v6() { Ipv6Addr::UNSPECIFIED.into() } else { addr.into() };
-            let local = SocketAddr::new(addr, listen_port(side));
-            let backlog = self.scenario.hosts[side].backlog;
-            self.hosts[side].listen(self.now, local, backlog, &options).map_err(|e| format!("listen failed: {e}"))?;
-            self.listening[side] = true;
-        }
-        Ok(())
-    }
-
-    fn open_flows(&mut self) -> Step {
-        for flow in 0..self.flows.len() {
-            let plan = &self.flows[flow].plan;
-            if self.flows[flow].opened.iter().any(|&o| o) || self.start + plan.start > self.now {
-                continue;
-            }
-            let sides = match plan.opening {
-                Opening::From(a) | Opening::Refused(a) => a..a + 1,
-                Opening::Simultaneous => 0..2,
-            };
-            let (ports, v6) = (plan.ports, plan.v6);
-            for side in sides {
-                let addr = |i: usize| if v6 { IpAddr::V6(ADDRESSES_V6[i]) } else { IpAddr::V4(ADDRESSES[i]) };
-                let end = |i: usize| SocketAddr::new(addr(i), ports[i]);
-                let options = Self::socket(&self.flows[flow].plan.sockets[side]);
-                self.hosts[side]
-                    .connect(self.now, flow, end(side), end(1 - side), &options)
-                    .map_err(|e| format!("connect failed: {e}"))?;
-                self.start_app(side, flow)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn start_app(&mut self, side: usize, flow: Flow) -> Step {
-        self.progress();
-        self.flows[flow].opened[side] = true;
-        self.flows[flow].apps[side].start(self.now);
-        self.run_app(side, flow)
-    }
-
-    /// Hands over what has arrived: to each host as many packets at once as its plan says.
-    fn arrivals(&mut self) -> Step {
-        for side in 0..2 {
-            let batch = self.scenario.hosts[side].batch;
-            for _ in 0..batch {
-                let Some(packet) = self.links[1 - side].pop(self.now) else { break };
-                if self.oracle.delivered(side, &packet, &mut self.coverage) {
-                    self.packets_at_progress = self.packets;
-                }
-                self.note("->", side, &packet);
-                for piece in self.noise.arrive(self.now, packet) {
-                    self.hosts[side].receive(self.now, piece);
-                    self.check(side)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn timers(&mut self) -> Step {
-        for side in 0..2 {
-            if self.hosts[side].deadline(self.now).is_none_or(|at| at > self.now) {
-                continue;
-            }
-            self.hosts[side].on_deadline(self.now);
-            self.check(side)?;
-        }
-        Ok(())
-    }
-
-    fn wake_apps(&mut self) -> Step {
-        for flow in 0..self.flows.len() {
-            for side in 0..2 {
-                if self.flows[flow].apps[side].wake().is_some_and(|at| at <= self.now) {
-                    self.run_app(side, flow)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Serves ready applications and sends packets until both hosts have nothing more to do now.
-    fn settle(&mut self) -> Step {
-        for side in 0..2 {
-            let mut burst = 0;
-            loop {
-                let mut quiet = true;
-                while let Some(ready) = self.hosts[side].poll_ready(self.now) {
-                    quiet = false;
-                    burst += 1;
-                    match ready {
-                        Ready::Flow(flow) => self.run_app(side, flow)?,
-                        Ready::Listener => self.accept(side)?,
-                    }
-                    if burst > MAX_BURST {
-                        return Err(format!("host {side} finds no end of what is ready\n{}", self.describe()));
-                    }
-                }
-                while let Some(packet) = self.hosts[side].transmit(self.now) {
-                    quiet = false;
-                    burst += 1;
-                    self.transmitted(side, packet)?;
-                    if burst > MAX_BURST {
-                        return Err(format!("host {side} finds no end of sending\n{}", self.describe()));
-                    }
-                }
-                if quiet {
-                    break;
-                }
-            }
-            self.check(side)?;
-            let judged = self.hosts[side].judged();
-            if judged && self.hosts[side].deadline(self.now).is_some_and(|at| at <= self.now) {
-                // It may have become due just now; but after it has been served it must lie ahead.
-                self.hosts[side].on_deadline(self.now);
-                while let Some(packet) = self.hosts[side].transmit(self.now) {
-                    self.transmitted(side, packet)?;
-                }
-                if self.hosts[side].deadline(self.now).is_some_and(|at| at <= self.now) {
-                    return Err(format!("host {side}: a deadline that does not move on\n{}", self.describe()));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn transmitted(&mut self, side: usize, packet: crate::buf::Slice) -> Step {
-        self.packets += 1;
-        self.hash.number(self.now.as_nanos() ^ side as u64);
-        self.hash.bytes(&packet);
-        self.note("  ", side, &packet);
-        let flows = &self.flows;
-        self.oracle.sent(side, &packet, |flow| flows[flow].apps[side].written, &mut self.coverage)?;
-        if let Some(error) = self.noise.complain(self.now, &packet) {
-            self.links[1 - side].push(self.now, error);
-        }
-        self.links[side].push(self.now, packet);
-        let cookies = if self.scenario.has_cookies() { COOKIES_LAST } else { Duration::ZERO };
-        let calm = self.last_progress.max(self.start + self.scenario.faults_end) + LAST_PACKET + cookies;
-        let keepalive = self.flows.iter().flat_map(|f| &f.plan.sockets).any(|s| s.keepalive.is_some());
-        let paused = self.flows.iter().flat_map(|f| &f.apps).any(|a| a.wake().is_some());
-        if self.now > calm && !keepalive && !paused && self.hosts.iter().all(|h| h.judged()) {
-            return Err(format!("INV-11: packets long after all is over\n{}", self.describe()));
-        }
-        Ok(())
-    }
-
-    /// An application got further.
-    fn progress(&mut self) {
-        self.packets_at_progress = self.packets;
-        self.last_progress = self.now;
-    }
-
-    fn accept(&mut self, side: usize) -> Step {
-        loop {
-            let oracle = &self.oracle;
-            let flow_of = |peer: SocketAddr| oracle.flow_of_port(1 - side, peer.port());
-            match self.hosts[side].accept(self.now, &flow_of) {
-                Ok(flow) => self.start_app(side, flow)?,
-                Err(Error::WouldBlock) => return Ok(()),
-                Err(error) => return Err(format!("accept failed: {error}")),
-            }
-        }
-    }
-
-    fn run_app(&mut self, side: usize, flow: Flow) -> Step {
-        let app = &mut self.flows[flow].apps[side];
-        let before = (app.read, app.written, app.closed, app.shut);
-        let ran = app.run(self.now, &mut *self.hosts[side], flow, &mut self.coverage);
-        if before != (app.read, app.written, app.closed, app.shut) {
-            self.progress();
-        }
-        // What the other stack tells its application is not ours to answer for, but our bytes in it are.
-        ran.map_err(|what| format!("flow {flow}, application on host {side}: {what}"))?;
-        if self.flows[flow].apps[side].clean_eof {
-            let [me, peer] = self.sides(flow, side);
-            let complete = me.read == peer.written && (peer.shut || peer.closed) && !peer.aborted;
-            if !complete {
-                return Err(format!(
-                    "INV-3: flow {flow}, host {side}: the end of the stream after {} bytes; the peer wrote {}, shut down: {}, closed: {}",
-                    me.read, peer.written, peer.shut, peer.closed
-                ));
-            }
-        }
-        self.check(side)
-    }
-
-    fn sides(&self, flow: Flow, side: usize) -> [&App; 2] {
-        let apps = &self.flows[flow].apps;
-        [&apps[side], &apps[1 - side]]
-    }
-
-    fn check(&mut self, side: usize) -> Step {
-        self.hosts[side].check(self.now, &mut self.coverage).map_err(|what| format!("host {side}: {what}"))
-    }
-
-    /// A listener stops when its plan says so, or when nothing can come to it any more.
-    fn stop_listening(&mut self) {
-        for side in 0..2 {
-            if !self.listening[side] {
-                continue;
-            }
-            let early = self.scenario.hosts[side].stops_listening.is_some_and(|after| self.start + after <= self.now);
-            let opened = |f: &FlowState| f.plan.opening != Opening::From(1 - side) || f.apps[1 - side].closed;
-            let idle = || self.links[1 - side].next().is_none() && self.hosts.iter().all(|h| h.connections() == 0);
-            if early || (self.flows.iter().all(opened) && idle()) {
-                self.listening[side] = false;
-                self.hosts[side].close_listener(self.now);
-            }
-        }
-    }
-
-    /// The time is up: who still waits must have a reason, and lets go.
-    fn give_up(&mut self) -> Step {
-        let ours = self.hosts.iter().all(|h| h.judged());
-        for side in 0..2 {
-            for flow in 0..self.flows.len() {
-                let app = &self.flows[flow].apps[side];
-                if !app.started() || app.closed {
-                    continue;
-                }
-                if ours && !self.oracle.may_be_left_alone(flow, side) {
-                    return Err(format!("a hang: flow {flow}, host {side} still waits\n{}", self.describe()));
-                }
-                self.coverage.hit(Cover::LeftAlone);
-                self.flows[flow].apps[side].give_up(self.now, &mut *self.hosts[side], flow);
-                self.progress();
-            }
-            if core::mem::take(&mut self.listening[side]) {
-                self.hosts[side].close_listener(self.now);
-            }
-        }
-        Ok(())
-    }
-
-    /// What must be true when all is over.
-    fn judge(&mut self) -> Step {
-        let ours = self.hosts.iter().all(|h| h.judged());
-        for side in 0..2 {
-            if self.hosts[side].judged() {
-                let Self { hosts, coverage, .. } = self;
-                hosts[side].check_empty(coverage).map_err(|what| format!("host {side}: {what}"))?;
-            }
-        }
-        let mut complete = true;
-        for flow in 0..self.flows.len() {
-            for side in 0..2 {
-                self.judge_error(flow, side)?;
-            }
-            complete &= self.judge_completeness(flow, ours)?;
-        }
-        self.coverage.hit_if(complete, Cover::Complete);
-        Ok(())
-    }
-
-    /// An application's error must be one that the wire explains.
-    fn judge_error(&mut self, flow: Flow, side: usize) -> Step {
-        let app = &self.flows[flow].apps[side];
-        let (Some(error), true) = (app.error, self.hosts[side].judged()) else {
-            return Ok(());
-        };
-        let reset = self.oracle.watch(flow).reset_arrived(side);
-        let explained = match error {
-            Error::ConnectionReset => reset,
-            Error::ConnectionRefused if reset => app.read == 0,
-            Error::TimedOut => self.oracle.may_time_out(flow, side),
-            // What was said of a connection that timed out tells more than that it did.
-            _ if self.is_hearsay(error) => self.oracle.may_time_out(flow, side),
-            // Writing after the peer's reset or after one's own shutdown of both directions.
-            Error::BrokenPipe | Error::NotConnected => reset || app.shut,
-            _ => false,
-        };
-        if !explained {
-            return Err(format!("flow {flow}, host {side}: \"{error}\", which nothing on the wire explains"));
-        }
-        self.coverage.hit_if(error == Error::ConnectionReset, Cover::ResetReceived);
-        self.coverage.hit_if(error == Error::ConnectionRefused, Cover::Refused);
-        self.coverage.hit_if(error == Error::TimedOut, Cover::TimedOut);
-        Ok(())
-    }
-
-    /// Whether `error` is what somebody said in an ICMP error, or a host about fragments that did not come.
-    fn is_hearsay(&self, error: Error) -> bool {
-        let said = [
-            Error::HostUnreachable,
-            Error::NetworkUnreachable,
-            Error::ProtocolUnreachable,
-            Error::ConnectionRefused,
-            Error::MessageTooLong,
-        ];
-        self.scenario.noise != NoisePlan::default() && said.contains(&error)
-    }
-
-    /// Between two patient applications every byte arrives, unless one end gave up by rule.
-    fn judge_completeness(&self, flow: Flow, ours: bool) -> Result<bool, String> {
-        let state = &self.flows[flow];
-        let whole = (0..2).all(|side| {
-            let [me, peer] = self.sides(flow, side);
-            me.clean_eof && me.read == peer.plan().total && me.error.is_none()
-        });
-        let watch = self.oracle.watch(flow);
-        let patient = state.apps.iter().all(|a| a.plan().finish.is_patient());
-        let listened = !matches!(state.plan.opening, Opening::Refused(_))
-            && self.scenario.hosts.iter().all(|h| h.stops_listening.is_none());
-        // That a host gave up may only be seen by the reset with which it answers later segments.
-        let timed_out =
-            |side: usize| state.apps[side].error.is_some_and(|e| e == Error::TimedOut || self.is_hearsay(e));
-        let gave_up = (0..2).any(|side| self.oracle.may_have_given_up(flow, side) || timed_out(side));
-        let impatient = self.scenario.hosts.iter().any(|h| h.config.tcp.retries2 < 10);
-        // Both SYNs may find nobody at home; and a SYN cookie can only be recognized in the first segment after it, so
-        // that the loss of that one turns the next into a stranger (RFC 4987 3.6).
-        let cookies = self.scenario.has_cookies();
-        let delicate = cookies || state.plan.opening == Opening::Simultaneous;
-        let crossed = delicate && (0..2).any(|side| watch.reset_arrived(side));
-        if ours && patient && listened && !whole && !gave_up && !impatient && !crossed {
-            let errors = state.apps.each_ref().map(|a| (a.read, a.written, a.clean_eof, a.error));
-            return Err(format!("flow {flow}: not every byte arrived: (read, written, end, error) {errors:?}"));
-        }
-        if !ours {
-            return Ok(whole);
-        }
-        // One end closed at once, but the other had nothing to say: then all that was written still arrives.
-        for side in 0..2 {
-            let [me, peer] = self.sides(flow, side);
-            let said_all = peer.plan().finish == Finish::CloseWhenWritten && peer.closed && peer.error.is_none();
-            let silent = me.plan().total == 0 && me.plan().finish == Finish::AfterPeer;
-            if said_all && silent && listened && !gave_up && !impatient && !crossed && !me.clean_eof {
-                return Err(format!(
-                    "flow {flow}, host {side}: {} of {} bytes arrived before a plain close",
-                    me.read, peer.written
-                ));
-            }
-        }
-        Ok(whole)
-    }
-
-    /// The state of everything, for a report.
-    fn describe(&self) -> String {
-        let mut out = format!("at {:?} of at most {:?}", self.now.since(self.start), self.scenario.time_limit());
-        for (i, host) in self.hosts.iter().enumerate() {
-            out += &format!("\nhost {i}: {}", host.describe());
-        }
-        for (i, flow) in self.flows.iter().enumerate() {
-            for (side, app) in flow.apps.iter().enumerate() {
-                out += &format!(
-                    "\nflow {i}, application {side}: {:?}, wrote {} of {}, read {} of {}, end {}, shut {}, closed {}, error {:?}, state {}",
-                    app.plan().finish,
-                    app.written,
-                    app.plan().total,
-                    app.read,
-                    flow.apps[1 - side].plan().total,
-                    app.eof,
-                    app.shut,
-                    app.closed,
-                    app.error,
-                    if app.closed { State::Closed } else { self.hosts[side].state(i) },
-                );
-            }
-        }
-        out
-    }
-
-    fn note(&mut self, arrow: &str, side: usize, bytes: &[u8]) {
-        let Some(log) = &mut self.log else { return };
-        let time = self.now.since(self.start);
-        let text = match parse(bytes) {
-            Ok(packet) => match packet.tcp {
-                Some(t) => {
-                    let flags = crate::wire::tcp::Flags(t.flags);
-                    format!(
-                        "{}>{} {flags} seq={} ack={} wnd={} len={} sack={:?}",
-                        t.src_port,
-                        t.dst_port,
-                        t.seq,
-                        t.ack,
-                        t.wnd,
-                        t.text.len(),
-                        t.sack.iter().flatten().collect::<Vec<_>>()
-                    )
-                }
-                None => format!("protocol {}", packet.protocol),
-            },
-            Err(what) => format!("damaged: {what}"),
-        };
-        log(&format!("{:>12.6} {arrow}{side} {text}", time.as_secs_f64()));
+    /// Runs it to its end.
+    pub fn run(self) -> Report {
+        Run::new(self).run()
     }
 }

@@ -410,13 +410,19 @@ impl Governor {
         let own = control.pacing_rate();
         let limited = self.max_pacing_rate != u64::MAX;
         self.pacing_rate = match own {
-            Some(rate) => Some(rate.min(self.max_pacing_rate)),
+            Some(rate) => Some(rate.max(self.least_rate()).min(self.max_pacing_rate)),
             None if self.srtt >= SHORTEST_RTT || limited && self.srtt != 0 => {
                 let (cwnd, srtt) = (control.window().min(MAX_CWND), Duration::from_nanos(self.srtt));
                 Some(pacing::rate_of_window(cwnd, control.ssthresh(), srtt).min(self.max_pacing_rate))
             }
             None => limited.then_some(self.max_pacing_rate),
         };
+    }
+
+    /// Two segments in a round trip, as no window is smaller. What a peer delivers whose window is shut, a byte a probe, is
+    /// no rate of the path: at that, a segment would take hours.
+    fn least_rate(&self) -> u64 {
+        (2 * u64::from(self.mss) * 1_000_000_000).checked_div(self.srtt).unwrap_or(0)
     }
 
     fn spend(&mut self, now: Instant, spent: Spent) {

@@ -2,46 +2,31 @@
 
 use core::time::Duration;
 use tunstack::device::impair::Impairment;
-use tunstack::sim::{Cover, Finish, Opening, Pauses, Report, Scenario, World};
-use tunstack::stack::{Config, TcpConfig};
+use tunstack::sim::{AppPlan, Cover, Report, Scenario, World};
+use tunstack::stack::{Congestion, TcpConfig};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Host 1 connects and reads `total` bytes that host 0 writes, over a link that `spec` describes in both directions.
 fn download(total: u64, spec: &str) -> Scenario {
-    let mut scenario = Scenario::from_seed(0);
+    let mut scenario = Scenario::quiet(0);
     let link: Impairment = spec.parse().expect("an impairment");
     scenario.faults_end = link.until.unwrap_or_default();
     scenario.links = [link.clone(), link];
-    for host in &mut scenario.hosts {
-        let addresses = core::mem::take(&mut host.config.addresses);
-        host.config = Config { addresses, trace_events: 4096, tcp: TcpConfig::default(), ..Config::default() };
-        (host.backlog, host.stops_listening, host.batch) = (4, None, 1);
+    let flow = scenario.add_flow(1);
+    flow.apps = [AppPlan::writes(total), AppPlan::reads()];
+    for socket in &mut flow.sockets {
+        (socket.send_buffer, socket.recv_buffer) = (Some(262_144), Some(262_144));
     }
-    let flow = &mut scenario.flows[0];
-    flow.opening = Opening::From(1);
-    flow.start = Duration::ZERO;
-    flow.ports = [80, 40_000];
-    let pauses = Pauses { chance: 0.0, longest: Duration::ZERO, left: 0 };
-    for (app, socket) in flow.apps.iter_mut().zip(&mut flow.sockets) {
-        (app.total, app.write_chunk, app.read_chunk) = (0, 16_384, 16_384);
-        (app.write_pauses, app.read_pauses, app.stall) = (pauses, pauses, None);
-        app.finish = Finish::AfterPeer;
-        (socket.nodelay, socket.send_buffer, socket.recv_buffer) = (false, Some(262_144), Some(262_144));
-        socket.keepalive = None;
-    }
-    flow.apps[0].total = total;
-    flow.apps[0].finish = Finish::Shutdown;
-    scenario.flows.truncate(1);
     scenario
 }
 
 fn run(scenario: Scenario) -> Report {
     let total: u64 = scenario.flows.iter().flat_map(|f| &f.apps).map(|a| a.total).sum();
-    let report = World::new(scenario, [None, None], None).run();
+    let report = World::new(scenario).run();
     assert_eq!(report.violation, None);
-    assert_eq!(report.bytes, total, "every byte arrives");
+    assert_eq!(report.bytes(), total, "every byte arrives");
     report
 }
 
@@ -61,7 +46,7 @@ fn a_perfect_link_sees_no_retransmission() {
 #[test]
 fn goodput_falls_smoothly_with_loss() {
     let times = ["0%", "1%", "5%", "10%", "20%"]
-        .map(|loss| busy(&run(download(300_000, &format!("delay=10ms,loss={loss},until=3600s")))));
+        .map(|loss| busy(&run(download(1_000_000, &format!("delay=10ms,loss={loss},until=3600s")))));
     assert!(times.windows(2).all(|w| w[0] < w[1]), "{times:?}");
     assert!(times[1] < 10 * times[0] && times[4] < 120 * SECOND, "{times:?}");
 }
@@ -100,12 +85,18 @@ fn a_transfer_resumes_after_the_link_was_down() {
     }
 }
 
+/// Under every control: what is delivered while the window is shut is no rate of the path.
 #[test]
 fn a_reader_who_sleeps_for_a_day_gets_everything() {
-    let mut scenario = download(600_000, "delay=10ms");
-    let day = Duration::from_secs(86_400);
-    scenario.flows[0].apps[1].stall = Some((1, day));
-    let report = run(scenario);
-    assert!(report.coverage.count(Cover::WindowProbe) > 600, "it is probed, at most every two minutes");
-    assert!(busy(&report) < day + 150 * SECOND, "{:?}", busy(&report));
+    for congestion in Congestion::ALL {
+        let mut scenario = download(600_000, "delay=10ms");
+        let day = Duration::from_secs(86_400);
+        scenario.flows[0].apps[1].stall = Some((1, day));
+        for host in &mut scenario.hosts {
+            host.config.tcp.congestion = congestion;
+        }
+        let report = run(scenario);
+        assert!(report.coverage.count(Cover::WindowProbe) > 600, "it is probed, at most every two minutes");
+        assert!(busy(&report) < day + 150 * SECOND, "{congestion}: {:?}", busy(&report));
+    }
 }

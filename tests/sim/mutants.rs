@@ -183,7 +183,7 @@ fn found(mutation: Mutation) -> Option<(u64, String)> {
         let start = Instant::from_nanos(scenario.start);
         let inner = OurHost::new(plan.config.clone(), plan.seed, start, scenario.flows.len());
         let mutant = Mutant { inner, mutation, count: 0, again: None };
-        let violation = World::new(scenario, [Some(Box::new(mutant)), None], None).run().violation?;
+        let violation = World::new(scenario).host(0, Box::new(mutant)).run().violation?;
         Some((seed, violation.what))
     })
 }

@@ -1,9 +1,12 @@
 //! One direction of a bad link, in virtual time and by seed.
 
 use super::Impairment;
+use super::codel::CoDel;
+use super::loss::Losses;
 use crate::buf::Slice;
 use crate::rng::Rng;
 use crate::time::Instant;
+use crate::wire::{checksum, ip, ipv4};
 use core::cmp::{Ordering, Reverse};
 use core::time::Duration;
 use std::collections::BinaryHeap;
@@ -17,6 +20,9 @@ pub struct Impairer {
     rng: Rng,
     start: Instant,
     faults: Faults,
+    losses: Losses,
+    /// What waits for the bottleneck, where CoDel rules that.
+    codel: Option<CoDel>,
     on_the_way: BinaryHeap<Reverse<Arrival>>,
     /// Bytes in `on_the_way`.
     held: usize,
@@ -32,18 +38,39 @@ pub struct Impairer {
 pub struct Faults {
     /// Packets pushed in.
     pub packets: u64,
-    /// Lost by chance.
+    /// Lost by chance, in a burst, by number or by pattern.
     pub lost: u64,
     /// Lost in an outage.
     pub outage: u64,
     /// Lost because the queue was full.
     pub overflow: u64,
+    /// Lost because CoDel wanted a shorter queue.
+    pub codel: u64,
+    /// Lost because they were larger than the link's MTU.
+    pub too_big: u64,
+    /// Marked with Congestion Experienced.
+    pub marked: u64,
     /// Damaged.
     pub corrupted: u64,
     /// Made to arrive twice.
     pub duplicated: u64,
     /// Held back for later ones to overtake.
     pub reordered: u64,
+}
+
+/// What a link does with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is on its way, perhaps damaged or delayed. CoDel may still drop it.
+    Carried,
+    /// Lost by chance, in a burst, by number or by pattern.
+    Lost,
+    /// Lost in an outage.
+    Outage,
+    /// Lost because the queue was full.
+    Overflow,
+    /// Lost because it was larger than the link's MTU.
+    TooBig,
 }
 
 /// A packet and when it arrives. Ordered by time, then by the order in which they were pushed.
@@ -78,10 +105,12 @@ impl Impairer {
     /// A link with nothing on it. Outages and the end of faults count from `start`.
     pub fn new(spec: Impairment, seed: [u8; 32], start: Instant) -> Self {
         Impairer {
+            codel: spec.codel.map(|(target, interval)| CoDel::new(target, interval, start)),
             spec,
             rng: Rng::new(seed),
             start,
             faults: Faults::default(),
+            losses: Losses::default(),
             on_the_way: BinaryHeap::new(),
             held: 0,
             busy_until: start,
@@ -90,18 +119,23 @@ impl Impairer {
         }
     }
 
-    /// Sends a packet into the link.
-    pub fn push(&mut self, now: Instant, mut packet: Slice) {
+    /// Sends a packet into the link, and says what becomes of it.
+    pub fn push(&mut self, now: Instant, mut packet: Slice) -> Fate {
+        self.advance(now);
         self.faults.packets += 1;
         let age = now.since(self.start);
-        let faulty = self.spec.until.is_none_or(|end| age < end);
+        let faulty = self.faulty(now);
         if faulty && self.spec.outages.iter().any(|&(from, to)| from <= age && age < to) {
             self.faults.outage += 1;
-            return;
+            return Fate::Outage;
         }
-        if faulty && self.rng.chance(self.spec.loss) {
+        if self.spec.mtu.is_some_and(|mtu| packet.len() > mtu) {
+            self.faults.too_big += 1;
+            return Fate::TooBig;
+        }
+        if faulty && self.losses.next(&self.spec, &mut self.rng) {
             self.faults.lost += 1;
-            return;
+            return Fate::Lost;
         }
         if faulty && !packet.is_empty() && self.rng.chance(self.spec.corrupt) {
             self.faults.corrupted += 1;
@@ -109,14 +143,16 @@ impl Impairer {
         }
         if faulty && self.rng.chance(self.spec.duplicate) {
             self.faults.duplicated += 1;
-            self.convey(now, packet.clone(), faulty);
+            self.enter(now, packet.clone());
         }
-        self.convey(now, packet, faulty);
+        self.enter(now, packet)
     }
 
     /// The next packet that has arrived by `now`.
     pub fn pop(&mut self, now: Instant) -> Option<Slice> {
-        if self.next()? > now {
+        self.advance(now);
+        let Reverse(arrival) = self.on_the_way.peek()?;
+        if arrival.at > now {
             return None;
         }
         let Reverse(Arrival { packet, .. }) = self.on_the_way.pop()?;
@@ -124,29 +160,81 @@ impl Impairer {
         Some(packet)
     }
 
-    /// When the next packet arrives, if one is on its way.
+    /// When a packet may arrive: at the earliest then, if any is on its way.
     pub fn next(&self) -> Option<Instant> {
-        self.on_the_way.peek().map(|Reverse(arrival)| arrival.at)
+        let arrival = self.on_the_way.peek().map(|Reverse(arrival)| arrival.at);
+        Instant::earlier(arrival, self.next_service())
     }
 
     /// What was done to packets so far.
     pub fn faults(&self) -> Faults {
-        self.faults
+        Faults { codel: self.codel.as_ref().map_or(0, CoDel::dropped), ..self.faults }
     }
 
-    /// Puts a packet through the bottleneck and on its way.
-    fn convey(&mut self, now: Instant, packet: Slice, faulty: bool) {
-        let sent = match self.spec.rate {
-            None if self.held + packet.len() > self.spec.queue => None,
-            None => Some(now),
-            Some(rate) => self.serialize(now, packet.len(), rate),
+    fn faulty(&self, now: Instant) -> bool {
+        self.spec.until.is_none_or(|end| now.since(self.start) < end)
+    }
+
+    /// Puts a packet before the bottleneck, if there is one, and on its way.
+    fn enter(&mut self, now: Instant, mut packet: Slice) -> Fate {
+        let waiting = match self.spec.rate {
+            // Without a bottleneck the queue bounds what is on its way.
+            None => self.held,
+            Some(rate) => self.waiting(now, rate),
         };
-        let Some(sent) = sent else {
+        if waiting + packet.len() > self.spec.queue {
             self.faults.overflow += 1;
-            return;
-        };
+            return Fate::Overflow;
+        }
+        if self.spec.mark.is_some_and(|limit| waiting > limit)
+            && let Some(marked) = mark(&packet)
+        {
+            self.faults.marked += 1;
+            packet = marked;
+        }
+        match (&mut self.codel, self.spec.rate) {
+            (_, None) => self.convey(now, now, packet),
+            // First come, first served: when a packet leaves is certain as soon as it comes.
+            (None, Some(rate)) => {
+                let sent = self.serialize(now, packet.len(), rate);
+                self.convey(now, sent, packet);
+            }
+            (Some(queue), Some(_)) => {
+                queue.enqueue(now, packet);
+                self.advance(now);
+            }
+        }
+        Fate::Carried
+    }
+
+    /// Bytes that wait for the bottleneck, what it has not sent yet of the packet at its head included.
+    fn waiting(&self, now: Instant, rate: u64) -> usize {
+        let sending = self.busy_until.since(now).as_nanos() * u128::from(rate) / (8 * NANOS);
+        let queued = self.codel.as_ref().map_or(0, CoDel::bytes);
+        usize::try_from(sending).unwrap_or(usize::MAX).saturating_add(queued)
+    }
+
+    /// Under CoDel: when the bottleneck takes the next packet.
+    fn next_service(&self) -> Option<Instant> {
+        self.codel.as_ref()?.head().map(|since| since.max(self.busy_until))
+    }
+
+    /// Lets the bottleneck take all packets that it takes by `now`.
+    fn advance(&mut self, now: Instant) {
+        while let (Some(at), Some(rate)) = (self.next_service(), self.spec.rate)
+            && at <= now
+        {
+            if let Some(packet) = self.codel.as_mut().and_then(|queue| queue.dequeue(at)) {
+                let sent = self.serialize(at, packet.len(), rate);
+                self.convey(at, sent, packet);
+            }
+        }
+    }
+
+    /// Puts a packet on its way at `sent`.
+    fn convey(&mut self, now: Instant, sent: Instant, packet: Slice) {
         let mut at = sent + self.spec.delay + self.jitter();
-        if faulty && self.rng.chance(self.spec.reorder) {
+        if self.faulty(now) && self.rng.chance(self.spec.reorder) {
             self.faults.reordered += 1;
             at += self.spec.gap;
         } else {
@@ -158,16 +246,11 @@ impl Impairer {
         self.on_the_way.push(Reverse(Arrival { at, order: self.pushed, packet }));
     }
 
-    /// When the bottleneck has sent `len` more bytes; `None` if there is no room for them to wait.
-    fn serialize(&mut self, now: Instant, len: usize, rate: u64) -> Option<Instant> {
-        let begin = self.busy_until.max(now);
-        let waiting = begin.since(now).as_nanos() * u128::from(rate) / (8 * NANOS);
-        if waiting + len as u128 > self.spec.queue as u128 {
-            return None;
-        }
+    /// When the bottleneck has sent `len` more bytes.
+    fn serialize(&mut self, now: Instant, len: usize, rate: u64) -> Instant {
         let nanos = (len as u128 * 8 * NANOS).div_ceil(u128::from(rate));
-        self.busy_until = begin + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        Some(self.busy_until)
+        self.busy_until = self.busy_until.max(now) + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        self.busy_until
     }
 
     fn jitter(&mut self) -> Duration {
@@ -191,6 +274,26 @@ impl Impairer {
         }
         Slice::copy_of(&bytes)
     }
+}
+
+/// The packet with Congestion Experienced, if its transport is capable of ECN (RFC 3168 5).
+fn mark(packet: &[u8]) -> Option<Slice> {
+    let (header, _) = ip::parse(packet).ok()?;
+    if header.tos & ip::ECN == 0 {
+        return None;
+    }
+    let mut bytes = packet.to_vec();
+    if header.src.is_ipv6() {
+        // The traffic class lies across two bytes.
+        bytes[1] |= ip::CE << 4;
+    } else {
+        let len = usize::from(bytes[0] & 15) * 4;
+        bytes[1] |= ip::CE;
+        bytes[10..12].fill(0);
+        let sum = checksum::checksum(&bytes[..len.max(ipv4::MIN_HEADER_LEN)]);
+        bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+    }
+    Some(Slice::copy_of(&bytes))
 }
 
 const NANOS: u128 = 1_000_000_000;
@@ -337,8 +440,61 @@ mod tests {
         assert_eq!(first, run(&mut b, 1000, 100, MS));
         assert_eq!(a.faults(), b.faults());
         assert_ne!(first, run(&mut c, 1000, 100, MS));
-        let Faults { packets, lost, outage, overflow, corrupted, duplicated, reordered } = a.faults();
+        let Faults { packets, lost, outage, overflow, corrupted, duplicated, reordered, .. } = a.faults();
         assert_eq!((packets, outage, overflow), (1000, 0, 0));
         assert!([lost, corrupted, duplicated, reordered].iter().all(|&n| n > 50), "{:?}", a.faults());
+    }
+    #[test]
+    fn codel_keeps_the_queue_short_where_tail_drop_lets_it_stand() {
+        // 1000 bytes at 8 Mbit/s take 1 ms; eleven come in ten milliseconds.
+        let delay = |spec| {
+            let mut link = link_of(spec, 1);
+            let out = run(&mut link, 10_000, 1000, MS * 10 / 11);
+            let sent = |n: u32| Instant::ZERO + MS * 10 / 11 * n;
+            let late = out
+                .iter()
+                .skip(6_000)
+                .map(|(at, packet)| at.since(sent(u32::from_be_bytes(packet[..4].try_into().unwrap()))));
+            (late.sum::<Duration>() / (out.len() as u32 - 6_000), link.faults())
+        };
+        let (tail, faults) = delay("rate=8Mbit,queue=100000");
+        assert!(tail > 95 * MS && faults.overflow > 500 && faults.codel == 0, "{tail:?} {faults:?}");
+        // A sender that does not listen makes it try again and again.
+        let (codel, faults) = delay("rate=8Mbit,queue=100000,codel=5ms");
+        assert!(codel < 60 * MS && faults.overflow < 10 && faults.codel > 500, "{codel:?} {faults:?}");
+    }
+
+    #[test]
+    fn a_packet_larger_than_the_mtu_is_lost_and_its_fate_told() {
+        let mut link = link_of("mtu=100,nth=3,queue=150,outage=1s-2s,delay=1s", 1);
+        let mut push = |ms, len: usize| link.push(Instant::from_millis(ms), Slice::copy_of(&vec![0; len]));
+        let fates = [push(0, 100), push(0, 101), push(0, 20), push(0, 50), push(0, 50), push(1500, 20)];
+        let expected = [Fate::Carried, Fate::TooBig, Fate::Carried, Fate::Lost, Fate::Overflow, Fate::Outage];
+        assert_eq!(fates, expected, "what is too big is not counted for nth");
+        assert_eq!(link.faults().too_big, 1);
+    }
+
+    #[test]
+    fn where_a_queue_stands_packets_are_marked_if_they_may_be() {
+        let v4 = |ecn: u8| {
+            let mut bytes = vec![0x45, ecn, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
+            bytes.resize(40, 0);
+            let sum = checksum::checksum(&bytes[..20]);
+            bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+            bytes
+        };
+        let mut v6 = vec![0x60, ip::ECT0 << 4, 0, 0, 0, 0, 59, 64];
+        v6.resize(40, 0);
+        (v6[8], v6[24]) = (0x20, 0x20);
+        for (bytes, marks) in [(v4(ip::ECT0), true), (v4(1), true), (v4(0), false), (v6, true)] {
+            let mut link = link_of("rate=1Mbit,mark=100", 1);
+            for _ in 0..5 {
+                link.push(Instant::ZERO, Slice::copy_of(&bytes));
+            }
+            let tos = |packet: Slice| ip::parse(&packet).expect("a good header").0.tos & ip::ECN;
+            let seen: Vec<bool> = (0..5).map(|_| tos(link.pop(Instant::from_millis(100)).unwrap()) == ip::CE).collect();
+            assert_eq!(seen, [false, false, false, marks, marks]);
+            assert_eq!(link.faults().marked, if marks { 2 } else { 0 });
+        }
     }
 }
