@@ -186,7 +186,7 @@ fn noise(len: usize) -> Vec<u8> {
     (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
 
-/// By prefix, by metric, by gateway and by name; and each time the source is an address of the interface that it leaves by.
+/// 1122-58: by prefix, by metric, by gateway and by name; and each time the source is an address of the interface that it leaves by.
 #[test]
 fn routes_choose_the_interface_and_with_it_the_source() {
     let routes = [
@@ -236,7 +236,7 @@ fn a_bound_address_decides_nothing_but_the_source() {
     assert_eq!((header.src, header.protocol, error.interface), (addr("10.0.2.2"), protocol::ICMP, 1));
 }
 
-/// RFC 1122 3.3.4.2: the weak model takes what is for any of its addresses wherever it comes in.
+/// 1122-56: the weak model takes what is for any of its addresses wherever it comes in.
 #[test]
 fn a_weak_host_is_reached_by_any_interface() {
     let mut world = World::plain();
@@ -251,7 +251,7 @@ fn a_weak_host_is_reached_by_any_interface() {
     assert!(world.transfer(ends, &data, Duration::from_secs(5)) == data);
 }
 
-/// RFC 1122 3.3.4.2: the strong one drops it, and sends nothing by an interface but from an address of that one.
+/// 1122-56 1122-57: the strong one drops it, and sends nothing by an interface but from an address of that one.
 #[test]
 fn a_strong_host_is_reached_only_by_the_interface_that_has_the_address() {
     let strong = |n| Config { host_model: HostModel::Strong, ..config(n, [1500, 1500]) };

@@ -9,6 +9,7 @@ use super::links::Links;
 use crate::error::{Error, Result};
 use crate::stack::{Route, RouteKind};
 use crate::wire::ipv6;
+use core::cmp::Reverse;
 use std::net::IpAddr;
 
 /// Routes at most: they are looked through one by one.
@@ -51,7 +52,7 @@ impl Routes {
         let networks = own.all().map(|own| Entry { route: Route::new(own.cidr), interface: own.interface });
         entries.extend(networks);
         // A stable sort: of two that are alike, the configured one counts.
-        entries.sort_by_key(|entry| (core::cmp::Reverse(entry.route.destination.prefix), entry.route.metric));
+        entries.sort_by_key(|entry| (Reverse(entry.route.destination.prefix), entry.route.metric));
         Ok(Routes { open: false, entries })
     }
 
@@ -110,7 +111,11 @@ fn interface_of(route: &Route, own: &Addresses, links: &Links) -> Result<u8> {
         return links.named(name).ok_or(Error::InvalidInput("a route's interface is none of the stack's"));
     }
     if let Some(gateway) = route.via {
-        let near = own.all().filter(|own| own.cidr.contains(gateway)).max_by_key(|own| own.cidr.prefix);
+        if links.len() > 1 && matches!(gateway, IpAddr::V6(v6) if v6.is_unicast_link_local()) {
+            return Err(Error::InvalidInput("a gateway fe80:: is on each link: the route must say which (dev)"));
+        }
+        // The first of equals, so not `max_by_key`.
+        let near = own.all().filter(|own| own.cidr.contains(gateway)).min_by_key(|own| Reverse(own.cidr.prefix));
         let near = near.map(|own| own.interface).or((links.len() == 1).then_some(1));
         return near.ok_or(Error::InvalidInput("a route's gateway is in no network of the stack"));
     }
@@ -223,7 +228,10 @@ mod tests {
         for bad in ["10.0.0.0/8", "10.0.0.0/8 dev tun2", "10.0.0.0/8 via 203.0.113.1", "10.0.0.0/8 via 192.0.2.2"] {
             assert!(matches!(of(&two(), &[bad]), Err(Error::InvalidInput(_))), "{bad}");
         }
-        assert!(matches!(of(&two(), &["10.0.0.0/8 via 2001:db8::1"]), Err(Error::InvalidInput(_))));
+        for bad in ["10.0.0.0/8 via 2001:db8::1", "::/0 via fe80::1"] {
+            assert!(matches!(of(&two(), &[bad]), Err(Error::InvalidInput(_))), "{bad}");
+        }
+        assert!(of(&config(), &["::/0 via fe80::1"]).is_ok());
         // Of one, any gateway is beyond it.
         assert!(of(&config(), &["10.0.0.0/8 via 203.0.113.1"]).is_ok());
     }

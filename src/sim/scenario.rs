@@ -108,11 +108,14 @@ pub(super) const fn listen_port(host: usize) -> u16 {
     80 + host as u16
 }
 
+/// Events that a host's trace holds between two looks at it: over the smallest MTU a whole window, four bytes at a time.
+pub(super) const TRACE: usize = 1 << 16;
+
 impl HostPlan {
     /// Our stack as it is by default, on host `side`.
     pub fn new(side: usize, seed: u64) -> Self {
         let addresses = vec![Cidr::new(ADDRESSES[side].into(), 24), Cidr::new(ADDRESSES_V6[side].into(), 64)];
-        let config = Config { addresses, trace_events: 4096, ..Config::default() };
+        let config = Config { addresses, trace_events: TRACE, ..Config::default() };
         HostPlan { config, seed, backlog: 16, stops_listening: None, batch: 1 }
     }
 }

@@ -3,7 +3,7 @@
 use super::app::{AppPlan, Finish, Pauses};
 use super::noise::NoisePlan;
 use super::oracle::KEEPALIVE_PROBES;
-use super::scenario::{ADDRESSES, ADDRESSES_V6, FlowPlan, HostPlan, Opening, Scenario, SocketPlan, listen_port};
+use super::scenario::{ADDRESSES, ADDRESSES_V6, FlowPlan, HostPlan, Opening, Scenario, SocketPlan, TRACE, listen_port};
 use crate::device::impair::{Burst, CODEL_INTERVAL, Impairment};
 use crate::rng::Rng;
 use crate::stack::{Cidr, Config, Congestion, Ecn, Keepalive, LossDetection, LossRecovery};
@@ -104,7 +104,7 @@ fn host_plan(r: &mut Rng, side: usize, mtu: usize, faults_end: Duration) -> Host
     let mut config = Config {
         addresses: vec![Cidr::new(IpAddr::V4(ADDRESSES[side]), 24)],
         mtu: if r.chance(0.1) { pick(r, &[576, 1500, 9000]) } else { mtu },
-        trace_events: 4096,
+        trace_events: TRACE,
         ..Config::default()
     };
     let tcp = &mut config.tcp;
