@@ -5,6 +5,7 @@ use core::hash::BuildHasher;
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use siphasher::sip::{SipHasher13, SipHasher24};
+use std::net::IpAddr;
 
 /// A cryptographic generator made from a seed.
 pub struct Rng(StdRng);
@@ -72,6 +73,15 @@ impl Key {
     /// A SipHash-2-4 under this key: a PRF, for sequence numbers and cookies.
     pub fn hasher(self) -> SipHasher24 {
         SipHasher24::new_with_keys(self.0, self.1)
+    }
+
+    /// One of 256 numbers for whoever sends from `addr`. Whoever has an IPv6 address has its /64.
+    pub fn source(self, addr: IpAddr) -> u8 {
+        let network = match addr {
+            IpAddr::V4(addr) => u64::from(addr.to_bits()),
+            IpAddr::V6(addr) => (addr.to_bits() >> 64) as u64,
+        };
+        self.hash_one(network) as u8
     }
 }
 

@@ -7,7 +7,7 @@ use tunstack::buf::Slice;
 use tunstack::error::Error;
 use tunstack::rng::Rng;
 use tunstack::stack::{
-    Cidr, Config, HostModel, Interface, Readiness, Route, SendMsg, SocketId, Stack, TcpId, TcpOptions, UdpId,
+    Cidr, Config, HostModel, Interface, Readiness, Route, SendMsg, SocketId, Stack, TcpId, TcpOptions, UdpBind, UdpId,
 };
 use tunstack::stats::DropReason;
 use tunstack::time::Instant;
@@ -434,6 +434,75 @@ fn sockets_are_bound_to_interfaces() {
     assert_eq!(world.stacks[0].tcp_local_addr(bound).expect("open").ip(), addr("10.0.2.1"));
     let nowhere = TcpOptions { interface: 3, ..options };
     assert_eq!(world.stacks[0].tcp_connect(world.now, None, at("10.0.2.2:80"), nowhere), Err(Error::NoDevice));
+}
+
+/// Of sockets that share an address each hears its own interface, and what comes in by another goes to who hears all.
+#[test]
+fn sockets_that_share_an_address_hear_their_interfaces() {
+    let mut world = World::plain();
+    let (near, how) = (world.bind(0, "0.0.0.0:7"), UdpBind { reuse_address: true, ..UdpBind::default() });
+    let shares = |world: &mut World, local: &str, interface| {
+        let id = world.stacks[1].udp_bind_with(at(local), how).expect("it is shared");
+        world.stacks[1].udp_options(id).expect("open").interface = interface;
+        id
+    };
+    let far = [1, 2].map(|interface| shares(&mut world, "0.0.0.0:9", interface));
+    let exact = shares(&mut world, "10.0.1.2:9", 2);
+    for (to, hearer) in [("10.0.1.2:9", far[0]), ("10.0.2.2:9", far[1]), ("203.0.2.9:9", far[0])] {
+        world.left_by(1);
+        world.send(0, near, to, b"x").expect("a way");
+        world.settle();
+        for id in [far[0], far[1], exact] {
+            assert_eq!(world.heard(1, id).len(), usize::from(id == hearer), "{to}");
+        }
+        assert!(world.left_by(1).is_empty(), "nobody complains");
+    }
+    // An error is told to the one that sent: it comes in where that sends.
+    for (id, to, other) in [(far[0], "10.0.1.1:99", far[1]), (far[1], "10.0.2.1:99", far[0])] {
+        for id in [id, other] {
+            world.stacks[1].udp_options(id).expect("open").recv_errors = true;
+        }
+        world.send(1, id, to, b"x").expect("a way");
+        world.settle();
+        assert!(world.stacks[1].udp_recv_error(id).is_ok() && world.stacks[1].udp_recv_error(other).is_err(), "{to}");
+    }
+}
+
+/// A host of one link is answered on that link, whichever of our addresses it has spoken to.
+#[test]
+fn what_comes_from_one_link_is_answered_there() {
+    let mut world = World::plain();
+    let (peer, us) = ("[fe80::21]:7", "[2001:db8:1::2]:99");
+    // Port unreachable.
+    let near = world.bind(0, peer);
+    world.stacks[0].udp_options(near).expect("open").interface = 2;
+    world.send(0, near, us, b"x").expect("a way");
+    world.settle();
+    assert_eq!((world.left_by(0), world.left_by(1)), (vec![2], vec![2]));
+    // An echo reply.
+    let ping = world.stacks[0].ping_open(at("[fe80::21]:0")).expect("room");
+    world.stacks[0].raw_options(ping).expect("open").interface = 2;
+    world.stacks[0].ping_send(world.now, ping, 1, b"x", Some(at(us).ip())).expect("a way");
+    world.settle();
+    assert_eq!((world.left_by(0), world.left_by(1)), (vec![2], vec![2]));
+    assert!(world.stacks[0].ping_recv(ping, &mut [0; 9]).is_ok());
+    // A RST.
+    let options = TcpOptions { interface: 2, ..TcpOptions::default() };
+    let id = world.stacks[0].tcp_connect(world.now, Some(at(peer)), at(us), options).expect("a way");
+    world.settle();
+    assert_eq!((world.left_by(0), world.left_by(1)), (vec![2], vec![2]));
+    assert_eq!(world.stacks[0].tcp_take_error(id), Ok(Some(Error::ConnectionRefused)));
+    // Time exceeded, about the first fragment of a packet that was never whole.
+    let mut bytes = vec![0x60, 0, 0, 0, 0, 16, 44, 64];
+    for end in [peer, us] {
+        let IpAddr::V6(addr) = at(end).ip() else { panic!("an address of IPv6") };
+        bytes.extend_from_slice(&addr.octets());
+    }
+    bytes.extend_from_slice(&[protocol::UDP, 0, 0, 1, 0, 0, 0, 7, 0, 7, 0, 99, 0, 100, 0, 0]);
+    let meta = RxMeta { interface: 2, ..RxMeta::default() };
+    world.stacks[1].on_frame(world.now, RxFrame { data: Slice::copy_of(&bytes), meta });
+    world.run(Duration::from_secs(61));
+    assert_eq!(world.left_by(1), vec![2]);
 }
 
 /// Where no route leads, a bound socket takes its peer to be on its link, and hears it; others neither reach nor answer it.

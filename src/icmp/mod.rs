@@ -145,6 +145,8 @@ pub struct Report {
     pub message: (u8, u8),
     /// Who complains.
     pub offender: IpAddr,
+    /// The number of the interface that the complaint came in by.
+    pub interface: u8,
     /// The transport of the packet it is about.
     pub transport: Transport,
     /// Its source: our end.
@@ -167,6 +169,8 @@ pub(crate) struct Complaint {
     pub(crate) message: (u8, u8),
     /// Who sent it.
     pub(crate) offender: IpAddr,
+    /// The number of the interface that it came in by.
+    pub(crate) interface: u8,
 }
 
 impl Report {
@@ -184,11 +188,12 @@ impl Report {
         let packet_len = ip::claimed_len(quoted);
         let quoted = quoted.slice(len..quoted.len());
         let &[a, b, c, d, seq @ ..] = quoted.first_chunk::<8>().ok_or(DropReason::IcmpMalformed)?;
-        let Complaint { kind, message, offender } = complaint;
+        let Complaint { kind, message, offender, interface } = complaint;
         Ok(Report {
             kind,
             message,
             offender,
+            interface,
             transport,
             local: SocketAddr::new(header.src, u16::from_be_bytes([a, b])),
             remote: SocketAddr::new(header.dst, u16::from_be_bytes([c, d])),

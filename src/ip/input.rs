@@ -190,7 +190,7 @@ impl Ip {
         let protocol = if header.dst.is_ipv4() { header.protocol } else { 0 };
         let name = Name { src: header.src, dst: header.dst, id: place.id, protocol };
         let packet = frame.data.slice(0..payload.end);
-        let part = Part { name, place, tos: header.tos, packet: &packet, payload };
+        let part = Part { name, place, tos: header.tos, interface: frame.meta.interface, packet: &packet, payload };
         match self.reassembly.insert(now, &part, &mut stats.ip.reassembly_evicted) {
             Outcome::Held => Input::Done { disposition: Disposition::Held, reply: None },
             Outcome::Dropped(reason) => dropped(reason),
@@ -220,7 +220,8 @@ impl Ip {
             Err(reason) => return dropped(reason),
         };
         let (kind, code) = (message[0], message[1]);
-        let complaint = Complaint { kind: error, message: (kind, code), offender: packet.src };
+        let complaint =
+            Complaint { kind: error, message: (kind, code), offender: packet.src, interface: packet.interface };
         let quoted = frame.data.slice(packet.bytes.start + icmp::HEADER_LEN..packet.bytes.end);
         match Report::read(complaint, &quoted) {
             Ok(report) if self.is_local(report.local.ip()) => Input::IcmpError(Box::new(report)),

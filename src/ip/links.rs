@@ -177,6 +177,12 @@ fn is_near(dst: IpAddr) -> bool {
     }
 }
 
+/// The interface that an answer to `peer` must leave by, whose packet came in `by`: that one if the peer's address means
+/// somebody else on each link, else zero, which is that of the routes.
+pub fn answers_by(peer: IpAddr, by: u8) -> u8 {
+    if is_near(peer) { by } else { 0 }
+}
+
 /// RFC 791: every link carries 68 bytes, and no packet is longer than its length field can say.
 pub(super) fn check_mtu(mtu: usize) -> Result<()> {
     if !(68..=65_535).contains(&mtu) {

@@ -43,11 +43,11 @@ pub use crate::wire::ip::header_len;
 pub use crate::wire::protocol::{ICMP, ICMPV6, IGMP, TCP, UDP};
 pub use fragment::Fragments;
 pub use input::{Input, Packet};
-pub use links::Way;
+pub use links::{Way, answers_by};
 
 use crate::error::{Error, Result};
 use crate::icmp::ErrorKind;
-use crate::icmp::limit::TokenBucket;
+use crate::icmp::limit::Limiter;
 use crate::rng::{Key, Rng};
 use crate::stack::{Config, HostModel, InterfaceInfo, Route};
 use crate::stats::Stats;
@@ -73,7 +73,7 @@ pub struct Ip {
     host_model: HostModel,
     ttl: u8,
     echo_reply: bool,
-    errors: TokenBucket,
+    errors: Limiter,
     ident: Ident,
     reassembly: Reassembly,
     /// What flow labels are made with.
@@ -118,6 +118,8 @@ impl Ip {
         } else {
             Routes::new(&config.routes, &addresses, &links)?
         };
+        let ident = Ident::new(&mut rng);
+        let sources = rng.key();
         Ok(Ip {
             addresses,
             routes,
@@ -125,9 +127,9 @@ impl Ip {
             host_model: config.host_model,
             ttl: config.ttl,
             echo_reply: config.echo_reply,
-            errors: TokenBucket::new(config.icmp_errors_per_second, now),
-            ident: Ident::new(&mut rng),
-            reassembly: Reassembly::new(config.reassembly.clone(), rng.key()),
+            errors: Limiter::new(config.icmp_errors_per_second, sources, now),
+            ident,
+            reassembly: Reassembly::new(config.reassembly.clone(), sources),
             labels: rng.key(),
             paths: Paths::new(rng.key()),
             rng,
@@ -338,7 +340,11 @@ impl Ip {
     pub fn give_up(&mut self, now: Instant, stats: &mut Stats) -> Option<Option<TxFrame>> {
         let first = self.reassembly.expire(now)?;
         stats.ip.reassembly_timeouts += 1;
-        let frame = first.map(RxFrame::plain);
+        let frame = first.map(|(packet, interface)| {
+            let mut frame = RxFrame::plain(packet);
+            frame.meta.interface = interface;
+            frame
+        });
         Some(frame.and_then(|frame| self.error_about(now, &frame, ErrorKind::ReassemblyTimedOut, stats)))
     }
 

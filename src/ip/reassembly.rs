@@ -16,7 +16,6 @@ use crate::stack::ReassemblyConfig;
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::wire::ip::Fragment;
-use core::hash::BuildHasher;
 use core::ops::Range;
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
@@ -54,6 +53,8 @@ pub(super) struct Part<'a> {
     pub(super) place: Fragment,
     /// Its DSCP and ECN byte.
     pub(super) tos: u8,
+    /// The number of the interface that it came in by.
+    pub(super) interface: u8,
     /// The packet that it came in, without padding.
     pub(super) packet: &'a Slice,
     /// Where its payload stands in that.
@@ -120,6 +121,19 @@ impl Piece {
     }
 }
 
+/// What is kept of the first fragment.
+#[derive(Debug)]
+struct First {
+    /// The packet that it came in.
+    packet: Slice,
+    /// Where its payload stands in that.
+    payload: usize,
+    /// Its DSCP and ECN byte.
+    tos: u8,
+    /// The interface that it came in by.
+    interface: u8,
+}
+
 /// A packet that is not whole yet.
 #[derive(Debug)]
 struct Packet {
@@ -130,8 +144,7 @@ struct Packet {
     cost: usize,
     /// Contradicted itself: what else comes of it is dropped.
     spoiled: bool,
-    /// The packet that the first fragment came in, with the place of its payload and its DSCP and ECN byte.
-    first: Option<(Slice, usize, u8)>,
+    first: Option<First>,
     /// In the order of their places; no two overlap.
     pieces: Vec<Piece>,
     /// Bytes in them.
@@ -189,13 +202,13 @@ impl Reassembly {
         self.by_age.first_key_value().map(|(_, &(due, _))| due)
     }
 
-    /// Gives the oldest packet up, if its time is over: with the packet of its first fragment, if that has come and its
-    /// sender may be told.
-    pub(super) fn expire(&mut self, now: Instant) -> Option<Option<Slice>> {
+    /// Gives the oldest packet up, if its time is over: with the packet of its first fragment, and the
+    /// interface that it came in by, if that has come and its sender may be told.
+    pub(super) fn expire(&mut self, now: Instant) -> Option<Option<(Slice, u8)>> {
         let (_, &(due, name)) = self.by_age.first_key_value().filter(|(_, (due, _))| *due <= now)?;
         debug_assert!(due <= now);
         let packet = self.remove(&name)?;
-        Some(packet.first.map(|(first, ..)| first))
+        Some(packet.first.map(|first| (first.packet, first.interface)))
     }
 
     /// Takes a fragment, not an empty one, of a length that a packet can have. `evicted` counts packets that had to make room.
@@ -223,21 +236,12 @@ impl Reassembly {
     fn begin(&mut self, now: Instant, name: Name) -> &mut Packet {
         let serial = self.next_serial;
         self.next_serial += 1;
-        let source = self.source(name.src);
+        let source = self.key.source(name.src);
         self.by_age.insert(serial, (now + self.config.timeout, name));
         self.by_source.insert((source, serial), name);
         self.charged[usize::from(source)] += PACKET_OVERHEAD;
         self.memory += PACKET_OVERHEAD;
         self.packets.entry(name).insert(Packet::new(serial, source)).into_mut()
-    }
-
-    /// The number of a source. Whoever has an IPv6 address has its /64.
-    fn source(&self, addr: IpAddr) -> u8 {
-        let network = match addr {
-            IpAddr::V4(addr) => u64::from(addr.to_bits()),
-            IpAddr::V6(addr) => (addr.to_bits() >> 64) as u64,
-        };
-        self.key.hash_one(network) as u8
     }
 
     /// Gives packets up until the bounds are kept, and says how many.
@@ -309,7 +313,8 @@ impl Packet {
             // The sender may have to be told about it, so it is kept with its header.
             let first = part.packet.clone().compact();
             let data = first.slice(part.payload.clone());
-            self.first = Some((first, part.payload.start, part.tos));
+            self.first =
+                Some(First { packet: first, payload: part.payload.start, tos: part.tos, interface: part.interface });
             data
         } else {
             part.packet.slice(part.payload.clone()).compact()
@@ -344,7 +349,7 @@ impl Packet {
 
     /// All has come.
     fn finish(self) -> Outcome {
-        let Some((first, payload, tos)) = self.first else { return Outcome::Held };
+        let Some(First { packet: first, payload, tos, .. }) = self.first else { return Outcome::Held };
         let congested = self.ecn & 1 << CE != 0;
         // RFC 3168 5.3: congestion may not be forgotten, nor told to those who would not understand it.
         if congested && self.ecn & 1 << NOT_ECT != 0 {

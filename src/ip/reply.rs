@@ -1,6 +1,6 @@
 //! What the internet layer answers by itself: echo replies, and ICMP errors with RFC 1122's silences and the rate limit.
 
-use super::{ICMP, ICMPV6, Ip, Outgoing, Packet, Way};
+use super::{ICMP, ICMPV6, Ip, Outgoing, Packet, Way, answers_by};
 use crate::buf::Slice;
 use crate::icmp::{self, ErrorKind, Message, Problem};
 use crate::stats::Stats;
@@ -20,7 +20,8 @@ impl Ip {
     pub(super) fn echo_reply(&mut self, frame: &RxFrame, packet: &Packet, rest: [u8; 4]) -> TxFrame {
         let data = frame.data.slice(packet.bytes.start + icmp::HEADER_LEN..packet.bytes.end).compact();
         // A reply has its request's type of service (RFC 1122 3.2.2), but the ECN bits are not its own to echo.
-        self.message(packet.dst, packet.src, packet.tos & !3, Message::EchoReply(rest), data)
+        let way = Way::new(packet.dst, packet.src, answers_by(packet.src, frame.meta.interface));
+        self.message(way, packet.dst, packet.tos & !3, Message::EchoReply(rest), data)
     }
 
     /// An ICMP error about `frame`, which [`input`](Ip::input) took: nothing if RFC 1122 3.2.2 or RFC 4443 2.4 e forbids
@@ -42,20 +43,26 @@ impl Ip {
             return None;
         }
         // What went to many is answered from the address that we have towards whoever sent it.
-        let from = if self.is_local(header.dst) { header.dst } else { self.source_for(header.src)? };
-        if !self.errors.take(now) {
+        let by = answers_by(header.src, frame.meta.interface);
+        let from = if self.is_local(header.dst) {
+            header.dst
+        } else {
+            self.source_for(Way { src: None, dst: header.src, interface: by })?
+        };
+        if !self.errors.take(now, header.src, &mut self.rng) {
             stats.icmp_errors_limited += 1;
             return None;
         }
         stats.icmp_errors_sent += 1;
         // Nobody shall have to put an error together from fragments.
-        let link = self.payload_mtu(Way::new(from, header.src, 0)) + ip::header_len(from);
+        let back = Way::new(from, header.src, by);
+        let link = self.payload_mtu(back) + ip::header_len(from);
         let way = self.path(header.src, now).map_or(link, |path| link.min(path.mtu.into()));
         let most = if header.dst.is_ipv4() { MAX_ERROR_V4.min(way) } else { MAX_ERROR_V6 };
         let room = most - ip::header_len(from) - icmp::HEADER_LEN;
         let packet = gso::first_packet(frame);
         let quoted = Slice::copy_of(&packet[..payload.end.min(packet.len()).min(room)]);
-        Some(self.message(from, header.src, 0, Message::Error(kind), quoted))
+        Some(self.message(back, from, 0, Message::Error(kind), quoted))
     }
 
     /// RFC 1122 3.2.2: no error about an error, about what went to many, and about a fragment but the first.
@@ -79,7 +86,9 @@ impl Ip {
         about_error || !even_to_many && !self.is_local(header.dst)
     }
 
-    fn message(&mut self, src: IpAddr, dst: IpAddr, tos: u8, message: Message, body: Slice) -> TxFrame {
+    /// A message from `src` that goes `way`.
+    fn message(&mut self, way: Way, src: IpAddr, tos: u8, message: Message, body: Slice) -> TxFrame {
+        let dst = way.dst;
         let mut frame = TxFrame::default();
         let protocol = if dst.is_ipv4() { ICMP } else { ICMPV6 };
         let out = Outgoing { src, dst, protocol, ttl: self.ttl, tos, dont_fragment: false, ports: (0, 0) };
@@ -87,6 +96,7 @@ impl Ip {
         let len = message.write(src, dst, &body, &mut frame.header.space()[start..]);
         frame.header.set_len(start + len);
         frame.payload.push(body);
+        frame.meta.interface = way.interface;
         frame
     }
 }

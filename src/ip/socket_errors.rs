@@ -14,6 +14,21 @@ const MAX_ERRORS: usize = 32;
 /// can make one up.
 const SENT_TO: usize = 16;
 
+/// The most bytes of a quote that are kept: what an ICMP error may hold (RFC 4443 2.4 c), though longer ones are sent.
+const MAX_QUOTE: usize = 1280;
+
+/// What an error in the queue is charged beside its quote, in bytes.
+const OVERHEAD: usize = 128;
+
+/// Whether an error is kept to be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeps {
+    /// Whether the application wants it so.
+    pub wanted: bool,
+    /// Bytes of memory that there are.
+    pub room: usize,
+}
+
 /// The errors of one socket.
 #[derive(Debug, Default)]
 pub struct Errors {
@@ -22,6 +37,8 @@ pub struct Errors {
     /// What may pass, and is told to those who ask.
     soft: Option<Error>,
     queue: VecDeque<SocketError>,
+    /// What the queue costs.
+    charged: usize,
     sent_to: VecDeque<SocketAddr>,
 }
 
@@ -43,11 +60,15 @@ impl Errors {
 
     /// Notes what an ICMP error of this kind said, and says whether calls fail by it (RFC 1122 4.1.3.3): on a `connected` socket, where
     /// the destination itself refused or the datagrams are too big, since anybody else may be wrong for a while; where
-    /// all errors are `wanted`, by each.
-    pub fn note(&mut self, kind: ErrorKind, said: SocketError, connected: bool, wanted: bool) -> bool {
-        let error = said.error;
+    /// all errors are wanted, by each. Such a one is kept with what it `quote`s, where there is room.
+    pub fn note(&mut self, kind: ErrorKind, said: SocketError, quote: &[u8], connected: bool, keeps: Keeps) -> bool {
+        let (error, wanted) = (said.error, keeps.wanted);
         if wanted && self.queue.len() < MAX_ERRORS {
-            self.queue.push_back(said);
+            let data = &quote[..quote.len().min(MAX_QUOTE)];
+            if cost(data) <= keeps.room {
+                self.charged += cost(data);
+                self.queue.push_back(SocketError { data: data.to_vec(), ..said });
+            }
         }
         let fails = wanted || connected && (kind.is_hard() || matches!(kind, ErrorKind::PacketTooBig { .. }));
         if fails {
@@ -64,6 +85,11 @@ impl Errors {
     /// That.
     pub fn check(&mut self) -> Result<()> {
         self.hard.take().map_or(Ok(()), Err)
+    }
+
+    /// Bytes that the queue costs.
+    pub fn charged(&self) -> usize {
+        self.charged
     }
 
     /// Whether the next call fails.
@@ -94,7 +120,13 @@ impl Errors {
     /// `WouldBlock` if there is none.
     pub fn pop(&mut self) -> Result<SocketError> {
         let error = self.queue.pop_front().ok_or(Error::WouldBlock)?;
+        self.charged -= cost(&error.data);
         self.hard = self.queue.front().map(|next| next.error);
         Ok(error)
     }
+}
+
+/// What an error costs that is kept with `quote`.
+fn cost(quote: &[u8]) -> usize {
+    OVERHEAD + quote.len()
 }

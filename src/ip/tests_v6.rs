@@ -401,7 +401,7 @@ fn types_that_a_host_does_not_serve_are_ignored() {
 /// 4443-5.
 #[test]
 fn errors_about_which_a_host_is_silent() {
-    let mut ip = layer(|_| {}).unwrap();
+    let mut ip = layer(|c| c.icmp_errors_per_second = 1 << 20).unwrap();
     let mut sends = |bytes: &[u8], kind| {
         let mut stats = Stats::default();
         let frame = ip.error_about(Instant::ZERO, &RxFrame::plain(Slice::copy_of(bytes)), kind, &mut stats);
@@ -439,17 +439,25 @@ fn an_error_quotes_as_much_as_1280_bytes_hold() {
 /// 4443-6.
 #[test]
 fn errors_are_limited_by_the_bucket() {
-    let mut ip = layer(|c| c.icmp_errors_per_second = 1000).unwrap();
-    let frame = RxFrame::plain(Slice::copy_of(&to_us(&[], 200, b"x")));
-    let mut stats = Stats::default();
-    let mut sent = 0;
-    for n in 0..10_000u64 {
-        match ip.input(Instant::from_micros(100 * n), &frame, false, &mut stats) {
-            Input::Done { reply, .. } => sent += u64::from(reply.is_some()),
-            other => panic!("{other:?}"),
+    let frame = |n: u16, host| {
+        let peer = Ipv6Addr::new(0x2001, 0xdb8, 9, n, 0, 0, 0, host);
+        RxFrame::plain(Slice::copy_of(&packet(peer, US, &[], 200, b"x")))
+    };
+    let networks: Vec<_> = (0..100).map(|n| frame(n, 1)).collect();
+    let hosts: Vec<_> = (0..100).map(|n| frame(0, n + 1)).collect();
+    // A full bucket and a second's worth, as the draws have it; and to one network a sixteenth.
+    for (frames, least, most) in [(networks, 1850, 2150), (hosts, 100, 150)] {
+        let mut ip = layer(|c| c.icmp_errors_per_second = 1000).unwrap();
+        let mut stats = Stats::default();
+        let mut sent = 0;
+        for n in 0..10_000u64 {
+            match ip.input(Instant::from_micros(100 * n), &frames[n as usize % 100], false, &mut stats) {
+                Input::Done { reply, .. } => sent += u64::from(reply.is_some()),
+                other => panic!("{other:?}"),
+            }
         }
+        assert!((least..=most).contains(&sent), "{sent} errors");
     }
-    assert!((1000..=2000).contains(&sent), "{sent} errors: a full bucket and a second's worth");
 }
 
 /// 4443-8 among others: an error about our packet names both ends, behind extension headers, too.

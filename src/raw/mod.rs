@@ -19,7 +19,7 @@ use crate::buf::Slice;
 use crate::error::{Error, Result};
 use crate::icmp;
 use crate::ip::inbox::{Envelope, Inbox, cost};
-use crate::ip::socket_errors::Errors;
+use crate::ip::socket_errors::{Errors, Keeps};
 use crate::ip::{self, Ip, Outgoing, Packet, Way};
 use crate::rng::Rng;
 use crate::stack::{Config, RawId, RawOptions, Readiness, RecvMsg, SocketError};
@@ -290,6 +290,10 @@ impl Sockets {
         if data.len() > most {
             return Err(Error::MessageTooLong);
         }
+        let dst = match &header {
+            Header::Ours(out) => out.dst,
+            Header::Theirs(header) => wire_ip::destination(header),
+        };
         let cost = OUTBOX_OVERHEAD + data.len();
         let socket = named(&mut self.slots, id)?;
         socket.errors.check()?;
@@ -298,6 +302,9 @@ impl Sockets {
         }
         if self.memory + cost > self.limits.memory {
             return Err(Error::NoBufferSpace);
+        }
+        if socket.peer.is_none() {
+            socket.errors.note_sent(SocketAddr::new(dst, 0));
         }
         socket.unsent += 1;
         self.memory += cost;
@@ -323,7 +330,7 @@ impl Sockets {
     /// # Errors
     /// `WouldBlock` if there is none, `BadHandle`.
     pub fn recv_error(&mut self, id: RawId) -> Result<SocketError> {
-        named(&mut self.slots, id)?.errors.pop()
+        self.take(id, |socket| socket.errors.pop())
     }
 
     /// Takes the pending error, if there is one (SO_ERROR).
@@ -348,9 +355,9 @@ impl Sockets {
 
     fn take<T>(&mut self, id: RawId, act: impl FnOnce(&mut Socket) -> Result<T>) -> Result<T> {
         let socket = named(&mut self.slots, id)?;
-        let before = socket.inbox.charged();
+        let before = socket.charged();
         let taken = act(socket);
-        self.memory -= before - socket.inbox.charged();
+        self.memory -= before - socket.charged();
         taken
     }
 
@@ -389,7 +396,7 @@ impl Sockets {
         let slot = &mut self.slots[id.index as usize];
         slot.generation = slot.generation.wrapping_add(1);
         if let Some(socket) = slot.socket.take() {
-            self.memory -= socket.inbox.charged();
+            self.memory -= socket.charged();
         }
         self.free.push(id.index);
         self.open -= 1;
@@ -435,7 +442,8 @@ impl Sockets {
     }
 
     /// Tells raw sockets what an ICMP error says of their packets, as raw(7) has it: those that are connected to where the
-    /// packet went, of hard errors; those that want all, of all. Gives those whose calls fail now.
+    /// packet went, of hard errors; those that want all, of all about where they have sent lately, since others are easily
+    /// forged. Gives those whose calls fail now.
     pub fn on_error(&mut self, frame: &RxFrame, protocol: u8, packet: &Packet) -> SmallVec<[RawId; 1]> {
         let mut told = SmallVec::new();
         let Some(echo::Complaint { kind, message, protocol, from, to, data }) =
@@ -449,12 +457,16 @@ impl Sockets {
             let here =
                 socket.local == from || socket.local.is_unspecified() && socket.local.is_ipv4() == from.is_ipv4();
             let (connected, wanted) = (socket.peer == Some(to), socket.options.recv_errors);
-            let concerned = connected || wanted && socket.peer.is_none();
+            let concerned = connected || wanted && socket.peer.is_none() && socket.errors.has_sent_to(dst);
             if socket.kind != Kind::Raw(protocol) || !here || !concerned {
                 continue;
             }
-            let said = SocketError::new(kind, message, packet.src, dst, data.to_vec());
-            if socket.errors.note(kind, said, connected, wanted) {
+            let said = SocketError::new(kind, message, packet.src, dst);
+            let keeps = Keeps { wanted, room: self.limits.memory.saturating_sub(self.memory) };
+            let before = socket.errors.charged();
+            let fails = socket.errors.note(kind, said, data, connected, keeps);
+            self.memory += socket.errors.charged() - before;
+            if fails {
                 told.push(RawId { index: index as u32, generation: slot.generation });
             }
         }
@@ -500,6 +512,11 @@ fn named(slots: &mut [Slot], id: RawId) -> Result<&mut Socket> {
 }
 
 impl Socket {
+    /// What waits to be read costs so much.
+    fn charged(&self) -> usize {
+        self.inbox.charged() + self.errors.charged()
+    }
+
     /// Whether a packet that came from, or is about, `peer` is for it.
     fn hears(&self, packet: &Packet, peer: IpAddr) -> bool {
         let by = self.options.interface == 0 || self.options.interface == packet.interface;

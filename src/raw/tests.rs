@@ -275,6 +275,12 @@ fn errors_about_what_a_raw_socket_has_sent() {
         stack.raw_options(another).unwrap().recv_errors = true;
         let quoted = packet(us, peer, 200, b"data");
         let error = |kind| message(other, us, Message::Error(kind), &quoted);
+        arrives(&mut stack, &error(ErrorKind::HostUnreachable));
+        assert_eq!(stack.raw_take_error(connected), Ok(Some(Error::HostUnreachable)));
+        assert_eq!(stack.raw_recv_error(wants), Err(Error::WouldBlock), "it has sent nothing, so that was forged");
+        assert_eq!(stack.raw_send(NOW, wants, b"data", Some(addr(peer))), Ok(4));
+        assert!(sent(&mut stack).is_some());
+        while stack.poll_ready().is_some() {}
 
         arrives(&mut stack, &error(ErrorKind::HostUnreachable));
         let ready: Vec<_> = std::iter::from_fn(|| stack.poll_ready()).collect();

@@ -217,12 +217,18 @@ impl Stack {
         self.reply(frame);
     }
 
-    /// RFC 9293 3.10.7.1: the RST for a segment that belongs to nothing, within the rate limit.
-    pub(super) fn reset_unknown(&mut self, now: Instant, tuple: &FourTuple, segment: &crate::tcp::segment::Segment) {
+    /// RFC 9293 3.10.7.1: the RST for a segment that belongs to nothing and came in `by` an interface, within the rate limit.
+    pub(super) fn reset_unknown(
+        &mut self,
+        now: Instant,
+        tuple: &FourTuple,
+        segment: &crate::tcp::segment::Segment,
+        by: u8,
+    ) {
         if segment.flags.rst() {
             return;
         }
-        if !self.resets.take(now) {
+        if !self.resets.take(now, tuple.remote_addr, &mut self.rng) {
             self.stats.unsent += 1;
             return;
         }
@@ -233,7 +239,7 @@ impl Stack {
             SegmentOut::bare(zero, segment.end(), Flags::RST | Flags::ACK)
         };
         let ttl = self.config.ttl;
-        self.reply_segment(tuple, reset, ttl, 0, 0);
+        self.reply_segment(tuple, reset, ttl, 0, ip::answers_by(tuple.remote_addr, by));
     }
 
     /// Receives what we sent to ourselves.

@@ -202,7 +202,7 @@ impl Stack {
             Some((reaction, ttl, tos, interface)) => {
                 if let Some(reply) = reaction.reply {
                     // A RST that ends nothing answers a stranger's nonsense: within the rate limit.
-                    if reaction.closed.is_some() || self.resets.take(now) {
+                    if reaction.closed.is_some() || self.resets.take(now, tuple.remote_addr, &mut self.rng) {
                         self.reply_segment(tuple, *reply, ttl, tos, interface);
                     } else {
                         self.stats.unsent += 1;
@@ -249,7 +249,7 @@ impl Stack {
         by: u8,
     ) -> Disposition {
         let Some(number) = self.listener_for(tuple.local(), by) else {
-            self.reset_unknown(now, tuple, segment);
+            self.reset_unknown(now, tuple, segment, by);
             return Disposition::Dropped(DropReason::TcpNoSocket);
         };
         let max_syn_queue = self.config.max_syn_queue;
@@ -263,7 +263,7 @@ impl Stack {
         match listener.on_segment(segment, max_syn_queue, now) {
             OnListen::Drop(reason) => Disposition::Dropped(reason),
             OnListen::Reset => {
-                self.reset_unknown(now, tuple, segment);
+                self.reset_unknown(now, tuple, segment, by);
                 Disposition::Dropped(DropReason::TcpNoSocket)
             }
             OnListen::Open => self.open_passively(number, now, tuple, segment, iss_beyond),
@@ -344,7 +344,7 @@ impl Stack {
                 self.unclaim(tuple);
                 // The peer will send the first segment again, if it is not reset for the second.
                 if !matches!(rejected, Some((Err(Cookie::NotFirst), _))) {
-                    self.reset_unknown(now, tuple, segment);
+                    self.reset_unknown(now, tuple, segment, by);
                 }
                 return Disposition::Dropped(DropReason::TcpBadCookie);
             }
@@ -390,7 +390,7 @@ impl Stack {
         match report.transport {
             Transport::Udp => {
                 // A socket's errors are where it sends from, though it receives everywhere.
-                let home = self.udp.home(report.local, report.remote);
+                let home = self.udp.home(report);
                 if let (Some(share), Some(home)) = (&self.share, home)
                     && home != share.shard
                 {

@@ -67,21 +67,15 @@ pub struct SocketError {
     pub destination: SocketAddr,
     /// What the link carries that it was too big for, in bytes; zero if the router did not say.
     pub mtu: Option<u32>,
-    /// As much of the datagram's data as was quoted.
+    /// As much of the datagram's data as was quoted, but at most 1,280 bytes.
     pub data: Vec<u8>,
 }
 
 impl SocketError {
-    /// What an ICMP error of `kind` says.
-    pub(crate) fn new(
-        kind: ErrorKind,
-        message: (u8, u8),
-        offender: IpAddr,
-        destination: SocketAddr,
-        data: Vec<u8>,
-    ) -> SocketError {
+    /// What an ICMP error of `kind` says, without what it quotes.
+    pub(crate) fn new(kind: ErrorKind, message: (u8, u8), offender: IpAddr, destination: SocketAddr) -> SocketError {
         let mtu = if let ErrorKind::PacketTooBig { mtu } = kind { Some(mtu) } else { None };
-        SocketError { error: kind.error(), message, offender, destination, mtu, data }
+        SocketError { error: kind.error(), message, offender, destination, mtu, data: Vec::new() }
     }
 }
 

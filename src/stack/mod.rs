@@ -46,7 +46,7 @@ pub use share::{FourTuple, Names, Share};
 
 use crate::buf::Pool;
 use crate::error::Result;
-use crate::icmp::limit::TokenBucket;
+use crate::icmp::limit::Limiter;
 use crate::ip::{Fragments, Ip, Way};
 use crate::rng::{Key, Rng};
 use crate::stats::Stats;
@@ -150,7 +150,7 @@ pub struct Stack {
     replies: VecDeque<TxFrame>,
     /// A packet of ours that is too long for its way, as far as its fragments have not been pulled.
     fragments: Option<Fragments>,
-    resets: TokenBucket,
+    resets: Limiter,
     /// TIME-WAIT records in the order in which they began.
     time_waits: VecDeque<TcpId>,
     time_wait_count: usize,
@@ -228,7 +228,7 @@ impl Stack {
             announced: HashSet::with_hasher(others),
             replies: VecDeque::new(),
             fragments: None,
-            resets: TokenBucket::new(config.resets_per_second, now),
+            resets: Limiter::new(config.resets_per_second, others, now),
             time_waits: VecDeque::new(),
             time_wait_count: 0,
             orphans: 0,

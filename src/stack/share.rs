@@ -57,9 +57,12 @@ impl Share {
     }
 }
 
+/// The least memory of a shard for fragments, in bytes: a few of the longest packets.
+const MIN_REASSEMBLY: usize = 512 * 1024;
+
 impl Config {
-    /// What each of `shards` stacks gets of this host's bounds: its part of the memory, of the connections in each state
-    /// and of the replies, rounded up. What holds for one socket or one connection holds for it undivided.
+    /// What each of `shards` stacks gets of this host's bounds: its part of the memory, also of that for
+    /// fragments, of the connections in each state and of the replies, rounded up. What holds for one socket or one connection holds for it undivided.
     pub fn divided(&self, shards: u16) -> Config {
         let shards = shards.max(1);
         let n = usize::from(shards);
@@ -71,9 +74,13 @@ impl Config {
             &mut config.max_orphans,
             &mut config.max_syn_queue,
             &mut config.max_replies,
+            &mut config.reassembly.memory,
+            &mut config.reassembly.packets,
         ] {
             *bound = bound.div_ceil(n);
         }
+        // All fragments between two addresses come to one shard.
+        config.reassembly.memory = config.reassembly.memory.max(MIN_REASSEMBLY.min(self.reassembly.memory));
         for rate in [&mut config.icmp_errors_per_second, &mut config.resets_per_second] {
             *rate = rate.div_ceil(u32::from(shards));
         }
@@ -92,6 +99,9 @@ mod tests {
         assert_eq!((part.max_connections, part.max_time_wait, part.icmp_errors_per_second), (3, 0, 4));
         assert_eq!(part.memory, whole.memory.div_ceil(3));
         assert_eq!((part.max_udp_sockets, part.udp.recv_buffer), (whole.max_udp_sockets, whole.udp.recv_buffer));
+        assert_eq!(part.reassembly.memory, whole.reassembly.memory.div_ceil(3));
+        assert_eq!(part.reassembly.packets, whole.reassembly.packets.div_ceil(3));
+        assert_eq!(whole.divided(64).reassembly.memory, MIN_REASSEMBLY, "the longest packets still come through");
         assert_eq!(format!("{:?}", whole.divided(1)), format!("{whole:?}"));
     }
 }

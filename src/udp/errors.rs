@@ -1,8 +1,9 @@
 //! What went wrong with what a UDP socket has sent.
 
-use super::{Sockets, bound};
+use super::{Sockets, bound, named};
 use crate::error::{Error, Result};
 use crate::icmp::{ErrorKind, Report};
+use crate::ip::socket_errors::Keeps;
 use crate::ip::{self, Ip, Way};
 use crate::stack::{MtuDiscovery, SendMsg, SocketError, UdpId};
 use crate::stats::{Disposition, DropReason};
@@ -14,7 +15,8 @@ impl Sockets {
     /// went, or has sent there lately: other errors are easily forged. Says whose calls fail now.
     pub fn on_icmp(&mut self, ip: &mut Ip, now: Instant, report: &Report) -> (Disposition, Option<UdpId>) {
         let unmatched = (Disposition::Dropped(DropReason::IcmpUnmatched), None);
-        let Some((id, socket)) = bound(&self.ports, &mut self.slots, report.local, report.remote) else {
+        let Some((id, socket)) = bound(&self.ports, &mut self.slots, report.local, report.remote, report.interface)
+        else {
             return unmatched;
         };
         let connected = socket.peer == Some(report.remote);
@@ -31,9 +33,12 @@ impl Sockets {
                 return unmatched;
             }
         }
-        let data = report.quoted.get(HEADER_LEN..).unwrap_or_default().to_vec();
-        let said = SocketError::new(report.kind, report.message, report.offender, report.remote, data);
-        let fails = socket.errors.note(report.kind, said, connected, socket.options.recv_errors);
+        let said = SocketError::new(report.kind, report.message, report.offender, report.remote);
+        let quote = report.quoted.get(HEADER_LEN..).unwrap_or_default();
+        let keeps = Keeps { wanted: socket.options.recv_errors, room: self.limits.memory.saturating_sub(self.memory) };
+        let before = socket.errors.charged();
+        let fails = socket.errors.note(report.kind, said, quote, connected, keeps);
+        self.memory += socket.errors.charged() - before;
         (Disposition::Delivered, fails.then_some(id))
     }
 
@@ -42,8 +47,10 @@ impl Sockets {
     /// # Errors
     /// `WouldBlock` if there is none, `BadHandle`.
     pub fn recv_error(&mut self, id: UdpId) -> Result<SocketError> {
-        let socket = self.get_mut(id)?;
+        let socket = named(&mut self.slots, id)?;
+        let before = socket.errors.charged();
         let error = socket.errors.pop()?;
+        self.memory -= before - socket.errors.charged();
         Ok(SocketError { destination: socket.shown(error.destination), ..error })
     }
 

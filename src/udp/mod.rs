@@ -21,7 +21,7 @@ mod source;
 
 use crate::buf::Slice;
 use crate::error::{Error, Result};
-use crate::icmp::ErrorKind;
+use crate::icmp::{ErrorKind, Report};
 use crate::ip::bound::{Bound, unmapped, unmapped_addr};
 use crate::ip::inbox::{Envelope, cost};
 use crate::ip::{self, Ip, Outgoing, Packet, Way};
@@ -534,9 +534,9 @@ impl Sockets {
         Ok(())
     }
 
-    /// The shard that the socket sends from which hears `from` at `local`, if there are several.
-    pub fn home(&mut self, local: SocketAddr, from: SocketAddr) -> Option<u16> {
-        bound(&self.ports, &mut self.slots, local, from)?.1.home
+    /// The shard that the socket sends from which `report` concerns, if there are several.
+    pub fn home(&mut self, report: &Report) -> Option<u16> {
+        bound(&self.ports, &mut self.slots, report.local, report.remote, report.interface)?.1.home
     }
 
     /// Gives the handle and its port up. What was received is lost, what was sent still goes.
@@ -549,7 +549,7 @@ impl Sockets {
         slot.generation = slot.generation.wrapping_add(1);
         if let Some(mut socket) = slot.socket.take() {
             socket.leave_all(ip);
-            self.memory -= socket.inbox.charged();
+            self.memory -= socket.inbox.charged() + socket.errors.charged();
             self.ports.release(socket.ends(), id.index);
         }
         self.free.push(id.index);
@@ -582,8 +582,7 @@ impl Sockets {
         if !packet.unicast {
             return self.deliver_to_all(to, &arrival);
         }
-        let found = bound(&self.ports, &mut self.slots, to, from);
-        let Some((id, _)) = found.filter(|(_, socket)| socket.comes_by(packet.interface)) else {
+        let Some((id, _)) = bound(&self.ports, &mut self.slots, to, from, packet.interface) else {
             let reply = ip.error_about(now, frame, ErrorKind::PortUnreachable, stats).map(Box::new);
             return Outcome { reply, ..Outcome::dropped(DropReason::UdpNoSocket) };
         };
@@ -700,14 +699,16 @@ fn named(slots: &mut [Slot], id: UdpId) -> Result<&mut Socket> {
     slot.and_then(|slot| slot.socket.as_deref_mut()).ok_or(Error::BadHandle)
 }
 
-/// The most specific socket that hears `from` at `local`, with its handle.
+/// The most specific socket that hears `from` at `local` and by the interface `by`, with its handle.
 fn bound<'a>(
     ports: &Ports,
     slots: &'a mut [Slot],
     local: SocketAddr,
     from: SocketAddr,
+    by: u8,
 ) -> Option<(UdpId, &'a mut Socket)> {
-    let index = ports.find(local, from)?;
+    let socket = |index: u32| slots.get(index as usize)?.socket.as_deref();
+    let index = ports.find(local, from, |index| socket(index).is_some_and(|socket| socket.comes_by(by)))?;
     let slot = slots.get_mut(index as usize)?;
     let id = UdpId { index, generation: slot.generation };
     slot.socket.as_deref_mut().map(|socket| (id, socket))

@@ -73,10 +73,10 @@ impl Ports {
         Ok(Ports { by_ends, by_port, connected: 0, spread, low, high, rng })
     }
 
-    /// The socket that a datagram from `from` to `dst` is for: one that is connected to `from`, else that of exactly this
-    /// address, else the wildcard's, else whoever takes every port.
-    pub(super) fn find(&self, dst: SocketAddr, from: SocketAddr) -> Option<u32> {
-        let at = |bound, port, peer| Some(self.choose(self.by_ends.get(&Ends { bound, port, peer })?, dst, from));
+    /// The socket that a datagram from `from` to `dst` is for, of those that are `usable` for it: one that is connected to
+    /// `from`, else that of exactly this address, else the wildcard's, else whoever takes every port.
+    pub(super) fn find(&self, dst: SocketAddr, from: SocketAddr, usable: impl Fn(u32) -> bool) -> Option<u32> {
+        let at = |bound, port, peer| self.choose(self.by_ends.get(&Ends { bound, port, peer })?, dst, from, &usable);
         let taking = Bound::taking(dst.ip());
         let connected = if self.connected > 0 { at(taking[0], dst.port(), Some(from)) } else { None };
         let unconnected = |port| taking.into_iter().find_map(|bound| at(bound, port, None));
@@ -86,15 +86,22 @@ impl Ports {
         })
     }
 
-    /// The one of `holders` that `from` speaks to: of those that share it out always the same, else the last one bound.
-    fn choose(&self, holders: &Holders, dst: SocketAddr, from: SocketAddr) -> u32 {
-        let last = holders[holders.len() - 1];
+    /// The one of the usable `holders` that `from` speaks to: of those that share it out always the same, else the last one
+    /// bound.
+    fn choose(
+        &self,
+        holders: &Holders,
+        dst: SocketAddr,
+        from: SocketAddr,
+        usable: &impl Fn(u32) -> bool,
+    ) -> Option<u32> {
+        let last = holders.iter().rev().find(|holder| usable(holder.socket))?;
         if holders.len() == 1 || !last.sharing.port {
-            return last.socket;
+            return Some(last.socket);
         }
-        let sharers = || holders.iter().filter(|holder| holder.sharing.port);
+        let sharers = || holders.iter().filter(|holder| holder.sharing.port && usable(holder.socket));
         let turn = self.spread.hash_one((dst, from)) % sharers().count() as u64;
-        sharers().nth(turn as usize).map_or(last.socket, |holder| holder.socket)
+        sharers().nth(turn as usize).map(|holder| holder.socket)
     }
 
     /// All sockets of `port`, with the addresses that they are bound to.
@@ -209,7 +216,7 @@ mod tests {
 
         /// Whom a datagram of some stranger is for.
         fn hearer(&self, dst: &str) -> Option<u32> {
-            self.find(at(dst), at("10.0.0.77:7"))
+            self.find(at(dst), at("10.0.0.77:7"), |_| true)
         }
     }
 
@@ -330,8 +337,8 @@ mod tests {
         let peers = || (1..=4000u16).map(|port| SocketAddr::new(at("10.0.0.9:0").ip(), port));
         let mut heard = [0; 4];
         for peer in peers() {
-            let socket = ports.find(at("10.0.0.1:53"), peer).unwrap();
-            assert_eq!(ports.find(at("10.0.0.1:53"), peer), Some(socket));
+            let socket = ports.find(at("10.0.0.1:53"), peer, |_| true).unwrap();
+            assert_eq!(ports.find(at("10.0.0.1:53"), peer, |_| true), Some(socket));
             heard[socket as usize] += 1;
         }
         // 1,000 each; 150 is more than five standard deviations.
@@ -339,7 +346,9 @@ mod tests {
         // Another key, another division.
         let mut others = Ports::new(1024, 65_535, Rng::new(Rng::seed_from(4))).unwrap();
         (0..4).for_each(|socket| assert!(others.shared(at("10.0.0.1:53"), sharing, socket).is_ok()));
-        let same = peers().filter(|&peer| ports.find(at("10.0.0.1:53"), peer) == others.find(at("10.0.0.1:53"), peer));
+        let same = peers().filter(|&peer| {
+            ports.find(at("10.0.0.1:53"), peer, |_| true) == others.find(at("10.0.0.1:53"), peer, |_| true)
+        });
         assert!(same.count() < 1300);
     }
 
@@ -352,13 +361,13 @@ mod tests {
             let peer = Some(SocketAddr::new(at("10.0.0.9:0").ip(), port));
             ports.rename(ends("10.0.0.1:53"), named(at("10.0.0.1:53"), peer), socket).unwrap();
         }
-        assert_eq!(ports.find(at("10.0.0.1:53"), at("10.0.0.9:9")), None);
+        assert_eq!(ports.find(at("10.0.0.1:53"), at("10.0.0.9:9"), |_| true), None);
         ports.shared(at("0.0.0.0:53"), address, 3).unwrap();
         for (from, socket) in [("10.0.0.9:7", 1), ("10.0.0.9:8", 2), ("10.0.0.9:9", 3), ("10.0.0.8:7", 3)] {
-            assert_eq!(ports.find(at("10.0.0.1:53"), at(from)), Some(socket), "{from}");
+            assert_eq!(ports.find(at("10.0.0.1:53"), at(from), |_| true), Some(socket), "{from}");
         }
         ports.release(named(at("10.0.0.1:53"), Some(at("10.0.0.9:7"))), 1);
-        assert_eq!(ports.find(at("10.0.0.1:53"), at("10.0.0.9:7")), Some(3));
+        assert_eq!(ports.find(at("10.0.0.1:53"), at("10.0.0.9:7"), |_| true), Some(3));
         assert_eq!(ports.connected, 1);
     }
 

@@ -41,7 +41,7 @@ impl Given {
         let packet = Slice::copy_of(&[&[self.start as u8; HEADER][..], &self.data].concat());
         let place = Fragment { id: self.name.id, offset: self.start as u16, more: self.more };
         let payload = HEADER..packet.len();
-        to.insert(now, &Part { name: self.name, place, tos: self.tos, packet: &packet, payload }, &mut 0)
+        to.insert(now, &Part { name: self.name, place, tos: self.tos, interface: 2, packet: &packet, payload }, &mut 0)
     }
 }
 
@@ -287,8 +287,9 @@ fn the_time_counts_from_the_first_that_came() {
     Given::new(8, 8, true, &[9; 8]).give(&mut reassembly, Instant::from_millis(30_000));
     assert_eq!(reassembly.deadline(), Some(Instant::from_millis(60_000)));
     assert!(reassembly.expire(Instant::from_millis(59_999)).is_none());
-    let told = reassembly.expire(Instant::from_millis(60_000)).expect("it is over").expect("the first fragment came");
-    assert_eq!((told.len(), &told[HEADER..]), (HEADER + 8, &[9; 8][..]));
+    let (told, by) =
+        reassembly.expire(Instant::from_millis(60_000)).expect("it is over").expect("the first fragment came");
+    assert_eq!((told.len(), &told[HEADER..], by), (HEADER + 8, &[9; 8][..], 2));
     assert!(reassembly.expire(Instant::from_millis(60_000)).is_none(), "the other has half a minute yet");
     assert!(matches!(reassembly.expire(Instant::from_millis(90_000)), Some(None)), "its first fragment did not come");
     assert_eq!((reassembly.len(), reassembly.deadline()), (0, None));
@@ -356,7 +357,7 @@ fn little_is_held_for_a_little_fragment() {
         let packet = chunk.freeze();
         let place = Fragment { id: 7, offset: start, more: true };
         let name = Name { src: PEER, dst: US, id: 7, protocol: 17 };
-        let part = Part { name, place, tos: 0, packet: &packet, payload: HEADER..packet.len() };
+        let part = Part { name, place, tos: 0, interface: 1, packet: &packet, payload: HEADER..packet.len() };
         assert!(held(&reassembly.insert(Instant::ZERO, &part, &mut 0)));
     }
     assert_eq!(reassembly.memory(), PACKET_OVERHEAD + 2 * (FRAGMENT_OVERHEAD + 800) + HEADER);

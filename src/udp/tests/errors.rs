@@ -80,6 +80,27 @@ fn claims_about_what_was_not_sent() {
     assert_eq!(host.arrives(&claim(&quoted("10.0.1.0:53", 1400))).disposition, DELIVERED);
 }
 
+/// attack-36: what errors quote is kept for who asks, a part of it, and charged.
+#[test]
+fn quotes_are_bounded() {
+    let mut host = Host::new();
+    let id = host.bind("0.0.0.0:1000");
+    let quoted = packet("10.0.0.1:1000", "10.0.0.9:53", &[7; 30_000]);
+    let error = icmp_error(ErrorKind::PortUnreachable, &quoted);
+    host.connect(id, "10.0.0.9:53").unwrap();
+    assert_eq!(host.arrives(&error).disposition, DELIVERED);
+    assert_eq!((host.udp.recv(id, &mut [0; 9], false), host.udp.memory()), (Err(Error::ConnectionRefused), 0));
+    host.udp.options(id).unwrap().recv_errors = true;
+    for _ in 0..100 {
+        host.arrives(&error);
+    }
+    assert_eq!(host.udp.memory(), 32 * (128 + 1280));
+    assert_eq!(host.udp.recv_error(id).unwrap().data, [7; 1280]);
+    assert_eq!(host.udp.memory(), 31 * (128 + 1280));
+    host.udp.close(&mut host.ip, id).unwrap();
+    assert_eq!(host.udp.memory(), 0);
+}
+
 /// 1122-51, 1122-28, 1122-33, 1122-35: who asks for all errors gets each, with its quote, on a socket without a peer too.
 #[test]
 fn a_queue_of_errors() {
