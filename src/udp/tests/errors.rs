@@ -80,7 +80,7 @@ fn claims_about_what_was_not_sent() {
     assert_eq!(host.arrives(&claim(&quoted("10.0.1.0:53", 1400))).disposition, DELIVERED);
 }
 
-/// attack-36: what errors quote is kept for who asks, a part of it, and charged.
+/// What errors quote is kept for who asks, a part of it, and charged.
 #[test]
 fn quotes_are_bounded() {
     let mut host = Host::new();
