@@ -508,6 +508,21 @@ fn errors_about_what_we_cannot_have_sent_are_dropped() {
     }
 }
 
+/// Parts of packets of the same name are put together if they have come by the same interface.
+#[test]
+fn a_fragment_waits_for_those_that_come_by_its_interface() {
+    let mut ip = layer(|_| {}).unwrap();
+    let mut give = |interface, start: u16| {
+        let mut wire = Wire::new(PEER, US, UDP, &[0; 16]);
+        (wire.header.fragment_offset, wire.header.more_fragments) = (start, start == 0);
+        let mut frame = wire.frame();
+        frame.meta.interface = interface;
+        matches!(ip.input(Instant::ZERO, &frame, false, &mut Stats::default()), Input::Reassembled(_))
+    };
+    assert_eq!([(1, 0), (2, 16), (1, 16), (2, 0)].map(|(by, start)| give(by, start)), [false, false, true, true]);
+    assert_eq!([(0, 0), (1, 16)].map(|(by, start)| give(by, start)), [false, true], "who has one does not number it");
+}
+
 /// RFC 5927 4: what we send to ourselves meets no router, so that nobody on a wire can know anything of it; and an IPv4
 /// router has seen no IPv6 packet.
 #[test]
