@@ -44,6 +44,8 @@ pub(super) struct Name {
     pub(super) id: u32,
     /// Zero over IPv6, where only the first fragment's counts.
     pub(super) protocol: u8,
+    /// The number of the one that they came in by: another link's neighbours may have the same addresses.
+    pub(super) interface: u8,
 }
 
 /// A received fragment.
@@ -53,8 +55,6 @@ pub(super) struct Part<'a> {
     pub(super) place: Fragment,
     /// Its DSCP and ECN byte.
     pub(super) tos: u8,
-    /// The number of the interface that it came in by.
-    pub(super) interface: u8,
     /// The packet that it came in, without padding.
     pub(super) packet: &'a Slice,
     /// Where its payload stands in that.
@@ -121,19 +121,6 @@ impl Piece {
     }
 }
 
-/// What is kept of the first fragment.
-#[derive(Debug)]
-struct First {
-    /// The packet that it came in.
-    packet: Slice,
-    /// Where its payload stands in that.
-    payload: usize,
-    /// Its DSCP and ECN byte.
-    tos: u8,
-    /// The interface that it came in by.
-    interface: u8,
-}
-
 /// A packet that is not whole yet.
 #[derive(Debug)]
 struct Packet {
@@ -144,7 +131,8 @@ struct Packet {
     cost: usize,
     /// Contradicted itself: what else comes of it is dropped.
     spoiled: bool,
-    first: Option<First>,
+    /// The packet that the first fragment came in, with the place of its payload and its DSCP and ECN byte.
+    first: Option<(Slice, usize, u8)>,
     /// In the order of their places; no two overlap.
     pieces: Vec<Piece>,
     /// Bytes in them.
@@ -208,7 +196,7 @@ impl Reassembly {
         let (_, &(due, name)) = self.by_age.first_key_value().filter(|(_, (due, _))| *due <= now)?;
         debug_assert!(due <= now);
         let packet = self.remove(&name)?;
-        Some(packet.first.map(|first| (first.packet, first.interface)))
+        Some(packet.first.map(|(first, ..)| (first, name.interface)))
     }
 
     /// Takes a fragment, not an empty one, of a length that a packet can have. `evicted` counts packets that had to make room.
@@ -313,8 +301,7 @@ impl Packet {
             // The sender may have to be told about it, so it is kept with its header.
             let first = part.packet.clone().compact();
             let data = first.slice(part.payload.clone());
-            self.first =
-                Some(First { packet: first, payload: part.payload.start, tos: part.tos, interface: part.interface });
+            self.first = Some((first, part.payload.start, part.tos));
             data
         } else {
             part.packet.slice(part.payload.clone()).compact()
@@ -349,7 +336,7 @@ impl Packet {
 
     /// All has come.
     fn finish(self) -> Outcome {
-        let Some(First { packet: first, payload, tos, .. }) = self.first else { return Outcome::Held };
+        let Some((first, payload, tos)) = self.first else { return Outcome::Held };
         let congested = self.ecn & 1 << CE != 0;
         // RFC 3168 5.3: congestion may not be forgotten, nor told to those who would not understand it.
         if congested && self.ecn & 1 << NOT_ECT != 0 {

@@ -30,7 +30,13 @@ struct Given {
 
 impl Given {
     fn new(id: u32, start: usize, more: bool, data: &[u8]) -> Given {
-        Given { name: Name { src: PEER, dst: US, id, protocol: 17 }, start, more, tos: 0, data: data.to_vec() }
+        Given {
+            name: Name { src: PEER, dst: US, id, protocol: 17, interface: 1 },
+            start,
+            more,
+            tos: 0,
+            data: data.to_vec(),
+        }
     }
 
     fn end(&self) -> usize {
@@ -41,7 +47,7 @@ impl Given {
         let packet = Slice::copy_of(&[&[self.start as u8; HEADER][..], &self.data].concat());
         let place = Fragment { id: self.name.id, offset: self.start as u16, more: self.more };
         let payload = HEADER..packet.len();
-        to.insert(now, &Part { name: self.name, place, tos: self.tos, interface: 2, packet: &packet, payload }, &mut 0)
+        to.insert(now, &Part { name: self.name, place, tos: self.tos, packet: &packet, payload }, &mut 0)
     }
 }
 
@@ -289,7 +295,7 @@ fn the_time_counts_from_the_first_that_came() {
     assert!(reassembly.expire(Instant::from_millis(59_999)).is_none());
     let (told, by) =
         reassembly.expire(Instant::from_millis(60_000)).expect("it is over").expect("the first fragment came");
-    assert_eq!((told.len(), &told[HEADER..], by), (HEADER + 8, &[9; 8][..], 2));
+    assert_eq!((told.len(), &told[HEADER..], by), (HEADER + 8, &[9; 8][..], 1));
     assert!(reassembly.expire(Instant::from_millis(60_000)).is_none(), "the other has half a minute yet");
     assert!(matches!(reassembly.expire(Instant::from_millis(90_000)), Some(None)), "its first fragment did not come");
     assert_eq!((reassembly.len(), reassembly.deadline()), (0, None));
@@ -347,6 +353,20 @@ fn as_many_fragments_as_any_link_makes() {
     check(&reassembly);
 }
 
+/// Hosts on two links may have the same address, and number their packets alike.
+#[test]
+fn fragments_from_two_links_are_of_two_packets() {
+    let mut reassembly = reassembly(|_| {});
+    let by = |interface, start, more, data: &[u8]| {
+        let given = Given::new(7, start, more, data);
+        Given { name: Name { interface, ..given.name }, ..given }
+    };
+    assert!(held(&by(1, 0, true, &[1; 8]).give(&mut reassembly, Instant::ZERO)));
+    assert!(held(&by(2, 8, false, &[2; 8]).give(&mut reassembly, Instant::ZERO)));
+    assert_eq!(payload(by(1, 8, false, &[1; 8]).give(&mut reassembly, Instant::ZERO)), [1; 16]);
+    assert_eq!(payload(by(2, 0, true, &[2; 8]).give(&mut reassembly, Instant::ZERO)), [2; 16]);
+}
+
 /// A fragment does not pin the chunk that it was read into.
 #[test]
 fn little_is_held_for_a_little_fragment() {
@@ -356,8 +376,8 @@ fn little_is_held_for_a_little_fragment() {
         chunk.append(&[7; HEADER + 800]);
         let packet = chunk.freeze();
         let place = Fragment { id: 7, offset: start, more: true };
-        let name = Name { src: PEER, dst: US, id: 7, protocol: 17 };
-        let part = Part { name, place, tos: 0, interface: 1, packet: &packet, payload: HEADER..packet.len() };
+        let name = Name { src: PEER, dst: US, id: 7, protocol: 17, interface: 1 };
+        let part = Part { name, place, tos: 0, packet: &packet, payload: HEADER..packet.len() };
         assert!(held(&reassembly.insert(Instant::ZERO, &part, &mut 0)));
     }
     assert_eq!(reassembly.memory(), PACKET_OVERHEAD + 2 * (FRAGMENT_OVERHEAD + 800) + HEADER);
