@@ -64,7 +64,7 @@ drop_reasons! {
     /// From a source that no route of ours leads to.
     NoRoute = "no-route",
     /// To an address of another interface than the one that it came in by, where addresses belong to interfaces (the strong
-    /// model of RFC 1122 3.3.4.2).
+    /// model of RFC 1122 3.3.4.2), or to a connection that is bound to another one.
     WrongInterface = "wrong-interface",
     /// Not addressed to us, nor to a group that one of our sockets has joined.
     NotForUs = "not-for-us",

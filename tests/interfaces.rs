@@ -9,7 +9,7 @@ use tunstack::rng::Rng;
 use tunstack::stack::{
     Cidr, Config, HostModel, Interface, Readiness, Route, SendMsg, SocketId, Stack, TcpId, TcpOptions, UdpId,
 };
-use tunstack::stats::DropReason;
+use tunstack::stats::{Disposition, DropReason};
 use tunstack::time::Instant;
 use tunstack::wire::{RxFrame, RxMeta, ip, protocol};
 
@@ -436,6 +436,27 @@ fn sockets_are_bound_to_interfaces() {
     assert_eq!(world.stacks[0].tcp_connect(world.now, None, at("10.0.2.2:80"), nowhere), Err(Error::NoDevice));
 }
 
+/// What comes by another interface to a connection that is bound to one is for nobody: not for a listener either, which
+/// would make a second connection of the same name.
+#[test]
+fn a_bound_connection_has_its_name_on_every_interface() {
+    let mut world = World::plain();
+    let listener = world.listen(1, "0.0.0.0:80");
+    let near = world.stacks[0].tcp_connect(world.now, None, at("10.0.2.2:80"), TcpOptions::default()).expect("a way");
+    world.settle();
+    let (far, _) = world.stacks[1].tcp_accept(world.now, listener).expect("a connection");
+    let options = world.stacks[1].tcp_options(far).expect("open").clone();
+    world.stacks[1].set_tcp_options(world.now, far, TcpOptions { interface: 2, ..options }).expect("open");
+    let syn = world.crossed.iter().find(|c| c.from == 0).expect("it went").bytes.clone();
+    let meta = RxMeta { interface: 1, ..RxMeta::default() };
+    let disposition = world.stacks[1].on_frame(world.now, RxFrame { data: Slice::copy_of(&syn), meta });
+    assert_eq!(disposition, Disposition::Dropped(DropReason::WrongInterface));
+    world.settle();
+    assert_eq!(world.stacks[1].tcp_accept(world.now, listener).err(), Some(Error::WouldBlock));
+    let data = noise(100_000);
+    assert!(world.transfer((near, far), &data, Duration::from_secs(10)) == data, "and the first one lives");
+}
+
 /// Where no route leads, a bound socket takes its peer to be on its link, and hears it; others neither reach nor answer it.
 #[test]
 fn a_bound_socket_needs_no_route() {
@@ -511,6 +532,27 @@ fn what_is_sent_to_a_group_is_heard_here_by_members_of_that_interface() {
         world.send(0, near, "239.1.2.3:7", b"x").expect("a way");
         world.settle();
         assert_eq!(world.heard(0, near), vec![(source.to_string(), 2); heard]);
+    }
+}
+
+/// RFC 4291 2.7: what is sent to a group of this interface, or of the reserved scope, is heard here and leaves by none.
+#[test]
+fn what_is_sent_to_a_group_of_the_host_stays_there() {
+    for group in ["ff01::77", "ff00::77"] {
+        let mut world = World::plain();
+        let near = world.bind(0, "[::]:7");
+        world.stacks[0].udp_join_on(near, addr(group), None, 1).expect("room");
+        world.stacks[0].udp_options(near).expect("open").multicast_interface = 1;
+        let raw = world.stacks[0].raw_open(addr("::"), 200).expect("room");
+        world.stacks[0].raw_options(raw).expect("open").interface = 1;
+        world.settle();
+        world.left_by(0);
+        world.send(0, near, &format!("[{group}]:7"), b"x").expect("a way");
+        world.stacks[0].raw_send(world.now, raw, b"x", Some(addr(group))).expect("a way");
+        world.settle();
+        assert!(world.left_by(0).is_empty(), "{group}");
+        assert_eq!(world.heard(0, near).len(), 1, "{group}");
+        assert!(world.stacks[0].raw_recv(raw, &mut [0; 9], false).is_ok(), "{group}");
     }
 }
 

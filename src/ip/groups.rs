@@ -7,7 +7,7 @@
 
 use crate::error::{Error, Result};
 use crate::rng::Rng;
-use crate::time::Instant;
+use crate::time::{Instant, nanos};
 use crate::wire::igmp::{Query, Record, RecordKind, Report, Version};
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -34,6 +34,13 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The same for those who speak an older version (RFC 2236 8.10).
 const OLD_REPORT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What is said at random times is said at multiples of this. Each time, all groups are looked at: so however many of them
+/// there are and whatever routers ask, that is seldom enough.
+const GRID: Duration = Duration::from_millis(10);
+
+/// Reports to routers of older versions, each a packet, that are given at once.
+const MAX_REPORTS: usize = 64;
 
 /// The groups of one family.
 #[derive(Debug)]
@@ -186,7 +193,7 @@ impl Groups {
             self.answer_all = None;
             self.groups.values_mut().for_each(Group::say_no_more);
         }
-        let mut soon = || now + random_within(query.max_delay, rng);
+        let mut soon = || some_time_within(now, query.max_delay, rng);
         match query.group {
             None if version == Version::V3 => {
                 let at = soon();
@@ -234,13 +241,16 @@ impl Groups {
         self.next
     }
 
-    /// What is to be said now.
+    /// What is to be said now. If that is too much for once, [`deadline`](Groups::deadline) has not moved beyond `now`.
     pub(super) fn on_deadline(&mut self, now: Instant, rng: &mut Rng) -> Vec<Report> {
         let version = self.version(now);
         let all = self.answer_all.take_if(|at| *at <= now).is_some();
         let mut reports = Vec::new();
         let mut records = Vec::new();
         for (&addr, group) in &mut self.groups {
+            if reports.len() == MAX_REPORTS {
+                break;
+            }
             let answer = group.answer.take_if(|answer| answer.at <= now);
             let change = group.change_at.take_if(|at| *at <= now).is_some();
             if version < Version::V3 {
@@ -255,7 +265,7 @@ impl Groups {
             }
             if group.has_news() && group.change_at.is_none() {
                 let within = if version < Version::V3 { OLD_REPORT_INTERVAL } else { REPORT_INTERVAL };
-                group.change_at = Some(now + random_within(within, rng));
+                group.change_at = Some(some_time_within(now, within, rng));
             }
         }
         self.groups.retain(|_, group| group.is_member() || group.has_news());
@@ -382,10 +392,11 @@ impl Group {
     }
 }
 
-/// A random time, more than none and at most `max`.
-fn random_within(max: Duration, rng: &mut Rng) -> Duration {
-    let max = u64::try_from(max.as_nanos()).unwrap_or(u64::MAX).max(1);
-    Duration::from_nanos(rng.between(1, max))
+/// A random time after `now`, a multiple of [`GRID`]: at most `max` later or, if that is less, by one `GRID`.
+fn some_time_within(now: Instant, max: Duration, rng: &mut Rng) -> Instant {
+    let max = nanos(max.saturating_sub(GRID)).max(1);
+    let at = now + Duration::from_nanos(rng.between(1, max));
+    Instant::from_nanos(at.as_nanos().checked_next_multiple_of(nanos(GRID)).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -632,6 +643,34 @@ mod tests {
         link.says(1000);
         link.join(A, None);
         assert_eq!(link.records(60_000).len(), 5);
+    }
+
+    /// Each look at all the groups takes time: a router of an older version, which has each group answered for itself, does
+    /// not make them too many, nor the packets at once.
+    #[test]
+    fn many_groups_are_answered_for_in_few_goes() {
+        let mut link = Link::new();
+        link.asks(Version::V2, None, &[], 1000);
+        let group = |n: usize| IpAddr::V4(std::net::Ipv4Addr::from_bits(0xef00_0000 + n as u32));
+        for n in 0..MAX_GROUPS {
+            link.groups.join(group(n), None).unwrap();
+        }
+        link.says(60_000);
+        for (max_ms, most) in
+            [(10_000, 1000), (1000, 100 + MAX_GROUPS / MAX_REPORTS), (0, 1 + MAX_GROUPS / MAX_REPORTS)]
+        {
+            link.asks(Version::V2, None, &[], max_ms);
+            let (mut goes, mut said, asked) = (0, 0, link.now);
+            while let Some(at) = link.groups.deadline() {
+                link.now = link.now.max(at);
+                let reports = link.groups.on_deadline(link.now, &mut link.rng);
+                assert!(reports.len() <= MAX_REPORTS);
+                (goes, said) = (goes + 1, said + reports.len());
+                assert!(goes <= most, "{max_ms}");
+            }
+            assert_eq!(said, MAX_GROUPS, "each once");
+            assert!(link.now.since(asked) <= Duration::from_millis(max_ms.max(10)), "in time");
+        }
     }
 
     #[test]

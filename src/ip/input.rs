@@ -1,6 +1,7 @@
 //! A received packet, from its first byte to the transport that gets it.
 
 use super::addresses::is_unicast;
+use super::multicast::stays_here;
 use super::reassembly::{Name, Outcome, Part};
 use super::{ICMP, ICMPV6, IGMP, Ip, TCP, UDP, Way};
 use crate::error::Error;
@@ -98,7 +99,7 @@ impl Ip {
         match (header.protocol, header.dst) {
             (TCP, _) => Input::Tcp(packet),
             (UDP, _) => Input::Udp(packet),
-            (ICMP, IpAddr::V4(_)) | (ICMPV6, IpAddr::V6(_)) => self.icmp(now, frame, packet),
+            (ICMP, IpAddr::V4(_)) | (ICMPV6, IpAddr::V6(_)) => self.icmp(now, frame, packet, looped),
             (IGMP, IpAddr::V4(_)) => self.igmp(now, frame, &packet),
             (_, IpAddr::V4(_)) => {
                 let kind = Some(ErrorKind::ProtocolUnreachable);
@@ -150,7 +151,7 @@ impl Ip {
             let somebodys = is_unicast(dst) || dst.is_multicast();
             return Err(if somebodys { DropReason::NotForUs } else { DropReason::MartianDestination });
         }
-        if dst.is_loopback() && !looped {
+        if (dst.is_loopback() || !unicast && stays_here(dst)) && !looped {
             return Err(DropReason::MartianDestination);
         }
         if !self.is_valid_peer(src) || self.is_local(src) && !looped {
@@ -188,7 +189,8 @@ impl Ip {
             return self.refused(now, frame, reason, complaint, stats);
         }
         let protocol = if header.dst.is_ipv4() { header.protocol } else { 0 };
-        let name = Name { src: header.src, dst: header.dst, id: place.id, protocol };
+        let interface = frame.meta.interface.max(1);
+        let name = Name { src: header.src, dst: header.dst, id: place.id, protocol, interface };
         let packet = frame.data.slice(0..payload.end);
         let part = Part { name, place, tos: header.tos, packet: &packet, payload };
         match self.reassembly.insert(now, &part, &mut stats.ip.reassembly_evicted) {
@@ -208,7 +210,7 @@ impl Ip {
         }
     }
 
-    fn icmp(&mut self, now: Instant, frame: &RxFrame, packet: Packet) -> Input {
+    fn icmp(&mut self, now: Instant, frame: &RxFrame, packet: Packet, looped: bool) -> Input {
         let message = &frame.data[packet.bytes.clone()];
         if packet.dst.is_ipv6() && message.first().is_some_and(|&kind| mld::is_mld(kind)) {
             return self.mld(now, frame, &packet);
@@ -223,10 +225,19 @@ impl Ip {
         let complaint = Complaint { kind: error, message: (kind, code), offender: packet.src };
         let quoted = frame.data.slice(packet.bytes.start + icmp::HEADER_LEN..packet.bytes.end);
         match Report::read(complaint, &quoted) {
-            Ok(report) if self.is_local(report.local.ip()) => Input::IcmpError(Box::new(report)),
+            Ok(report) if self.may_be_ours(&packet, (report.local.ip(), report.remote.ip()), looped) => {
+                Input::IcmpError(Box::new(report))
+            }
             Ok(_) => dropped(DropReason::IcmpUnmatched),
             Err(reason) => dropped(reason),
         }
+    }
+
+    /// Whether the ICMP error in `packet` can be about a packet of ours that went by the same way: one of the same family
+    /// from an address of ours, to another host if the error has come from a wire. `ends` are its source and destination.
+    pub fn may_be_ours(&self, packet: &Packet, ends: (IpAddr, IpAddr), looped: bool) -> bool {
+        let (from, to) = ends;
+        from.is_ipv4() == packet.dst.is_ipv4() && self.is_local(from) && (looped || !self.is_local(to))
     }
 
     fn echo(&mut self, frame: &RxFrame, packet: &Packet, rest: [u8; 4]) -> Input {

@@ -44,6 +44,7 @@ pub use crate::wire::protocol::{ICMP, ICMPV6, IGMP, TCP, UDP};
 pub use fragment::Fragments;
 pub use input::{Input, Packet};
 pub use links::Way;
+pub(crate) use multicast::stays_here;
 
 use crate::error::{Error, Result};
 use crate::icmp::ErrorKind;

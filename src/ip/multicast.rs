@@ -114,10 +114,10 @@ fn is_everybody(group: IpAddr) -> bool {
     group == ALL_HOSTS || group == ALL_NODES
 }
 
-/// Whether routers need not know of `group`, because nothing that is sent there leaves its host or is ever sent
-/// (RFC 3810 6).
-fn stays_here(group: IpAddr) -> bool {
-    matches!(group, IpAddr::V6(group) if group.octets()[1] & 0xf <= 1)
+/// Whether `dst` is a group of which nothing leaves its host or comes from a wire: its scope is the interface, or reserved
+/// (RFC 4291 2.7). Routers need not know of it (RFC 3810 6).
+pub(crate) fn stays_here(dst: IpAddr) -> bool {
+    matches!(dst, IpAddr::V6(dst) if dst.is_multicast() && dst.octets()[1] & 0xf <= 1)
 }
 
 /// The reports, those of version 3 in packets with `room` for their records.

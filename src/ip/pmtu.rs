@@ -66,9 +66,10 @@ impl Paths {
         let known = self.get(dst, now);
         let current = known.map_or(link, |path| usize::from(path.mtu).min(link));
         let (mtu, fragments) = believed(dst, claim, packet_len.min(current))?;
-        if usize::from(mtu) >= current {
+        let mtu = mtu.min(u16::try_from(current).unwrap_or(u16::MAX));
+        if usize::from(mtu) == current && (!fragments || known.is_some_and(|path| path.fragments)) {
             // No message raises an estimate (RFC 8201 4), nor does one that repeats it make it last: else whoever
-            // repeats it keeps a path narrow for ever.
+            // repeats it keeps a path narrow for ever. That even this is too big is news, once.
             return known;
         }
         let path = PathMtu { mtu, fragments, until: now + LIFE };
@@ -170,6 +171,19 @@ mod tests {
         assert!(paths.get(V4, at(0)).unwrap().fragments);
         // A quote that is longer than what we can have sent counts as the largest that we can.
         assert_eq!(mtu(self::paths().learn(at(0), V4, 0, 60_000, 1500)), Some((1492, false)));
+    }
+
+    /// 1191-1: a path that is narrower than the least that is believed is known as such, though its estimate falls no more.
+    #[test]
+    fn a_path_at_the_floor_may_be_narrower_still() {
+        let mut paths = paths();
+        assert_eq!(mtu(paths.learn(at(0), V4, 552, 1500, 1500)), Some((552, false)));
+        assert_eq!(mtu(paths.learn(at(100), V4, 296, 552, 1500)), Some((552, true)));
+        assert_eq!(mtu(paths.learn(at(200), V4, 296, 552, 1500)), Some((552, true)), "again");
+        assert_eq!(paths.get(V4, at(699)).unwrap().until, at(700), "repeating it does not make it last");
+        for link in [552, 400] {
+            assert_eq!(mtu(self::paths().learn(at(0), V4, 296, link, link)), Some((link as u16, true)), "{link}");
+        }
     }
 
     /// 8201-1 1191-1: nothing but time raises an estimate.

@@ -45,6 +45,8 @@ pub(super) struct Name {
     pub(super) id: u32,
     /// Zero over IPv6, where only the first fragment's counts.
     pub(super) protocol: u8,
+    /// The number of the one that they came in by: another link's neighbours may have the same addresses.
+    pub(super) interface: u8,
 }
 
 /// A received fragment.

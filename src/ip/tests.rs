@@ -508,6 +508,43 @@ fn errors_about_what_we_cannot_have_sent_are_dropped() {
     }
 }
 
+/// Parts of packets of the same name are put together if they have come by the same interface.
+#[test]
+fn a_fragment_waits_for_those_that_come_by_its_interface() {
+    let mut ip = layer(|_| {}).unwrap();
+    let mut give = |interface, start: u16| {
+        let mut wire = Wire::new(PEER, US, UDP, &[0; 16]);
+        (wire.header.fragment_offset, wire.header.more_fragments) = (start, start == 0);
+        let mut frame = wire.frame();
+        frame.meta.interface = interface;
+        matches!(ip.input(Instant::ZERO, &frame, false, &mut Stats::default()), Input::Reassembled(_))
+    };
+    assert_eq!([(1, 0), (2, 16), (1, 16), (2, 0)].map(|(by, start)| give(by, start)), [false, false, true, true]);
+    assert_eq!([(0, 0), (1, 16)].map(|(by, start)| give(by, start)), [false, true], "who has one does not number it");
+}
+
+/// RFC 5927 4: what we send to ourselves meets no router, so that nobody on a wire can know anything of it; and an IPv4
+/// router has seen no IPv6 packet.
+#[test]
+fn errors_about_what_never_left_come_from_nobody_else() {
+    let own = [Cidr::new("2001:db8::1".parse().unwrap(), 64)];
+    let mut ip = layer(|c| c.addresses.extend(own)).unwrap();
+    let header = IcmpHeader::DestinationUnreachable { code: 3, mtu: 0 };
+    let loopback = Ipv4Addr::LOCALHOST;
+    for (from, to) in [(loopback, loopback), (US, US), (US, US_TOO), (US, loopback)] {
+        let wire = Wire::icmp(PEER, US, header, &Wire::new(from, to, UDP, &[0; 8]).bytes());
+        assert_eq!(dropped(&mut ip, &wire), DropReason::IcmpUnmatched, "{from} to {to}");
+        let own = Wire::icmp(to, from, header, &Wire::new(from, to, UDP, &[0; 8]).bytes());
+        let got = ip.input(Instant::ZERO, &own.frame(), true, &mut Stats::default());
+        assert!(matches!(got, Input::IcmpError(_)), "our own error about {from} to {to}: {got:?}");
+    }
+    let mut other_family = vec![0; 48];
+    let (src, dst) = ("2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap());
+    let fields = Ipv6Header { src, dst, next_header: UDP, hop_limit: 9, traffic_class: 0, flow_label: 0 };
+    ipv6::emit(&fields, 8, &mut other_family);
+    assert_eq!(dropped(&mut ip, &Wire::icmp(PEER, US, header, &other_family)), DropReason::IcmpUnmatched);
+}
+
 /// Attack 42: every prefix of a valid packet is dropped, by its own reason.
 #[test]
 fn every_prefix_is_dropped_in_silence() {

@@ -189,6 +189,24 @@ fn addresses_that_cannot_be_are_dropped_in_silence() {
     }
 }
 
+/// RFC 4291 2.7: a group of the interface, or of the reserved scope, is nobody's on a wire, even if we are a member.
+#[test]
+fn what_is_of_this_host_comes_from_no_wire() {
+    let mut ip = layer(|_| {}).unwrap();
+    for (group, from_a_wire) in [("ff00::77", false), ("ff01::77", false), ("ff11::77", false), ("ff02::77", true)] {
+        let group: Ipv6Addr = group.parse().unwrap();
+        ip.join(group.into(), None, 0).unwrap();
+        let bytes = packet(PEER, group, &[], UDP, &[0; 8]);
+        if from_a_wire {
+            assert!(matches!(input(&mut ip, &bytes), Input::Udp(_)), "{group}");
+        } else {
+            assert_eq!(dropped(&mut ip, &bytes), DropReason::MartianDestination, "{group}");
+        }
+        let own = RxFrame::plain(Slice::copy_of(&packet(US, group, &[], UDP, &[0; 8])));
+        assert!(matches!(ip.input(Instant::ZERO, &own, true, &mut Stats::default()), Input::Udp(_)), "{group}");
+    }
+}
+
 /// 4443-1, 4443-9, 8200-18: what came by a routing header goes back without.
 #[test]
 fn an_echo_comes_back_from_the_address_that_was_asked() {

@@ -48,14 +48,18 @@ pub(super) struct Concern {
     pub(super) peer: IpAddr,
 }
 
+/// From where and to where a packet went.
+type Ends = (IpAddr, IpAddr);
+
 /// The echo request with this identifier and sequence number.
 pub(super) fn request(ident: u16, sequence: u16) -> Message {
     let ([a, b], [c, d]) = (ident.to_be_bytes(), sequence.to_be_bytes());
     Message::EchoRequest([a, b, c, d])
 }
 
-/// Whose the message in a received packet is, if it is a valid reply to an echo request or error about one.
-pub(super) fn read(protocol: u8, packet: &Packet, frame: &[u8]) -> Option<Concern> {
+/// Whose the message in a received packet is, if it is a valid reply to an echo request or error about one. `ours` says
+/// whether we can have sent what an error is about.
+pub(super) fn read(protocol: u8, packet: &Packet, frame: &[u8], ours: impl Fn(Ends) -> bool) -> Option<Concern> {
     if protocol != if packet.dst.is_ipv4() { ICMP } else { ICMPV6 } || !packet.unicast {
         return None;
     }
@@ -64,8 +68,8 @@ pub(super) fn read(protocol: u8, packet: &Packet, frame: &[u8]) -> Option<Concer
         Message::EchoRequest(_) => None,
         Message::EchoReply([a, b, ..]) => Some(Concern { ident: u16::from_be_bytes([a, b]), peer: packet.src }),
         Message::Error(_) => {
-            let (quoted, destination) = quoted_request(&message[icmp::HEADER_LEN..])?;
-            Some(Concern { ident: u16::from_be_bytes([quoted[4], quoted[5]]), peer: destination })
+            let (quoted, ends) = quoted_request(&message[icmp::HEADER_LEN..]).filter(|&(_, ends)| ours(ends))?;
+            Some(Concern { ident: u16::from_be_bytes([quoted[4], quoted[5]]), peer: ends.1 })
         }
     }
 }
@@ -77,8 +81,7 @@ pub(super) struct Complaint<'a> {
     pub(super) message: (u8, u8),
     /// Of the packet: its protocol, where it went from and to, and what follows its headers, as far as it is quoted.
     pub(super) protocol: u8,
-    pub(super) from: IpAddr,
-    pub(super) to: IpAddr,
+    pub(super) ends: Ends,
     pub(super) data: &'a [u8],
 }
 
@@ -94,17 +97,18 @@ pub(super) fn complaint<'a>(protocol: u8, packet: &Packet, frame: &'a RxFrame) -
     if header.fragment.is_some_and(|fragment| fragment.offset > 0) {
         return None;
     }
-    let (protocol, from, to) = (header.protocol, header.src, header.dst);
-    Some(Complaint { kind, message: (message[0], message[1]), protocol, from, to, data: quoted.get(len..)? })
+    let (protocol, ends) = (header.protocol, (header.src, header.dst));
+    Some(Complaint { kind, message: (message[0], message[1]), protocol, ends, data: quoted.get(len..)? })
 }
 
-/// The first eight bytes of the echo request that an error quotes, and whom it was for.
-fn quoted_request(quoted: &[u8]) -> Option<(&[u8; icmp::HEADER_LEN], IpAddr)> {
+/// The first eight bytes of the echo request that an error quotes, and its ends.
+fn quoted_request(quoted: &[u8]) -> Option<(&[u8; icmp::HEADER_LEN], Ends)> {
     let (header, len) = header::parse_quoted(quoted).ok()?;
     let message = quoted.get(len..)?.first_chunk()?;
     let whole = header.fragment.is_none_or(|fragment| fragment.offset == 0);
     let is_icmp = matches!((header.protocol, header.dst), (ICMP, IpAddr::V4(_)) | (ICMPV6, IpAddr::V6(_)));
-    (whole && is_icmp && message[0] == ECHO_REQUEST[usize::from(header.dst.is_ipv6())]).then_some((message, header.dst))
+    let is_request = whole && is_icmp && message[0] == ECHO_REQUEST[usize::from(header.dst.is_ipv6())];
+    is_request.then_some((message, (header.src, header.dst)))
 }
 
 /// Takes the next message from `inbox`, where only such are that [`read`] has found to be its socket's.
@@ -114,7 +118,7 @@ pub(super) fn pop(inbox: &mut Inbox, buf: &mut [u8]) -> Result<Echo> {
     let body = &message[icmp::HEADER_LEN..];
     let error = match Message::read(source, destination, message) {
         Ok(Message::Error(kind)) => quoted_request(body)
-            .map(|(quoted, to)| (quoted, EchoError { kind, message: (message[0], message[1]), destination: to })),
+            .map(|(quoted, (_, to))| (quoted, EchoError { kind, message: (message[0], message[1]), destination: to })),
         _ => None,
     };
     let sequence = error.map_or(&message[6..8], |(quoted, _)| &quoted[6..8]);

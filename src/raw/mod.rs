@@ -398,8 +398,16 @@ impl Sockets {
 
     // ---- packets ----
 
-    /// Shows a packet of `protocol` to all sockets, and gives those that took it; `None` if none wanted it.
-    pub fn input(&mut self, frame: &RxFrame, protocol: u8, packet: &Packet) -> Option<SmallVec<[RawId; 1]>> {
+    /// Shows a packet of `protocol` to all sockets, and gives those that took it; `None` if none wanted it. `looped` ones
+    /// never left us.
+    pub fn input(
+        &mut self,
+        ip: &Ip,
+        frame: &RxFrame,
+        protocol: u8,
+        packet: &Packet,
+        looped: bool,
+    ) -> Option<SmallVec<[RawId; 1]>> {
         let mut takers = None::<SmallVec<_>>;
         let envelope = Envelope {
             from: SocketAddr::new(packet.src, 0),
@@ -411,7 +419,7 @@ impl Sockets {
         };
         let start = if packet.dst.is_ipv4() { 0 } else { packet.bytes.start };
         let whole = start..packet.bytes.end;
-        let echo = echo::read(protocol, packet, &frame.data);
+        let echo = echo::read(protocol, packet, &frame.data, |ends| ip.may_be_ours(packet, ends, looped));
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let Some(socket) = slot.socket.as_deref_mut() else { continue };
             let wanted = match socket.kind {
@@ -436,13 +444,21 @@ impl Sockets {
 
     /// Tells raw sockets what an ICMP error says of their packets, as raw(7) has it: those that are connected to where the
     /// packet went, of hard errors; those that want all, of all. Gives those whose calls fail now.
-    pub fn on_error(&mut self, frame: &RxFrame, protocol: u8, packet: &Packet) -> SmallVec<[RawId; 1]> {
+    pub fn on_error(
+        &mut self,
+        ip: &Ip,
+        frame: &RxFrame,
+        protocol: u8,
+        packet: &Packet,
+        looped: bool,
+    ) -> SmallVec<[RawId; 1]> {
         let mut told = SmallVec::new();
-        let Some(echo::Complaint { kind, message, protocol, from, to, data }) =
-            echo::complaint(protocol, packet, frame)
+        let Some(echo::Complaint { kind, message, protocol, ends, data }) =
+            echo::complaint(protocol, packet, frame).filter(|about| ip.may_be_ours(packet, about.ends, looped))
         else {
             return told;
         };
+        let (from, to) = ends;
         let dst = SocketAddr::new(to, 0);
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let Some(socket) = slot.socket.as_deref_mut() else { continue };

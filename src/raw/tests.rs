@@ -165,7 +165,12 @@ fn replies_and_errors_come_to_the_ping_socket_that_asked() {
         assert_eq!((echo.source, echo.sequence, echo.error), (addr(router), 0x0102, Some(error)));
         assert_eq!((echo.len, echo.full_len), (2, request.len()));
 
-        // Nobody's, and damaged ones.
+        // Nobody's, what a stranger says of what never left, and damaged ones.
+        let mut to_us = vec![0; icmp::HEADER_LEN];
+        Message::EchoRequest(rest).write(addr(us), addr(us), &[], &mut to_us);
+        let to_us = packet(us, us, if addr(us).is_ipv4() { ip::ICMP } else { ip::ICMPV6 }, &to_us);
+        let strangers = message(router, us, Message::Error(ErrorKind::TtlExceeded), &to_us);
+        assert_eq!(arrives(&mut stack, &strangers), Disposition::Dropped(DropReason::IcmpUnmatched));
         let nobodys = message(peer, us, Message::EchoReply([0, 0, 1, 2]), b"abc");
         assert_eq!(arrives(&mut stack, &nobodys), Disposition::Dropped(DropReason::IcmpIgnored));
         let mut damaged = reply.clone();
@@ -297,6 +302,11 @@ fn errors_about_what_a_raw_socket_has_sent() {
             assert_eq!(stack.raw_recv(id, &mut [0; 9], false), Err(Error::WouldBlock));
             assert_eq!(stack.raw_take_error(id), Ok(None));
         }
+        // Nor does anybody hear what a stranger says of what we sent to ourselves.
+        stack.raw_connect(neither, Some(addr(us))).unwrap();
+        let never_left = packet(us, us, 200, b"data");
+        arrives(&mut stack, &message(other, us, Message::Error(ErrorKind::ProtocolUnreachable), &never_left));
+        assert_eq!(stack.raw_take_error(neither), Ok(None));
         // About what was sent elsewhere the connected socket hears nothing.
         let elsewhere = packet(us, other, 200, b"data");
         arrives(&mut stack, &message(other, us, Message::Error(ErrorKind::ProtocolUnreachable), &elsewhere));

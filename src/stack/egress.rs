@@ -58,9 +58,14 @@ impl Stack {
 
     /// The next datagram, or its first fragment. What is for many may be for ourselves too, or for nobody else.
     fn next_datagram(&mut self, now: Instant) -> Option<TxFrame> {
-        if let Some((id, frame)) = self.raw.poll_transmit(&mut self.ip) {
+        while let Some((id, mut frame)) = self.raw.poll_transmit(&mut self.ip) {
             self.mark_ready(super::SocketId::Raw(id));
-            return self.fit(now, frame, false);
+            if !ip::stays_here(wire_ip::destination(&frame.header)) {
+                return self.fit(now, frame, false);
+            }
+            if self.ip.leads(&mut frame) {
+                self.loop_back(now, &frame);
+            }
         }
         while let Some(Departure { id, mut frame, leaves, heard, probes }) = self.udp.poll_transmit(&mut self.ip, now) {
             self.mark_ready(super::SocketId::Udp(id));

@@ -159,7 +159,11 @@ impl Stack {
         }
         let local = SocketAddr::new(packet.dst, header.dst_port);
         let tuple = FourTuple::new(local, SocketAddr::new(packet.src, header.src_port));
-        let found = self.table.find(&tuple).filter(|&index| self.comes_by(index, packet.interface));
+        let found = self.table.find(&tuple);
+        if found.is_some_and(|index| !self.comes_by(index, packet.interface)) {
+            // Nor is it for a listener: there is one connection of a name.
+            return Disposition::Dropped(DropReason::WrongInterface);
+        }
         if found.is_none()
             && let Some(owner) = self.elsewhere(&tuple)
         {

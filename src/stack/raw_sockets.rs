@@ -137,10 +137,10 @@ impl Stack {
         let Some((protocol, packet)) = self.ip.look(frame, looped) else {
             return self.process(now, frame, looped, whole);
         };
-        for id in self.raw.on_error(frame, protocol, &packet) {
+        for id in self.raw.on_error(&self.ip, frame, protocol, &packet, looped) {
             self.mark_ready(SocketId::Raw(id));
         }
-        let Some(takers) = self.raw.input(frame, protocol, &packet) else {
+        let Some(takers) = self.raw.input(&self.ip, frame, protocol, &packet, looped) else {
             return self.process(now, frame, looped, whole);
         };
         for &id in &takers {

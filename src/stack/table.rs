@@ -232,6 +232,7 @@ impl Table {
         holder: Holder,
         socket: SocketSide,
     ) -> u32 {
+        debug_assert!(self.find(&tuple).is_none(), "there is one connection of a name");
         let index = self.free.pop().unwrap_or_else(|| {
             self.places.push(Place::default());
             self.places.len() as u32 - 1

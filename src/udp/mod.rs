@@ -644,7 +644,8 @@ impl Sockets {
         // What does not fit its path is fragmented, here or later, unless the user does not want that.
         let fits = one + wire::HEADER_LEN <= ip.payload_mtu_of_path(Way::new(src.ip(), dst.ip(), interface), now);
         let dont_fragment = match mtu_discovery {
-            MtuDiscovery::Want => fits,
+            // On a path that is narrower than the least that is believed, nothing is sure to fit.
+            MtuDiscovery::Want => fits && !ip.path(dst.ip(), now).is_some_and(|path| path.fragments),
             MtuDiscovery::Do | MtuDiscovery::Probe => true,
             MtuDiscovery::Dont => false,
         };
@@ -681,7 +682,7 @@ impl Sockets {
         let group = to.is_multicast();
         let heard = heard && if group { ip.is_member(to) } else { ip.is_broadcast(to) };
         let probes = mtu_discovery == MtuDiscovery::Probe;
-        Some(Departure { id, frame, leaves: !group || ttl > 0, heard, probes })
+        Some(Departure { id, frame, leaves: !group || ttl > 0 && !ip::stays_here(to), heard, probes })
     }
 
     fn get(&self, id: UdpId) -> Result<&Socket> {

@@ -30,7 +30,13 @@ struct Given {
 
 impl Given {
     fn new(id: u32, start: usize, more: bool, data: &[u8]) -> Given {
-        Given { name: Name { src: PEER, dst: US, id, protocol: 17 }, start, more, tos: 0, data: data.to_vec() }
+        Given {
+            name: Name { src: PEER, dst: US, id, protocol: 17, interface: 1 },
+            start,
+            more,
+            tos: 0,
+            data: data.to_vec(),
+        }
     }
 
     fn end(&self) -> usize {
@@ -346,6 +352,20 @@ fn as_many_fragments_as_any_link_makes() {
     check(&reassembly);
 }
 
+/// Hosts on two links may have the same address, and number their packets alike.
+#[test]
+fn fragments_from_two_links_are_of_two_packets() {
+    let mut reassembly = reassembly(|_| {});
+    let by = |interface, start, more, data: &[u8]| {
+        let given = Given::new(7, start, more, data);
+        Given { name: Name { interface, ..given.name }, ..given }
+    };
+    assert!(held(&by(1, 0, true, &[1; 8]).give(&mut reassembly, Instant::ZERO)));
+    assert!(held(&by(2, 8, false, &[2; 8]).give(&mut reassembly, Instant::ZERO)));
+    assert_eq!(payload(by(1, 8, false, &[1; 8]).give(&mut reassembly, Instant::ZERO)), [1; 16]);
+    assert_eq!(payload(by(2, 0, true, &[2; 8]).give(&mut reassembly, Instant::ZERO)), [2; 16]);
+}
+
 /// A fragment does not pin the chunk that it was read into.
 #[test]
 fn little_is_held_for_a_little_fragment() {
@@ -355,7 +375,7 @@ fn little_is_held_for_a_little_fragment() {
         chunk.append(&[7; HEADER + 800]);
         let packet = chunk.freeze();
         let place = Fragment { id: 7, offset: start, more: true };
-        let name = Name { src: PEER, dst: US, id: 7, protocol: 17 };
+        let name = Name { src: PEER, dst: US, id: 7, protocol: 17, interface: 1 };
         let part = Part { name, place, tos: 0, packet: &packet, payload: HEADER..packet.len() };
         assert!(held(&reassembly.insert(Instant::ZERO, &part, &mut 0)));
     }

@@ -39,6 +39,21 @@ fn datagrams_follow_the_path() {
     assert_eq!(host.arrives(&told).disposition, dropped(DropReason::IcmpIgnored));
 }
 
+/// 1191-5: on a path of less than the least that is believed no datagram carries DF, however small: routers fragment it.
+#[test]
+fn a_path_that_is_too_narrow_to_be_believed_is_no_black_hole() {
+    let mut host = Host::new();
+    let id = host.bind("10.0.0.1:1000");
+    host.send(id, &[7; 500], "10.0.0.9:53").unwrap();
+    let sent = host.udp.poll_transmit(&mut host.ip, host.now).unwrap().frame.to_vec();
+    assert!(ipv4::parse(&sent).unwrap().0.dont_fragment);
+    assert_eq!(host.arrives(&icmp_error(ErrorKind::PacketTooBig { mtu: 296 }, &sent)).disposition, DELIVERED);
+    for len in [500, 300, 524, 525] {
+        host.send(id, &[7; 600][..len], "10.0.0.9:53").unwrap();
+        assert!(!host.sent().unwrap().dont_fragment, "{len}");
+    }
+}
+
 /// 1191-5: a socket with a peer is told, and can ask.
 #[test]
 fn a_connected_socket_is_told_of_its_path() {
