@@ -221,7 +221,7 @@ impl OurHost {
             // At most twice the bytes, and some room to grow into. What was offered from a larger buffer may still come.
             *most_buffers = (info.recv_buffer + info.send_buffer).max(*most_buffers);
             // The records of what is in flight take no more than the text that they stand for.
-            let most = 2 * *most_buffers + info.in_flight as usize + 64 * 1024;
+            let most = 2 * *most_buffers + info.send_queue + 64 * 1024;
             if info.memory > most {
                 return Err(format!("INV-6: a connection pins {} bytes, at most {most} are allowed", info.memory));
             }

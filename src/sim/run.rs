@@ -570,7 +570,7 @@ impl<'a> Run<'a> {
         let reset = self.oracle.watch(flow).reset_arrived(side);
         let explained = match error {
             Error::ConnectionReset => reset,
-            Error::ConnectionRefused if reset => app.read == 0,
+            Error::ConnectionRefused if reset && app.read == 0 => true,
             Error::TimedOut => self.oracle.may_time_out(flow, side),
             // What was said of a connection that timed out tells more than that it did.
             _ if self.is_hearsay(error) => self.oracle.may_time_out(flow, side),

@@ -54,6 +54,12 @@ impl Tcb {
         if let Some(segment) = self.new_data(&room, cx) {
             return Some(segment);
         }
+        if self.cc.pacing_deadline().is_none()
+            && self.recovery.gives_frto_up(self.snd.nxt)
+            && let Some(segment) = self.retransmission(&room, cx)
+        {
+            return Some(segment);
+        }
         if !self.cc.is_fresh() {
             self.note_spent(&room, cx);
         }
@@ -121,6 +127,11 @@ impl Tcb {
         self.totals.retransmits += 1;
         cx.note(What::Retransmit);
         self.rtt.on_retransmit(cx.now);
+        // What holds all else up has its time from now on. RACK sends it again once a round trip at most, and only if the
+        // peer goes on answering.
+        if self.negotiated.sack && stretch.start == self.snd.una {
+            self.rto.restart(cx.now);
+        }
         self.emit(stretch, room, cx)
     }
 

@@ -69,6 +69,8 @@ pub(super) struct Repair {
     pub(super) frto: Frto,
     /// The recovery at hand, or the last one, as long as it may turn out to have been for nothing.
     pub(super) undo: Option<Undo>,
+    /// Whether it was a time-out that began the last one.
+    pub(super) by_timeout: bool,
     /// SND.NXT at the end of the last recovery: once more is acknowledged, nobody will say that it was for nothing.
     undo_until: Option<Seq>,
     /// How fast recovery sends, and what it allows in the network now.
@@ -128,13 +130,26 @@ impl Recovery {
 
     /// What is to be sent again next. F-RTO sends new data before that.
     pub fn to_resend(&self) -> Option<SeqRange> {
-        let waits = self.repair.as_ref().is_some_and(|repair| repair.frto.sends_new_data());
-        if waits { None } else { self.board.first_lost() }
+        if self.sends_new_data() { None } else { self.board.first_lost() }
+    }
+
+    fn sends_new_data(&self) -> bool {
+        self.repair.as_ref().is_some_and(|repair| repair.frto.sends_new_data())
+    }
+
+    /// F-RTO wants to see what new data brings, but none has left: the window, or Nagle's algorithm, held it back. Gives
+    /// F-RTO up then (RFC 5682 2.1, step 2b), for else nothing at all would be sent until the timer runs out again.
+    pub(super) fn gives_frto_up(&mut self, nxt: Seq) -> bool {
+        let starved = self.sends_new_data() && nxt == self.recover && self.board.lost() > 0;
+        if let Some(repair) = self.repair.as_mut().filter(|_| starved) {
+            repair.frto = Frto::Off;
+        }
+        starved
     }
 
     /// Whether something is to be sent again before anything new.
     pub fn has_lost(&self) -> bool {
-        self.board.lost() > 0 && self.to_resend().is_some()
+        self.board.lost() > 0 && !self.sends_new_data()
     }
 
     /// Whether what is lost goes out whatever the window: the segment that begins a recovery.
@@ -223,7 +238,7 @@ impl Recovery {
         self.must_send = true;
         let repair = self.repair();
         (repair.undo, repair.undo_until) = (Some(Undo::new(SeqRange { start: una, end: nxt })), None);
-        (repair.probe, repair.prr) = (None, None);
+        (repair.probe, repair.prr, repair.by_timeout) = (None, None, false);
     }
 
     /// Fast recovery sends by proportional rate reduction, from a flight of `flight` bytes.
@@ -311,7 +326,7 @@ impl Recovery {
         (self.phase, self.dup_acks, self.recover, self.must_send) = (Phase::Loss, 0, nxt, true);
         let (repair, board) = (self.repair.get_or_insert_default(), &mut self.board);
         repair.frto = if may_show { Frto::Retransmitted } else { Frto::Off };
-        (repair.probe, repair.prr, repair.undo_until) = (None, None, None);
+        (repair.probe, repair.prr, repair.undo_until, repair.by_timeout) = (None, None, None, true);
         if !restarted {
             repair.undo = Some(Undo::new(SeqRange { start: una, end: nxt }));
         }

@@ -43,7 +43,7 @@ impl Tcb {
     }
 
     /// An ACK arrives that something may follow from. SND.UNA has been moved, and `news` has what that says.
-    pub(super) fn on_ack_in_trouble(&mut self, segment: &Segment, heard: Heard, news: &mut News, cx: &mut Cx<'_>) {
+    pub(super) fn on_ack_in_trouble(&mut self, segment: &Segment, mut heard: Heard, news: &mut News, cx: &mut Cx<'_>) {
         let (una, nxt, mss, sack) = (self.snd.una, self.snd.nxt, self.snd.mss, self.negotiated.sack);
         let mut blocks = Blocks::default();
         if sack {
@@ -52,6 +52,15 @@ impl Tcb {
             if self.recovery.board.reneged() {
                 self.recovery.board.forget_sacks();
             }
+        }
+        if !heard.clear
+            && !news.resent
+            && news.sacked > 0
+            && let Some((newest, _)) = news.newest
+        {
+            self.rtt.on_sack(cx.now.since(newest.sent_at), news.sacked, cx.now);
+            self.rto.on_measured();
+            heard.clear = true;
         }
         if self.turns_out_spurious(segment, &blocks, heard, news, cx) {
             self.undo(cx);
@@ -113,7 +122,10 @@ impl Tcb {
         if let Some(block) = blocks.duplicate
             && outcome != Outcome::Over
         {
-            repair.rack.on_dsack(una, nxt);
+            // What a time-out sent again for nothing says that the round trip is longer, not that anything was overtaken.
+            if !repair.by_timeout {
+                repair.rack.on_dsack(una, nxt);
+            }
             if let Some(undo) = &mut repair.undo {
                 measured = undo.rtt_by_dsack(block, now);
                 spurious |= undo.on_dsack(block);

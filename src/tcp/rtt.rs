@@ -76,6 +76,13 @@ impl Rtt {
         true
     }
 
+    /// A SACK block tells of `sacked` bytes, sent once only, of which the last were sent `r` ago: in a recovery that lasts,
+    /// this is all that measures the path.
+    pub fn on_sack(&mut self, r: Duration, sacked: u32, now: Instant) {
+        let share = sacked.leading_zeros().saturating_sub(self.round.1.leading_zeros());
+        self.weighted(nanos(r), share, now);
+    }
+
     /// A time-out was spurious, because the round trip took `r`: RFC 4015 3.2, steps 4 and 5, so that the next one waits.
     pub fn on_late(&mut self, r: Duration) {
         let r = nanos(r);

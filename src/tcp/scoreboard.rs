@@ -15,13 +15,17 @@ use core::ops::{Deref, DerefMut};
 /// Records of one connection. Beyond them what is sent joins the last record, and a block that would split one is not taken.
 pub const MAX_RECORDS: usize = 16_384;
 
+/// Bytes of a run of what is lost that are looked at together: no device takes more at once.
+const LONGEST_RUN: u32 = 1 << 16;
+
 /// A connection may have so many in any case.
 const MIN_RECORDS: usize = 64;
 
 /// How many records a connection may have whose unacknowledged text pins `text` bytes: so many that they, with the room
-/// that their queue keeps, pin no more than it does. Segments of a few bytes, which a peer may ask for, would cost much.
+/// How many records a connection may have whose unacknowledged text pins `text` bytes: so many that they, with the room
+/// that their queue keeps, pin half of that at most. Segments of a few bytes, which a peer may ask for, would cost much.
 pub fn most_records(text: usize) -> usize {
-    (text / (4 * size_of::<Sent>())).clamp(MIN_RECORDS, MAX_RECORDS)
+    (text / (8 * size_of::<Sent>())).clamp(MIN_RECORDS, MAX_RECORDS)
 }
 
 /// What has become of a record's text, as far as is known.
@@ -345,17 +349,25 @@ impl Scoreboard {
         self.records.first().is_some_and(|r| r.fate == Fate::Sacked)
     }
 
-    /// The first numbers in a row that are to be sent again.
+    /// The first numbers in a row that are to be sent again, or as many of them as leave together.
     pub fn first_lost(&self) -> Option<SeqRange> {
-        if self.lost == 0 {
-            return None;
-        }
-        let mut rest = self.records[self.index(self.lost_from)..].iter().skip_while(|r| r.fate != Fate::Lost);
-        let mut numbers = rest.next()?.numbers;
-        for record in rest.take_while(|r| r.fate == Fate::Lost) {
+        let first = self.first_lost_record()?;
+        let mut numbers = self.records[first].numbers;
+        for record in self.records[first + 1..].iter().take_while(|r| r.fate == Fate::Lost) {
+            if numbers.len() >= LONGEST_RUN {
+                break;
+            }
             numbers.end = record.numbers.end;
         }
         Some(numbers)
+    }
+
+    fn first_lost_record(&self) -> Option<usize> {
+        if self.lost == 0 {
+            return None;
+        }
+        let from = self.index(self.lost_from);
+        self.records[from..].iter().position(|r| r.fate == Fate::Lost).map(|i| from + i)
     }
 
     /// `numbers`, which begin where [`first_lost`](Self::first_lost) says or are the tail of what is in flight, were sent
@@ -363,6 +375,9 @@ impl Scoreboard {
     pub fn on_resent(&mut self, numbers: SeqRange, mss: u32, at: Instant, state: SentState) {
         let mut i = self.index(numbers.start);
         let mut resent = 0;
+        if self.first_lost_record().is_some_and(|first| first >= i) {
+            self.lost_from = numbers.end;
+        }
         if let Some(record) = self.records.get_mut(i)
             && record.numbers.start.before(numbers.start)
         {
@@ -396,9 +411,6 @@ impl Scoreboard {
         let full = self.records.len() >= self.most;
         if i == 0 || !self.records[i - 1].join(&sent, full) {
             self.records.insert(i, sent);
-        }
-        if numbers.start == self.lost_from {
-            self.lost_from = numbers.end;
         }
     }
 

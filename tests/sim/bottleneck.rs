@@ -219,16 +219,17 @@ fn two_flows_of_cubic_share() {
     assert!(sum >= 0.85 * 20.0 * MBIT as f64, "{rates:?}");
 }
 
-/// At 1 % loss and 20 ms BBR fills the pipe, in both versions.
+/// At 1 % loss and 20 ms BBR fills the pipe. Version 3 takes a probe in which more than 2 % are lost for too much, which
+/// chance alone makes of one in ten here, and so uses less of it.
 #[test]
 fn bbr_does_not_mind_random_loss() {
-    for choice in [Congestion::Bbr, Congestion::Bbr3] {
+    for (choice, least) in [(Congestion::Bbr, 85.0), (Congestion::Bbr3, 50.0)] {
         let mut world = World::new(Path { loss: 0.01, ..path(100, 20 * MS, 250_000) });
         world.add(choice);
         world.run(Duration::from_secs(2));
         let rates = world.run(Duration::from_secs(8));
         println!("{choice} at 1 % loss: {:.1} Mbit/s", rates[0] / MBIT as f64);
-        assert!(rates[0] >= 75.0 * MBIT as f64, "{choice}: {rates:?}, {:?}", world.info(0));
+        assert!(rates[0] >= least * MBIT as f64, "{choice}: {rates:?}, {:?}", world.info(0));
     }
 }
 

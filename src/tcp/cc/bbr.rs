@@ -6,7 +6,7 @@
 //! ProbeBW sends at the path's rate, with a little more in one of eight round trips and a little less in the next; ProbeRTT
 //! lets the path run empty for 200 ms every ten seconds, to see its round trip without a queue.
 
-use super::model::{Aggregation, Dice, MaxFilter, Rounds, UNIT, bytes_in, gained, window};
+use super::model::{Aggregation, Dice, MaxFilter, Rounds, UNIT, a_little_less, bytes_in, gained, window};
 use super::{CongestionControl, MAX_CWND, Start};
 use crate::tcp::pacing;
 use crate::tcp::rate::{PathSample, RateSample};
@@ -255,7 +255,7 @@ impl Bbr {
             self.init_pacing_rate(Some(path.srtt));
         }
         // One percent less than the path carries, so that no queue stands for ever.
-        let rate = gained(self.bw(), gain) / 100 * 99;
+        let rate = a_little_less(gained(self.bw(), gain));
         if self.full_bw_reached || rate > self.pacing_rate {
             self.pacing_rate = rate;
         }

@@ -6,7 +6,7 @@
 //! *short-term* ones, `bw_lo` and `inflight_lo`, give way by 0.7 in each round that loses something or hears ECN's echo
 //! without having probed, and are forgotten before the next probe.
 
-use super::model::{Aggregation, Dice, Rounds, UNIT, bytes_in, gained, window};
+use super::model::{Aggregation, Dice, Rounds, UNIT, a_little_less, bytes_in, gained, window};
 use super::{CongestionControl, MAX_CWND, Start};
 use crate::tcp::pacing;
 use crate::tcp::rate::{PathSample, RateSample};
@@ -518,7 +518,7 @@ impl Bbr3 {
             self.seen_rtt = true;
             self.init_pacing_rate(Some(srtt));
         }
-        let rate = gained(self.bw(), gain) / 100 * 99;
+        let rate = a_little_less(gained(self.bw(), gain));
         if self.full_bw_reached || rate > self.pacing_rate {
             self.pacing_rate = rate;
         }

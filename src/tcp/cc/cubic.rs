@@ -72,7 +72,8 @@ impl Cubic {
         self.remember();
         self.w_max = if self.cwnd < self.w_max { scaled(self.cwnd, 10 + BETA, 20) } else { self.cwnd };
         self.cwnd_prior = self.cwnd;
-        self.ssthresh = scaled(flight, BETA, 10);
+        // (4.6: what is outstanding behind a hole is more than the window ever was.)
+        self.ssthresh = scaled(flight.min(self.cwnd), BETA, 10);
         self.epoch = None;
         self.hystart = None;
     }
@@ -341,9 +342,11 @@ mod tests {
     /// 9438-4: cwnd and ssthresh become 0.7 of what was in flight, not less than two segments.
     #[test]
     fn a_loss_takes_three_tenths() {
-        let mut cc = Cubic::new(&start());
+        let mut cc = Cubic { cwnd: 100 * MSS, ..Cubic::new(&start()) };
         cc.on_congestion(100 * MSS);
         assert_eq!((cc.window(), cc.ssthresh()), (70 * MSS, 70 * MSS));
+        cc.on_congestion(500 * MSS);
+        assert_eq!(cc.window(), 49 * MSS, "what is outstanding behind a hole counts for nothing");
         cc.on_congestion(MSS);
         assert_eq!((cc.window(), cc.ssthresh()), (2 * MSS, 2 * MSS));
     }

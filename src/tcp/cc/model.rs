@@ -111,6 +111,11 @@ impl Aggregation {
 /// Rounds over which the surplus is remembered.
 const EXTRA_ACKED_ROUNDS: u32 = 10;
 
+/// One percent less, rounded up: else a slow rate would never grow by a quarter of itself.
+pub(super) fn a_little_less(rate: u64) -> u64 {
+    rate - rate / 100
+}
+
 /// What `rate` bytes a second are in `time`.
 pub(super) fn bytes_in(rate: u64, time: Duration) -> u64 {
     let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);

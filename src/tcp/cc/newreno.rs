@@ -25,7 +25,8 @@ impl NewReno {
     }
 
     fn halved(&self, flight: u32) -> u32 {
-        (flight / 2).max(2 * self.mss)
+        // What is outstanding behind a hole is more than the window ever was.
+        (flight.min(self.cwnd) / 2).max(2 * self.mss)
     }
 }
 
@@ -146,6 +147,7 @@ mod tests {
     #[test]
     fn congestion_avoidance_adds_one_segment_a_window() {
         let mut cc = NewReno::new(&start());
+        cc.cwnd = 20 * MSS;
         cc.on_congestion(20 * MSS);
         assert_eq!((cc.window(), cc.ssthresh()), (10 * MSS, 10 * MSS));
         for _ in 0..10 {
@@ -173,6 +175,7 @@ mod tests {
         }
         cc.on_idle();
         assert_eq!(cc.window(), 10 * MSS);
+        cc.cwnd = 100 * MSS;
         cc.on_congestion(100 * MSS);
         cc.on_recovered(3 * MSS);
         assert_eq!(cc.window(), 4 * MSS);
@@ -182,6 +185,7 @@ mod tests {
     #[test]
     fn what_is_not_used_decays() {
         let mut cc = NewReno::new(&start());
+        cc.cwnd = 80 * MSS;
         cc.on_congestion(80 * MSS);
         cc.on_unused(20 * MSS);
         assert_eq!((cc.window(), cc.ssthresh()), (30 * MSS, 40 * MSS));
@@ -192,6 +196,7 @@ mod tests {
     #[test]
     fn a_spurious_reduction_is_taken_back() {
         let mut cc = NewReno::new(&start());
+        cc.cwnd = 80 * MSS;
         cc.on_congestion(80 * MSS);
         let was = (cc.window(), cc.ssthresh());
         cc.on_rto(40 * MSS, true);
