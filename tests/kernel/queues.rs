@@ -83,7 +83,10 @@ fn bulk() {
     });
     assert_eq!(queues.len(), 2, "eight flows do not all hash to one queue");
     let stats = host.stats();
-    assert_eq!((stats.tcp.passive_opens, stats.tcp.resets_out, host.send_errors()), (8, 0, 0));
+    assert_eq!((stats.tcp.passive_opens, host.send_errors()), (8, 0));
+    // Where the machine is slow, a FIN may go twice, as a tail loss probe: the answer to the second finds nobody any more.
+    let again = stats.tcp.tail_probes + stats.tcp.rto;
+    assert!(stats.tcp.resets_out <= again, "{} resets, {again} FINs may have gone twice", stats.tcp.resets_out);
     // The kernel's choice follows ours: a packet that comes to the wrong queue is an exception.
     assert!(stats.misdirected * 100 < stats.frames_in, "{} of {}", stats.misdirected, stats.frames_in);
     host.shutdown(Duration::from_secs(2));
