@@ -252,7 +252,9 @@ fn resets_are_limited() {
             sent += 1;
         }
     }
-    assert!((100..=210).contains(&sent), "{sent} resets in 1 s");
+    // Over IPv6 all the strangers are of one network, which has a sixteenth of the rate.
+    let expected = if over_ipv6() { 5..=25 } else { 100..=210 };
+    assert!(expected.contains(&sent), "{sent} resets in 1 s");
     assert_eq!(t.dropped(DropReason::TcpNoSocket), 10_000);
 }
 
