@@ -30,7 +30,7 @@ mod segment;
 mod tester;
 
 pub use family::{
-    cidr, default_mss, gso_kind, headers, link_mtu, nobody, on_wire, other_family, smallest_mtu, wire_addr,
+    cidr, default_mss, gso_kind, headers, link_mtu, nobody, on_wire, other_family, over_ipv6, smallest_mtu, wire_addr,
 };
 pub use packet::{Packet, Raw};
 pub use pair::Pair;
