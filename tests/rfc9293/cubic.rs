@@ -24,7 +24,7 @@ fn in_flight(n: usize) -> Tester {
     t
 }
 
-/// 9438-9: CUBIC is the default, and begins with slow start.
+/// 9438-9 MAY-18: CUBIC is the default, and begins with slow start.
 #[test]
 fn the_default_control() {
     let t = in_flight(20);
