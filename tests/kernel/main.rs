@@ -8,6 +8,7 @@ mod apps;
 mod capture;
 mod demo;
 mod device;
+mod examples;
 mod faults;
 mod fragments;
 mod groups;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         demo::TESTS,
         capture::TESTS,
         device::TESTS,
+        examples::TESTS,
         offload::TESTS,
         perf::TESTS,
         pmtu::TESTS,
