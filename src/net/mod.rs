@@ -56,6 +56,8 @@ mod poller;
 mod raw;
 mod tcp_listener;
 mod tcp_stream;
+#[cfg(feature = "tokio")]
+mod tasks;
 mod udp;
 mod udp_errors;
 mod udp_messages;
