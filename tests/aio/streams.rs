@@ -6,7 +6,7 @@ use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest, ReadBuf, Ready};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, ReadBuf, Ready};
 use tokio::time::{sleep, timeout};
 use tunstack::aio::{TcpListener, TcpStream};
 use tunstack::net::Host;
@@ -122,7 +122,7 @@ fn a_read_that_is_dropped_has_taken_nothing() {
                     Err(_) => dropped += 1,
                 }
             }
-            writing.await.unwrap();
+            let _near = writing.await.unwrap();
             assert!(timeout(MS, far.peek(&mut [0])).await.is_err(), "no byte twice; {dropped} were dropped");
         })
     });
@@ -173,7 +173,8 @@ fn a_writer_waits_for_room_and_pieces_stay_in_order() {
             let mut at = 0;
             // Until nothing more is taken.
             loop {
-                let pieces: Vec<Vec<u8>> = [10, 0, 70_000, 3].map(|n| (at..at + n).map(|i| byte(5, i)).collect()).into();
+                let pieces: Vec<Vec<u8>> =
+                    [10, 0, 70_000, 3].map(|n| (at..at + n).map(|i| byte(5, i)).collect()).into();
                 let slices: Vec<_> = pieces.iter().take(1).map(|piece| IoSlice::new(piece)).collect();
                 match timeout(20 * MS, near.write_vectored(&slices)).await {
                     Ok(n) => at += n.unwrap() as u64,
