@@ -39,6 +39,7 @@
 //!
 //! # Features
 //! - `cli` (default): the command `tunstack` and all that it needs: `apps`, `daemon`
+//! - `dns`: names, `dns`
 //! - `sim`: the deterministic simulator, `sim`
 //! - `pcap`: the pcapng tap, `device::pcap`
 #![deny(unsafe_code)]
@@ -50,6 +51,8 @@ pub mod buf;
 #[cfg(feature = "cli")]
 pub mod daemon;
 pub mod device;
+#[cfg(feature = "dns")]
+pub mod dns;
 pub mod error;
 pub mod icmp;
 pub mod ip;
