@@ -58,6 +58,8 @@ mod raw;
 mod resolve;
 mod tcp_listener;
 mod tcp_stream;
+#[cfg(feature = "tokio")]
+mod tasks;
 mod udp;
 mod udp_errors;
 mod udp_messages;
@@ -72,6 +74,8 @@ pub use interface::Interface;
 pub use poller::{Event, Events, Interest, Poller, Source};
 pub use raw::{IcmpSocket, RawSocket};
 pub use resolve::{Resolve, Tell};
+#[cfg(feature = "tokio")]
+pub(crate) use resolve::of_all_answers;
 pub use std::net::Shutdown;
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;

@@ -38,10 +38,7 @@ impl Host {
     pub fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         let (sender, answers) = mpsc::channel();
         self.look_up(name, Box::new(move |answer| drop(sender.send(answer))))?;
-        let addrs = collect(answers.into_iter(), name)?;
-        let mut addrs: Vec<SocketAddr> = addrs.into_iter().map(|addr| SocketAddr::new(addr, 0)).collect();
-        self.order(&mut addrs);
-        Ok(addrs.into_iter().map(|addr| addr.ip()).collect())
+        of_all_answers(self, answers.into_iter(), name)
     }
 
     /// Sorts the addresses that a name has, the one to try first to the front (RFC 6724 6), by the addresses and routes
@@ -55,12 +52,26 @@ impl Host {
     }
 }
 
+/// The addresses in the `answers` about `name`, in the order in which `host` is to try them.
+pub(crate) fn of_all_answers(
+    host: &Host,
+    answers: impl Iterator<Item = io::Result<Vec<IpAddr>>>,
+    name: &str,
+) -> io::Result<Vec<IpAddr>> {
+    let mut addrs: Vec<SocketAddr> =
+        collect(answers, name)?.into_iter().map(|addr| SocketAddr::new(addr, 0)).collect();
+    host.order(&mut addrs);
+    Ok(addrs.into_iter().map(|addr| addr.ip()).collect())
+}
+
 /// All addresses in the answers about `name`; without any, the error that says most: "there is none" is not sure where
 /// another answer failed to come.
 fn collect(answers: impl Iterator<Item = io::Result<Vec<IpAddr>>>, name: &str) -> io::Result<Vec<IpAddr>> {
     let mut addrs = Vec::new();
     let mut failure: Option<io::Error> = None;
+    let mut told = false;
     for answer in answers {
+        told = true;
         match answer {
             Ok(more) => more.into_iter().for_each(|addr| {
                 if !addrs.contains(&addr) {
@@ -74,6 +85,7 @@ fn collect(answers: impl Iterator<Item = io::Result<Vec<IpAddr>>>, name: &str) -
     match failure {
         _ if !addrs.is_empty() => Ok(addrs),
         Some(error) => Err(error),
+        None if !told => Err(io::Error::new(ErrorKind::ConnectionAborted, format!("{name}: the resolver has ended"))),
         None => Err(io::Error::new(ErrorKind::NotFound, format!("{name}: it has no address"))),
     }
 }
@@ -94,5 +106,6 @@ mod tests {
         }
         assert_eq!(all(vec![fail(ErrorKind::NotFound)]), Err(ErrorKind::NotFound));
         assert_eq!(all(vec![Ok(vec![])]), Err(ErrorKind::NotFound));
+        assert_eq!(all(vec![]), Err(ErrorKind::ConnectionAborted));
     }
 }

@@ -12,6 +12,7 @@
 //! | `driver` | what the one who drives does |
 //! | `block` | calls that wait, and drive |
 //! | `caretaker` | the thread that covers the gaps |
+//! | `steps` | the caretaker's work for a task, which must not block |
 //! | `batch` | what a thread sends in a row goes out together |
 //! | `transmit` | the order of outgoing frames, and who writes them |
 //! | `wait` | who waits for what |
@@ -52,6 +53,8 @@ mod several;
 mod shard;
 mod siblings;
 mod spin;
+#[cfg(feature = "tokio")]
+mod steps;
 mod sync;
 mod tap;
 #[cfg(test)]
@@ -71,5 +74,8 @@ pub(crate) use several::wait_any;
 pub use shard::Drive;
 pub(crate) use shard::{Core, Ending, Patience, Shard};
 pub use spin::Spin;
+#[cfg(feature = "tokio")]
+pub(crate) use steps::{Step, Steps};
 pub use tap::Tap;
 pub(crate) use tap::shared;
+pub(crate) use wait::Seat;

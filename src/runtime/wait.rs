@@ -22,10 +22,29 @@ pub(super) enum Waiter {
     Thread(Arc<Parker>),
     /// A thread that waits here and in other shards.
     Abroad(Arc<Abroad>),
-    /// An asynchronous task.
-    Task(Waker),
+    /// An asynchronous task, in its seat.
+    Task(Waker, Seat),
     /// Another shard, which was sent a frame.
     Shard(Arc<Shard>),
+}
+
+/// A task's place on the lists of a socket: it is listed once in it, whatever wakers it comes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seat {
+    /// The one for all who poll: of those who wait for the same, the last one has it.
+    Shared,
+    /// A future's own, left when the future is dropped.
+    Own(u64),
+}
+
+impl Seat {
+    /// One that nobody has.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn own() -> Seat {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Seat::Own(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 /// A thread that waits in several shards at once. In one of them, its *home*, it waits as others do, and drives if need
@@ -68,7 +87,7 @@ impl Waiter {
                 }
             }
             Waiter::Abroad(abroad) => abroad.call(),
-            Waiter::Task(waker) => waker.wake(),
+            Waiter::Task(waker, _) => waker.wake(),
             Waiter::Shard(shard) => shard.alarm.ring(),
         }
     }
@@ -77,7 +96,7 @@ impl Waiter {
         match self {
             Waiter::Thread(own) => Arc::ptr_eq(own, parker),
             Waiter::Abroad(abroad) => Arc::ptr_eq(&abroad.parker, parker),
-            Waiter::Task(_) | Waiter::Shard(_) => false,
+            Waiter::Task(..) | Waiter::Shard(_) => false,
         }
     }
 }
@@ -121,7 +140,7 @@ impl Wakeups {
     pub(super) fn has_quick(&self, own: &Arc<Parker>) -> bool {
         self.waiters.iter().any(|waiter| match waiter {
             Waiter::Thread(parker) => parker.is_quick() && !Arc::ptr_eq(own, parker),
-            Waiter::Abroad(_) | Waiter::Task(_) | Waiter::Shard(_) => false,
+            Waiter::Abroad(_) | Waiter::Task(..) | Waiter::Shard(_) => false,
         })
     }
 }
@@ -258,19 +277,21 @@ impl Waits {
         }
     }
 
-    /// A task waits until `id` is ready for any of `interest`. It takes the place of the one that waited for the same
-    /// before, as the contract of asynchronous sockets has it. False if there is no such socket.
+    /// A task waits until `id` is ready for any of `interest`. It takes the place of the one that waited for the same in
+    /// its seat before. False if there is no such socket.
     pub(super) fn register_task(
         &mut self,
         id: SocketId,
         interest: Readiness,
         waker: &Waker,
+        seat: Seat,
         wakeups: &mut Wakeups,
     ) -> bool {
         let Some(entry) = self.entry(id) else { return false };
         for (wanted, waiter) in &mut entry.list {
-            if let Waiter::Task(task) = waiter
+            if let Waiter::Task(task, taken) = waiter
                 && *wanted == interest
+                && *taken == seat
             {
                 if !task.will_wake(waker) {
                     wakeups.forgotten.push(std::mem::replace(task, waker.clone()));
@@ -278,8 +299,19 @@ impl Waits {
                 return true;
             }
         }
-        entry.list.push((interest, Waiter::Task(waker.clone())));
+        entry.list.push((interest, Waiter::Task(waker.clone(), seat)));
         true
+    }
+
+    /// Nobody waits on `id` in `seat` any longer.
+    pub(super) fn vacate(&mut self, id: SocketId, seat: Seat, wakeups: &mut Wakeups) {
+        let Some(entry) = self.entry(id) else { return };
+        let taken = |(_, waiter): &(_, Waiter)| matches!(waiter, Waiter::Task(_, taken) if *taken == seat);
+        while let Some(at) = entry.list.iter().position(taken) {
+            if let (_, Waiter::Task(waker, _)) = entry.list.swap_remove(at) {
+                wakeups.forgotten.push(waker);
+            }
+        }
     }
 
     /// `waiter` waits for anything to happen.

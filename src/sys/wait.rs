@@ -3,6 +3,9 @@
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 use std::io;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -61,6 +64,47 @@ impl AsFd for Kick {
     }
 }
 
+/// A timer that polls readable once its time has passed (timerfd_create(2)).
+#[derive(Debug)]
+pub struct TimerFd(OwnedFd);
+
+impl TimerFd {
+    /// One that is not set.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM.
+    pub fn new() -> io::Result<TimerFd> {
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        Ok(TimerFd(timerfd_create(TimerfdClockId::Monotonic, flags)?))
+    }
+
+    /// Sets it to go off after `time`, at least a nanosecond, instead of when it was set to before.
+    ///
+    /// # Errors
+    /// None that a caller can cause.
+    pub fn set(&self, time: Duration) -> io::Result<()> {
+        let time = time.max(Duration::from_nanos(1));
+        let it_value = Timespec {
+            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(time.subsec_nanos()),
+        };
+        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
+        timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once)?;
+        Ok(())
+    }
+
+    /// Makes the descriptor silent again, and says whether it had gone off.
+    pub fn take(&self) -> bool {
+        rustix::io::read(&self.0, &mut [0u8; 8]).is_ok()
+    }
+}
+
+impl AsFd for TimerFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +126,22 @@ mod tests {
         assert!(kick.drain());
         assert!(!readable(&kick, Duration::ZERO));
         assert!(!kick.drain());
+    }
+
+    #[test]
+    fn a_timer_goes_off_once_and_when_it_was_set_to_last() {
+        let timer = TimerFd::new().unwrap();
+        let ready = |timeout| poll(&mut [PollFd::new(&timer, PollFlags::IN)], Some(timeout)).unwrap() == 1;
+        assert!(!ready(Duration::ZERO) && !timer.take());
+        timer.set(Duration::from_secs(3600)).unwrap();
+        assert!(!ready(Duration::ZERO));
+        let began = Instant::now();
+        timer.set(Duration::from_micros(300)).unwrap();
+        assert!(ready(Duration::from_secs(20)));
+        assert!(began.elapsed() >= Duration::from_micros(300));
+        assert!(timer.take() && !timer.take() && !ready(Duration::ZERO));
+        timer.set(Duration::ZERO).unwrap();
+        assert!(ready(Duration::from_secs(20)), "no time is a short one");
     }
 
     #[test]

@@ -18,7 +18,7 @@ const LOOKUPS: usize = 16;
 /// The longest datagram, and a header with the longest name before it.
 const BUFFER: usize = 65_535 + 262;
 
-pub(super) async fn associate(host: &Host, mut control: TcpStream, said: &Target) -> io::Result<()> {
+pub(super) async fn associate(host: &Host, mut control: TcpStream, from: &Target) -> io::Result<()> {
     let front = match tokio::net::UdpSocket::bind((control.local_addr()?.ip(), 0)).await {
         Ok(socket) => socket,
         Err(e) => return refuse(&mut control, Reply::from(&e)).await,
@@ -29,16 +29,17 @@ pub(super) async fn associate(host: &Host, mut control: TcpStream, said: &Target
         front,
         peer,
         // Only its port counts: behind a translator the client does not know its address.
-        client: (said.port != 0).then_some(SocketAddr::new(peer, said.port)),
+        client: (from.port != 0).then_some(SocketAddr::new(peer, from.port)),
         back: Back::open(host).await?,
         host: host.clone(),
         lookups: Arc::new(Semaphore::new(LOOKUPS)),
     };
+    let mut said = [0; 64];
     let (mut out, mut v4, mut v6) = (vec![0; BUFFER], vec![0; BUFFER], vec![0; BUFFER]);
     loop {
         tokio::select! {
             // The client says nothing there until it is over.
-            read = control.read(&mut [0; 64]) => if read? == 0 { return Ok(()) },
+            read = control.read(&mut said) => if read? == 0 { return Ok(()) },
             got = relay.front.recv_from(&mut out) => {
                 let (len, from) = got?;
                 relay.outward(from, &out[..len]).await;

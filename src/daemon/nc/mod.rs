@@ -8,7 +8,6 @@ use super::forward::everywhere;
 use super::options::Options;
 use super::output;
 use super::target::{self, Family, seconds};
-use crate::dns::ConnectError;
 use crate::net::{Host, Shutdown, TcpStream, UdpSocket};
 use clap::Args;
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
@@ -99,7 +98,7 @@ struct Nc<'a> {
 impl Nc<'_> {
     fn connect(&self, name: &str, port: u16) -> io::Result<()> {
         let NcArgs { family, wait, zero, .. } = self.args;
-        let stream = client::connect(self.host, name, port, family.families(), *wait).map_err(ConnectError::into)?;
+        let stream = client::connect(self.host, name, port, family.families(), *wait).map_err(io::Error::from)?;
         if *zero {
             self.tell(&format!("Connection to {name} {port} port [tcp] succeeded!"));
             return Ok(());

@@ -36,6 +36,9 @@ mod shard;
 mod siblings;
 #[path = "../spin.rs"]
 mod spin;
+#[cfg(feature = "tokio")]
+#[path = "../steps.rs"]
+mod steps;
 #[path = "../transmit.rs"]
 mod transmit;
 #[path = "../wait.rs"]

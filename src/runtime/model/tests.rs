@@ -5,7 +5,10 @@ use super::polling::wait_for_events;
 use super::several::wait_any;
 use super::shard::{Drive, Patience, Shard};
 use super::spin::Spin;
+#[cfg(feature = "tokio")]
+use super::sync::{PollFd, PollFlags, poll};
 use super::sync::{Fault, break_by, stir};
+use super::wait::Seat;
 use crate::buf::Chunk;
 use crate::device::mem::{self, MemDevice};
 use crate::device::{Device, Offloads};
@@ -82,11 +85,16 @@ impl Net {
     }
 
     fn of(own: Stack, drive: Drive) -> Net {
+        Net::cared_for(own, drive, |shard| shard.take_care())
+    }
+
+    /// `care` is what the caretaker does.
+    fn cared_for(own: Stack, drive: Drive, care: impl FnOnce(&Arc<Shard>) + Send + 'static) -> Net {
         let (near, far) = mem::pair(1500, 16).unwrap();
         let shard = Arc::new(Shard::new(own, Arc::new(Link(near)), Vec::new(), drive, Spin::Off).unwrap());
         let caretaker = thread::spawn({
             let shard = shard.clone();
-            move || shard.take_care()
+            move || care(&shard)
         });
         let mut peer = stack(PEER);
         let from = peer.udp_bind(SocketAddr::from((PEER, 1000))).unwrap();
@@ -127,8 +135,15 @@ fn receive(shard: &Shard, id: UdpId) -> Result<()> {
     shard.wait(SocketId::Udp(id), Readiness::READABLE, Patience::Forever, |core, _| take(core, id))
 }
 
+/// A future with a seat of its own.
+async fn receive_in(seat: u64, shard: &Shard, id: UdpId) -> Result<()> {
+    let seat = Seat::Own(seat);
+    poll_fn(|cx| shard.poll_wait(cx, seat, SocketId::Udp(id), Readiness::READABLE, |core, _| take(core, id))).await
+}
+
 async fn receive_as_a_task(shard: &Shard, id: UdpId) -> Result<()> {
-    poll_fn(|cx| shard.poll_wait(cx, SocketId::Udp(id), Readiness::READABLE, |core, _| take(core, id))).await
+    let id_of = SocketId::Udp(id);
+    poll_fn(|cx| shard.poll_wait(cx, Seat::Shared, id_of, Readiness::READABLE, |core, _| take(core, id))).await
 }
 
 /// Waits for `n` datagrams on `ids` by a poller.
@@ -232,6 +247,80 @@ fn a_task_alone(drive: Drive) {
     (0..2).for_each(|_| net.send(1));
     task.join().unwrap().unwrap();
     net.end();
+}
+
+fn three_futures_one_socket(drive: Drive) {
+    let mut net = Net::new(drive);
+    let id = bind(&net.shard, 1);
+    let tasks: Vec<_> = (0..3)
+        .map(|seat| {
+            let shard = net.shard.clone();
+            thread::spawn(move || block_on(receive_in(seat, &shard, id)))
+        })
+        .collect();
+    (0..3).for_each(|_| net.send(1));
+    tasks.into_iter().for_each(|task| task.join().unwrap().unwrap());
+    net.end();
+}
+
+/// One that is polled once and dropped takes nobody's wake-up with it.
+#[cfg(feature = "tokio")]
+fn a_future_is_dropped(drive: Drive) {
+    let mut net = Net::new(drive);
+    let id = bind(&net.shard, 1);
+    let [a, b] = [net.shard.clone(), net.shard.clone()];
+    let patient = thread::spawn(move || block_on(receive_in(1, &a, id)));
+    let dropped = thread::spawn(move || {
+        block_on(async {
+            let mut future = std::pin::pin!(receive_in(2, &b, id));
+            poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx).is_ready())).await
+        });
+        b.vacate(SocketId::Udp(id), Seat::Own(2));
+    });
+    // One for each, if the one that is dropped should have taken one.
+    (0..2).for_each(|_| net.send(1));
+    dropped.join().unwrap();
+    patient.join().unwrap().unwrap();
+    net.end();
+}
+
+/// A thread, a task and a poller, on a shard that has no caretaker but a task that drives in steps.
+#[cfg(feature = "tokio")]
+fn driven_in_steps(_: Drive) {
+    let mut net = Net::cared_for(stack(US), Drive::Caretaker, drive_in_steps);
+    let (ids, own) = ([1, 2, 3].map(|port| bind(&net.shard, port)), bind(&net.shard, 4));
+    let [a, b, c] = [net.shard.clone(), net.shard.clone(), net.shard.clone()];
+    let waits = [
+        thread::spawn(move || receive(&a, ids[0])),
+        thread::spawn(move || block_on(receive_in(1, &b, ids[1]))),
+        thread::spawn(move || receive_by_poller(&c, &ids[2..], Trigger::Level, 1)),
+    ];
+    net.send(2);
+    net.send(3);
+    // And what comes from within.
+    net.shard.act(|core, now| core.stack.udp_send(now, own, b"x", Some((US, 1).into()))).unwrap();
+    waits.into_iter().for_each(|wait| wait.join().unwrap().unwrap());
+    net.end();
+}
+
+/// What the driver's task does, with a thread that sleeps.
+#[cfg(feature = "tokio")]
+fn drive_in_steps(shard: &Arc<Shard>) {
+    use super::steps::{Step, Steps};
+    let mut steps = Steps::new(shard).unwrap();
+    let mut rung = false;
+    loop {
+        steps.wake(std::mem::take(&mut rung), false);
+        match steps.step() {
+            Step::Again => {}
+            Step::End => return,
+            Step::Rest { until, .. } => {
+                let mut fds = [steps.alarm(), steps.device()].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+                poll(&mut fds, super::alarm::time_left(until)).unwrap();
+                rung = !fds[0].revents().is_empty();
+            }
+        }
+    }
 }
 
 fn edge_triggered_poller(drive: Drive) {
@@ -380,6 +469,23 @@ fn a_task_needs_no_thread() {
 }
 
 #[test]
+fn three_futures_share_a_socket() {
+    model(600, three_futures_one_socket);
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_future_that_is_dropped_takes_nothing_with_it() {
+    model(600, a_future_is_dropped);
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_task_that_drives_in_steps_serves_all() {
+    model(400, driven_in_steps);
+}
+
+#[test]
 fn an_edge_is_never_missed() {
     model(600, edge_triggered_poller);
 }
@@ -433,7 +539,9 @@ fn the_model_can_fail() {
         fails(Fault::LostNotice, two_readers, Drive::Caller),
         fails(Fault::LostNotice, two_readers, Drive::Caretaker),
         fails(Fault::NoLook, a_task_alone, Drive::Caller),
+        #[cfg(feature = "tokio")]
+        fails(Fault::LostKick, driven_in_steps, Drive::Caretaker),
     ];
     std::panic::set_hook(was);
-    assert_eq!(found, [true; 6]);
+    assert!(found.iter().all(|found| *found), "{found:?}");
 }
