@@ -6,6 +6,7 @@
 
 mod apps;
 mod capture;
+mod clients;
 mod demo;
 mod device;
 mod faults;
@@ -14,6 +15,7 @@ mod groups;
 mod harness;
 mod http;
 mod ipv6;
+mod names;
 mod offload;
 mod perf;
 mod pmtu;
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
         scripts::TESTS,
         groups::TESTS,
         way::TESTS,
+        clients::TESTS,
+        names::TESTS,
         tuns::TESTS,
     ]
     .concat()
