@@ -45,7 +45,8 @@ impl Builder {
         // No blocked thread takes the role.
         let host = self.drive(Drive::Caretaker).assemble(devices)?;
         // If one cannot be made, all end with the host.
-        let drivers: Vec<Driver> = host.shards().iter().map(|s| Driver::new(Steps::new(s)?)).collect::<io::Result<_>>()?;
+        let drivers: Vec<Driver> =
+            host.shards().iter().map(|s| Driver::new(Steps::new(s)?)).collect::<io::Result<_>>()?;
         for mut driver in drivers {
             tokio::spawn(async move {
                 if let Err(error) = poll_fn(|cx| driver.poll(cx)).await {

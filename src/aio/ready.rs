@@ -42,9 +42,8 @@ macro_rules! socket {
             /// If the host has ended.
             pub async fn ready(&self, interest: tokio::io::Interest) -> std::io::Result<tokio::io::Ready> {
                 let wanted = super::ready::wanted(interest);
-                let poll = |cx: &mut Context<'_>, seat| {
-                    super::with_budget(cx, |cx| self.0.poll_ready_in(cx, seat, wanted))
-                };
+                let poll =
+                    |cx: &mut Context<'_>, seat| super::with_budget(cx, |cx| self.0.poll_ready_in(cx, seat, wanted));
                 Ok(super::ready::told(self.0.seated(poll).await?, interest))
             }
 

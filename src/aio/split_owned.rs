@@ -38,9 +38,8 @@ fn reunite(read: OwnedReadHalf, mut write: OwnedWriteHalf) -> Result<TcpStream, 
     write.1 = Closes::No;
     drop(write);
     // The two halves are all that there is, so there is no other error.
-    Arc::try_unwrap(read.0).map_err(|stream| {
-        ReuniteError(OwnedReadHalf(stream.clone()), OwnedWriteHalf(stream, Closes::Yes))
-    })
+    Arc::try_unwrap(read.0)
+        .map_err(|stream| ReuniteError(OwnedReadHalf(stream.clone()), OwnedWriteHalf(stream, Closes::Yes)))
 }
 
 impl OwnedReadHalf {

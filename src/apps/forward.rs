@@ -217,7 +217,7 @@ pub async fn udp<F: Datagrams, B: Datagrams>(host: Host, front: F, spec: Arc<Spe
                 continue;
             }
         };
-        if !clients.get(&from).is_some_and(|client| !client.is_closed()) {
+        if clients.get(&from).is_none_or(mpsc::Sender::is_closed) {
             if clients.len() >= MAX_CLIENTS {
                 clients.retain(|_, client| !client.is_closed());
             }
@@ -294,9 +294,19 @@ mod tests {
         let v6 = spec("[::1]:53:[2001:db8::1]:53/udp").unwrap();
         assert_eq!((v6.bind, &*v6.host), (Some("::1".parse().unwrap()), "2001:db8::1"));
         assert_eq!(v6.to_string(), "[2001:db8::1]:53/udp");
-        for wrong in
-            ["", "80", "80:a", "x:a:80", "0:a:80", "80:a:0", "80::80", "a:80:b:80", "80:a:80/sctp", "80:::1:80", "[::1:80:a:80"]
-        {
+        for wrong in [
+            "",
+            "80",
+            "80:a",
+            "x:a:80",
+            "0:a:80",
+            "80:a:0",
+            "80::80",
+            "a:80:b:80",
+            "80:a:80/sctp",
+            "80:::1:80",
+            "[::1:80:a:80",
+        ] {
             assert!(spec(wrong).is_err(), "{wrong}");
         }
     }

@@ -73,7 +73,9 @@ pub(super) fn connect(
         let connecting = dns::connect(host, name, port, families);
         match patience {
             None => connecting.await,
-            Some(patience) => timeout(patience, connecting).await.unwrap_or_else(|_| Err(own(ErrorKind::TimedOut.into()))),
+            Some(patience) => {
+                timeout(patience, connecting).await.unwrap_or_else(|_| Err(own(ErrorKind::TimedOut.into())))
+            }
         }
     })?;
     let stream = stream.into_net().map_err(own)?;

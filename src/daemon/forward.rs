@@ -40,7 +40,8 @@ pub(crate) fn run(args: &ForwardArgs, file: Options, quiet: bool) -> Result<Exit
         let runtime = client::runtime()?;
         for spec in &args.specs {
             let spec = Arc::new(spec.clone());
-            let at = if args.reverse { on_stack(&runtime, &up.host, &spec) } else { on_kernel(&runtime, &up.host, &spec) };
+            let at =
+                if args.reverse { on_stack(&runtime, &up.host, &spec) } else { on_kernel(&runtime, &up.host, &spec) };
             let at = at.map_err(|e| Failure::new(Kind::Failure, format!("port {} cannot be had: {e}", spec.port)))?;
             if !quiet {
                 let way = if args.reverse { "on the kernel's side" } else { "over this stack" };

@@ -373,7 +373,9 @@ fn name_server(text: &str) -> Result<SocketAddr, Failure> {
     let by_port = text.parse().ok().filter(|at: &SocketAddr| at.port() > 0);
     let addr = || text.parse().ok().map(|addr: IpAddr| SocketAddr::new(addr, DNS_PORT));
     by_port.or_else(addr).ok_or_else(|| {
-        Failure::usage(format!("--dns {text}: it must be an address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53"))
+        Failure::usage(format!(
+            "--dns {text}: it must be an address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53"
+        ))
     })
 }
 

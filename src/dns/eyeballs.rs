@@ -1,7 +1,7 @@
 //! Happy Eyeballs (RFC 8305): to a host of several addresses by the first that works, without waiting for those that do not.
 
 use crate::aio::TcpStream;
-use crate::net::Host;
+use crate::net::{Host, Tell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -80,13 +80,14 @@ impl From<ConnectError> for io::Error {
 /// Outside a runtime of tokio with timers.
 pub async fn connect(host: &Host, name: &str, port: u16, families: Families) -> Result<TcpStream, ConnectError> {
     let (sender, mut answers) = mpsc::unbounded_channel();
+    let mut tell: Tell = Box::new(move |answer| drop(sender.send(answer)));
     match name.parse() {
-        // Nobody needs to be asked.
-        Ok(addr) => _ = sender.send(Ok(vec![addr])),
-        Err(_) => {
-            let tell = Box::new(move |answer| drop(sender.send(answer)));
-            host.look_up(name, tell).map_err(ConnectError::Name)?;
+        // Nobody needs to be asked, not even whether there is somebody.
+        Ok(addr) => {
+            tell(Ok(vec![addr]));
+            drop(tell);
         }
+        Err(_) => host.look_up(name, tell).map_err(ConnectError::Name)?,
     }
     let mut race = Race::new(host.clone(), port, families);
     loop {

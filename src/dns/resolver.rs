@@ -5,9 +5,10 @@ use super::sockets::Sockets;
 use crate::net::{Host, Resolve, Tell, WeakHost};
 use hickory_resolver::Hosts;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{self, Name, RecordType};
+use hickory_resolver::proto::op::{Query, ResponseCode};
+use hickory_resolver::proto::rr::{self, Name, RData, RecordType};
 use hickory_resolver::system_conf::parse_resolv_conf;
 use std::fmt;
 use std::fs::File;
@@ -56,9 +57,26 @@ impl From<&rr::Record> for Record {
             name: record.name.to_string(),
             ttl: record.ttl,
             kind: record.record_type().to_string(),
-            data: record.data.to_string(),
+            data: match &record.data {
+                RData::TXT(text) => text.txt_data.iter().map(|part| quoted(part)).collect::<Vec<_>>().join(" "),
+                data => data.to_string(),
+            },
         }
     }
+}
+
+/// A character string as a zone file has it (RFC 1035 5.1).
+fn quoted(bytes: &[u8]) -> String {
+    let mut text = String::from('"');
+    for &byte in bytes {
+        match byte {
+            b'"' | b'\\' => text.extend(['\\', char::from(byte)]),
+            b' '..=b'~' => text.push(char::from(byte)),
+            _ => text.push_str(&format!("\\{byte:03}")),
+        }
+    }
+    text.push('"');
+    text
 }
 
 struct Question {
@@ -181,6 +199,7 @@ fn answer(runtime: &Runtime, host: WeakHost, config: &Config, mut asked: mpsc::R
 /// hickory's resolver, made of the files.
 struct Made {
     resolver: Arc<Hickory>,
+    hosts: Arc<Hosts>,
     /// Whether names may be looked for in several domains.
     searches: bool,
 }
@@ -194,8 +213,16 @@ impl Made {
         let mut builder = Hickory::builder_with_config(servers, Sockets::new(host.clone()));
         *builder.options_mut() = options;
         let mut resolver = builder.build().map_err(io::Error::other)?;
-        resolver.set_hosts(Arc::new(hosts(&config.hosts)?));
-        Ok(Made { resolver: Arc::new(resolver), searches })
+        let hosts = Arc::new(hosts(&config.hosts)?);
+        resolver.set_hosts(hosts.clone());
+        Ok(Made { resolver: Arc::new(resolver), hosts, searches })
+    }
+
+    /// The addresses that the hosts file has for `name`. If it has any, no server is asked, not even for the other family.
+    fn in_file(&self, name: &Name) -> Vec<IpAddr> {
+        let of = |kind| self.hosts.lookup_static_host(&Query::query(name.clone(), kind));
+        let found = [RecordType::AAAA, RecordType::A].into_iter().filter_map(of);
+        found.flat_map(|lookup| addrs(&lookup)).collect()
     }
 
     /// Looks for the addresses of `name` of the families that the host has.
@@ -203,6 +230,11 @@ impl Made {
         let Some(host) = host.upgrade() else { return tell(Err(ended())) };
         let has = |v4: bool| host.addresses().iter().any(|own| own.addr.is_ipv4() == v4);
         let (v4, v6) = (has(true), has(false));
+        let mut known = self.in_file(&name);
+        if !known.is_empty() {
+            known.retain(|addr| if addr.is_ipv4() { v4 } else { v6 });
+            return tell(Ok(known));
+        }
         let resolver = self.resolver.clone();
         if self.searches && !name.is_fqdn() && v4 && v6 {
             // Both must be of the same domain of the list.
@@ -220,14 +252,15 @@ impl Made {
             let (resolver, name, tell) = (resolver.clone(), name.clone(), tell.clone());
             tokio::spawn(async move {
                 let found = resolver.lookup(name.clone(), kind).await;
-                let addrs = |lookup: hickory_resolver::lookup::Lookup| {
-                    lookup.answers().iter().filter_map(|record| record.data.ip_addr()).collect()
-                };
-                let answer = found.map(addrs).map_err(|error| told(&name, error));
+                let answer = found.map(|lookup| addrs(&lookup)).map_err(|error| told(&name, error));
                 tell.lock().unwrap_or_else(PoisonError::into_inner)(answer);
             });
         }
     }
+}
+
+fn addrs(lookup: &Lookup) -> Vec<IpAddr> {
+    lookup.answers().iter().filter_map(|record| record.data.ip_addr()).collect()
 }
 
 fn servers(config: &Config) -> io::Result<(ResolverConfig, ResolverOpts)> {
@@ -282,8 +315,11 @@ mod tests {
     #[test]
     fn servers_of_the_list_go_before_those_of_the_file() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        writeln!(file, "nameserver 192.0.2.53\nnameserver 2001:db8::53\nsearch example.org\noptions timeout:2 attempts:1")
-            .unwrap();
+        writeln!(
+            file,
+            "nameserver 192.0.2.53\nnameserver 2001:db8::53\nsearch example.org\noptions timeout:2 attempts:1"
+        )
+        .unwrap();
         let mut config = Config { resolv_conf: file.path().into(), ..Config::default() };
         let (from_file, options) = servers(&config).unwrap();
         let addrs: Vec<IpAddr> = from_file.name_servers().iter().map(|server| server.ip).collect();
@@ -298,6 +334,11 @@ mod tests {
         let error = servers(&missing).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert!(error.to_string().contains("/nonexistent/resolv.conf"), "{error}");
+    }
+
+    #[test]
+    fn words_as_in_a_zone_file() {
+        assert_eq!(quoted(b"some \"words\" \\ \x07\xff"), r#""some \"words\" \\ \007\255""#);
     }
 
     #[test]

@@ -56,10 +56,10 @@ mod patience;
 mod poller;
 mod raw;
 mod resolve;
-mod tcp_listener;
-mod tcp_stream;
 #[cfg(feature = "tokio")]
 mod tasks;
+mod tcp_listener;
+mod tcp_stream;
 mod udp;
 mod udp_errors;
 mod udp_messages;
@@ -73,9 +73,9 @@ pub use host::{Builder, Host, WeakHost};
 pub use interface::Interface;
 pub use poller::{Event, Events, Interest, Poller, Source};
 pub use raw::{IcmpSocket, RawSocket};
-pub use resolve::{Resolve, Tell};
 #[cfg(feature = "tokio")]
 pub(crate) use resolve::of_all_answers;
+pub use resolve::{Resolve, Tell};
 pub use std::net::Shutdown;
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;

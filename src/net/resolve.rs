@@ -58,8 +58,7 @@ pub(crate) fn of_all_answers(
     answers: impl Iterator<Item = io::Result<Vec<IpAddr>>>,
     name: &str,
 ) -> io::Result<Vec<IpAddr>> {
-    let mut addrs: Vec<SocketAddr> =
-        collect(answers, name)?.into_iter().map(|addr| SocketAddr::new(addr, 0)).collect();
+    let mut addrs: Vec<SocketAddr> = collect(answers, name)?.into_iter().map(|addr| SocketAddr::new(addr, 0)).collect();
     host.order(&mut addrs);
     Ok(addrs.into_iter().map(|addr| addr.ip()).collect())
 }

@@ -118,9 +118,9 @@ impl TcpStream {
     /// Takes at most `max` bytes of what was received, as they lie in memory; none are the end.
     pub(crate) fn poll_recv(&self, cx: &mut Context<'_>, seat: Seat, max: usize) -> Poll<io::Result<Slices>> {
         let place = &self.places()[0];
-        let taken = place.shard.poll_wait(cx, seat, place.id, Readiness::READABLE, |core, now| {
-            core.stack.tcp_pop(now, tcp(place)?, max)
-        });
+        let taken = place
+            .shard
+            .poll_wait(cx, seat, place.id, Readiness::READABLE, |core, now| core.stack.tcp_pop(now, tcp(place)?, max));
         taken.map_err(io::Error::from)
     }
 
@@ -130,9 +130,9 @@ impl TcpStream {
             return Poll::Ready(Ok(0));
         }
         let place = &self.places()[0];
-        let peeked = place.shard.poll_wait(cx, seat, place.id, Readiness::READABLE, |core, _| {
-            core.stack.tcp_peek(tcp(place)?, buf)
-        });
+        let peeked = place
+            .shard
+            .poll_wait(cx, seat, place.id, Readiness::READABLE, |core, _| core.stack.tcp_peek(tcp(place)?, buf));
         peeked.map_err(io::Error::from)
     }
 
@@ -178,8 +178,7 @@ fn udp(place: &Place<'_>) -> error::Result<UdpId> {
 
 /// A copy of the first `n` bytes of `bufs`, if there is memory for it.
 fn gather(place: &Place<'_>, bufs: &[IoSlice<'_>], n: usize) -> Option<Slice> {
-    let mut chunk =
-        if n * 2 < CHUNK_CAPACITY { Chunk::with_capacity(n) } else { place.shard.pool().try_take()? };
+    let mut chunk = if n * 2 < CHUNK_CAPACITY { Chunk::with_capacity(n) } else { place.shard.pool().try_take()? };
     for buf in bufs {
         let rest = n - chunk.len();
         chunk.append(&buf[..buf.len().min(rest)]);

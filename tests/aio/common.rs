@@ -35,9 +35,10 @@ pub fn runtime(threads: usize) -> Runtime {
 pub fn hosts(by_tasks: bool) -> (Host, Host) {
     let (a, b) = mem::pair(1500, 4096).unwrap();
     let start = |addresses: [&str; 2], device| {
-        let builder = addresses.iter().zip([24, 64]).fold(Host::builder(), |builder, (address, prefix)| {
-            builder.address(format!("{address}/{prefix}"))
-        });
+        let builder = addresses
+            .iter()
+            .zip([24, 64])
+            .fold(Host::builder(), |builder, (address, prefix)| builder.address(format!("{address}/{prefix}")));
         if by_tasks { builder.start_on_runtime(device) } else { builder.start(device) }.unwrap()
     };
     (start([CLIENT, CLIENT_6], a), start([SERVER, SERVER_6], b))

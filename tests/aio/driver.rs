@@ -145,7 +145,8 @@ fn the_device_is_let_go() {
             let (device, _other) = mem::pair(1500, 64).unwrap();
             let device = Arc::new(device);
             let weak = Arc::downgrade(&device);
-            let host = Host::builder().address(format!("{CLIENT}/24")).start_on_runtime(device as Arc<dyn Device>).unwrap();
+            let host =
+                Host::builder().address(format!("{CLIENT}/24")).start_on_runtime(device as Arc<dyn Device>).unwrap();
             aio::shutdown(&host, Duration::ZERO).await.unwrap();
             assert_eq!(weak.strong_count(), 0);
         });

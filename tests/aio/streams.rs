@@ -173,7 +173,8 @@ fn a_writer_waits_for_room_and_pieces_stay_in_order() {
             let mut at = 0;
             // Until nothing more is taken.
             loop {
-                let pieces: Vec<Vec<u8>> = [10, 0, 70_000, 3].map(|n| (at..at + n).map(|i| byte(5, i)).collect()).into();
+                let pieces: Vec<Vec<u8>> =
+                    [10, 0, 70_000, 3].map(|n| (at..at + n).map(|i| byte(5, i)).collect()).into();
                 let slices: Vec<_> = pieces.iter().take(1).map(|piece| IoSlice::new(piece)).collect();
                 match timeout(20 * MS, near.write_vectored(&slices)).await {
                     Ok(n) => at += n.unwrap() as u64,

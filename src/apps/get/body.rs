@@ -73,18 +73,23 @@ impl Body {
 fn chunk(reader: &mut impl BufRead) -> Result<u64, Error> {
     let head = line(reader, MAX_LINE).map_err(cut)?;
     let Ok(httparse::Status::Complete((_, len))) = httparse::parse_chunk_size(&head) else { return Err(malformed()) };
-    let mut trailers = 0;
-    while len == 0 {
-        let trailer = line(reader, MAX_LINE).map_err(cut)?;
-        trailers += trailer.len();
-        if trailer.trim_ascii().is_empty() {
-            break;
-        }
-        if trailers > MAX_LINE {
-            return Err(malformed());
-        }
+    if len == 0 {
+        skip_trailers(reader)?;
     }
     Ok(len)
+}
+
+/// Takes the lines behind the last chunk, the empty one included.
+fn skip_trailers(reader: &mut impl BufRead) -> Result<(), Error> {
+    let mut taken = 0;
+    while taken <= MAX_LINE {
+        let trailer = line(reader, MAX_LINE).map_err(cut)?;
+        if trailer.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        taken += trailer.len();
+    }
+    Err(malformed())
 }
 
 fn cut(error: io::Error) -> Error {

@@ -71,7 +71,10 @@ fn check(url: &Url) -> Result<(), Error> {
         return Err(Error::Scheme(url.scheme().to_owned()));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Error::Url(format!("{}: user names and passwords are not sent", url.host_str().unwrap_or_default())));
+        return Err(Error::Url(format!(
+            "{}: user names and passwords are not sent",
+            url.host_str().unwrap_or_default()
+        )));
     }
     Ok(())
 }
@@ -236,7 +239,10 @@ mod tests {
         assert_eq!(get(&part("lines 5-6/7")), Err(36));
         assert_eq!(get("HTTP/1.1 200 OK\nContent-Length: 7\n\n1234567"), Err(33));
         // All of it is there already, or more than all.
-        assert_eq!(get("HTTP/1.1 416 No\nContent-Range: bytes */5\nContent-Length: 1\n\nx"), Ok((String::new(), false)));
+        assert_eq!(
+            get("HTTP/1.1 416 No\nContent-Range: bytes */5\nContent-Length: 1\n\nx"),
+            Ok((String::new(), false))
+        );
         assert_eq!(get("HTTP/1.1 416 No\nContent-Range: bytes */3\nContent-Length: 0\n\n"), Err(36));
         assert_eq!(get("HTTP/1.1 404 No\nContent-Length: 0\n\n"), Err(22));
         let whole = request(0, true);

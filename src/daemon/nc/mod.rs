@@ -72,8 +72,7 @@ pub(crate) fn run(args: &NcArgs, file: Options, quiet: bool) -> Result<ExitCode,
             (false, true) => nc.connect_udp(name.unwrap_or_default(), port),
         };
         let to = format!("{} {port}", name.unwrap_or_default());
-        done.map(|()| ExitCode::SUCCESS)
-            .map_err(|e| Failure::new(Kind::Failure, format!("{}: {e}", to.trim())))
+        done.map(|()| ExitCode::SUCCESS).map_err(|e| Failure::new(Kind::Failure, format!("{}: {e}", to.trim())))
     })
 }
 
@@ -146,8 +145,9 @@ impl Nc<'_> {
         thread::scope(|scope| {
             let sending = scope.spawn(|| send(stream, stdin, &moved, &over));
             let received = receive(stream, &moved);
-            // Nobody waits for a person to type once the other side is gone.
-            over.store(received.is_err() || io::stdin().is_terminal(), Ordering::Relaxed);
+            // Once the other side has ended nobody waits for a person to type, nor does the next connection.
+            let ends = received.is_err() || self.args.keep_open || io::stdin().is_terminal();
+            over.store(ends, Ordering::Relaxed);
             let sent = sending.join().unwrap_or_else(|_| Err(io::Error::other("sending has panicked")));
             received.and(sent)
         })

@@ -5,9 +5,9 @@ use super::polling::wait_for_events;
 use super::several::wait_any;
 use super::shard::{Drive, Patience, Shard};
 use super::spin::Spin;
+use super::sync::{Fault, break_by, stir};
 #[cfg(feature = "tokio")]
 use super::sync::{PollFd, PollFlags, poll};
-use super::sync::{Fault, break_by, stir};
 use super::wait::Seat;
 use crate::buf::Chunk;
 use crate::device::mem::{self, MemDevice};
