@@ -40,6 +40,7 @@
 //! # Features
 //! - `cli` (default): the command `tunstack` and all that it needs: `apps`, `daemon`
 //! - `tokio`: the sockets for tokio, `aio`
+//! - `axum`: `axum::serve` takes an `aio::TcpListener`
 //! - `dns`: a resolver for names, `dns`
 //! - `sim`: the deterministic simulator, `sim`
 //! - `pcap`: the pcapng tap, `device::pcap`

@@ -3,7 +3,7 @@
 use super::timer::Timer;
 use crate::device::Device;
 use crate::net::{Builder, Drive, Host};
-use crate::runtime::{Step, Steps, clock};
+use crate::runtime::{Step, Steps, clock, pause_after};
 use crate::sys::tasks::watch;
 use crate::time::Instant;
 use core::future::poll_fn;
@@ -106,6 +106,8 @@ struct Driver {
     timer: Timer,
     /// The device was full when it rested last.
     blocked: bool,
+    /// How often in a row the device was readable and had nothing.
+    fruitless: u32,
     /// The last to go: then the device is let go.
     steps: Steps,
 }
@@ -114,23 +116,30 @@ impl Driver {
     fn new(steps: Steps) -> io::Result<Driver> {
         let device = watch(steps.device().try_clone_to_owned()?)?;
         let alarm = watch(steps.alarm().try_clone_to_owned()?)?;
-        Ok(Driver { device, alarm, timer: Timer::new()?, blocked: false, steps })
+        Ok(Driver { device, alarm, timer: Timer::new()?, blocked: false, fruitless: 0, steps })
     }
 
     /// Ready when the host has ended, or the runtime is about to.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         for _ in 0..STEPS {
             // Cleared before the device is read until there is nothing more, so that what comes after that is news.
-            clear(self.device.poll_read_ready(cx))?;
+            let readable = clear(self.device.poll_read_ready(cx))?;
             let room = self.blocked && clear(self.device.poll_write_ready(cx))?;
             let rung = clear(self.alarm.poll_read_ready(cx))?;
             self.steps.wake(rung, room);
             match self.steps.step() {
                 Step::Again => {}
                 Step::End => return Poll::Ready(Ok(())),
-                Step::Rest { until, blocked } => {
+                Step::Rest { mut until, blocked, idle } => {
                     self.blocked = blocked;
-                    if !self.is_wanted(cx, until)? {
+                    self.fruitless = if readable && idle { self.fruitless + 1 } else { 0 };
+                    let pause = pause_after(self.fruitless);
+                    if let Some(pause) = pause {
+                        // A link that is down. tokio keeps a hang-up for good, so the device is watched anew.
+                        self.device = watch(self.steps.device().try_clone_to_owned()?)?;
+                        until = Instant::earlier(until, Some(clock::now() + pause));
+                    }
+                    if !self.is_wanted(cx, until, pause.is_some())? {
                         return Poll::Pending;
                     }
                 }
@@ -140,14 +149,15 @@ impl Driver {
         Poll::Pending
     }
 
-    /// Whether there is a next step already. If not, the task is woken for it.
-    fn is_wanted(&mut self, cx: &mut Context<'_>, until: Option<Instant>) -> io::Result<bool> {
+    /// Whether there is a next step already. If not, the task is woken for it: `until` then, by the alarm, or by the
+    /// device, unless that is left alone.
+    fn is_wanted(&mut self, cx: &mut Context<'_>, until: Option<Instant>, left_alone: bool) -> io::Result<bool> {
         let due = match until {
             Some(until) => self.timer.poll_at(cx, clock::now(), until)?.is_ready(),
             None => false,
         };
         Ok(due
-            || self.device.poll_read_ready(cx).is_ready()
+            || !left_alone && self.device.poll_read_ready(cx).is_ready()
             || self.blocked && self.device.poll_write_ready(cx).is_ready()
             || self.alarm.poll_read_ready(cx).is_ready())
     }

@@ -28,12 +28,16 @@
 //! - *Fairness*: each call that succeeds uses up a bit of its task's budget, as tokio's own do.
 //! - Options that tokio has no name for are those of [`crate::net`]: each socket is `AsRef` of one.
 //!
+//! With the feature `axum`, `axum::serve` takes a [`TcpListener`].
+//!
 //! The host's own calls wait as threads do: use [`shutdown`] here instead of [`Host::shutdown`].
 //!
 //! [`Host`]: crate::net::Host
 //! [`Host::shutdown`]: crate::net::Host::shutdown
 //! [`Builder::start_on_runtime`]: crate::net::Builder::start_on_runtime
 
+#[cfg(feature = "axum")]
+mod axum;
 mod driver;
 mod names;
 mod ready;

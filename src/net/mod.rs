@@ -46,6 +46,7 @@
 //! | `setsockopt(SO_BINDTODEVICE)` | [`UdpSocket::bind_device`], [`TcpListener::bind_device`], [`Host::connect_by`] |
 //! | `getaddrinfo()` | [`Host::resolve`], [`ToSocketAddrs`] |
 //! | `selectors.DefaultSelector`, `select.epoll()` | [`Poller`] |
+//! | `fileno()`, to be waited on | `read_fd`, `write_fd` |
 
 mod addr;
 mod error;
@@ -55,6 +56,7 @@ mod parts;
 mod patience;
 mod poller;
 mod raw;
+mod ready_fd;
 mod resolve;
 #[cfg(feature = "tokio")]
 mod tasks;
@@ -73,6 +75,7 @@ pub use host::{Builder, Host, WeakHost};
 pub use interface::Interface;
 pub use poller::{Event, Events, Interest, Poller, Source};
 pub use raw::{IcmpSocket, RawSocket};
+pub use ready_fd::ReadyFd;
 #[cfg(feature = "tokio")]
 pub(crate) use resolve::of_all_answers;
 pub use resolve::{Resolve, Tell};

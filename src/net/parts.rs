@@ -227,14 +227,17 @@ impl Place<'_> {
         if self.home { interest } else { interest.without(Readiness::WRITABLE) }
     }
 
-    /// What it is ready for, of `interest`, with errors and hang-ups.
+    /// What it is ready for, of `interest`, with errors, hang-ups and the peer's end.
     ///
     /// # Errors
     /// `WouldBlock` if it is nothing.
     pub(super) fn ready(&self, core: &Core, interest: Readiness) -> Result<Readiness> {
         let told = self.interest(interest).union(Readiness::ERROR).union(Readiness::HANGUP);
-        let ready = core.stack.readiness(self.id).intersection(told);
-        if ready.is_empty() { Err(Error::WouldBlock) } else { Ok(ready) }
+        let ready = core.stack.readiness(self.id);
+        if !ready.intersects(told) {
+            return Err(Error::WouldBlock);
+        }
+        Ok(ready.intersection(told.union(Readiness::READ_CLOSED)))
     }
 
     fn readiness(&self) -> Readiness {

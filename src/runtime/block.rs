@@ -30,7 +30,16 @@ impl Core {
         if let Some(ending) = self.ending().filter(|_| !reads) {
             return Err(ending.error());
         }
-        match (act(self, now), self.ending()) {
+        let result = act(self, now);
+        if self.waits.outsiders > 0
+            && let Target::Socket(id, interest) = target
+        {
+            // A read that was refused says nothing of the room to write.
+            let refused = interest.contains(Readiness::WRITABLE) && matches!(result, Err(Error::WouldBlock));
+            let Core { waits, stack, wakeups, .. } = self;
+            waits.show(stack, id, refused, wakeups);
+        }
+        match (result, self.ending()) {
             (Err(_), Some(ending)) => Err(ending.error()),
             (Err(Error::BadHandle), None) if self.is_closing() => Err(Ending::Shutdown.error()),
             (result, _) => result,
@@ -248,7 +257,7 @@ impl<A> Wait<'_, A> {
 
     /// Takes the role if it is free. True if so.
     fn take_role(&mut self, core: &mut Core) -> bool {
-        if self.reader.is_none() && self.shard.drive == Drive::Caller {
+        if self.reader.is_none() && self.shard.drive == Drive::Caller && core.waits.outsiders == 0 {
             self.reader = core.role.take();
             self.drives.set(self.reader.is_some());
             return self.reader.is_some();

@@ -48,6 +48,12 @@ pub(super) struct Reader {
     _farewell: Farewell,
 }
 
+/// How long a device is left alone that has polled ready in vain so many times in a row; not at all, if it was not often.
+pub(crate) fn pause_after(fruitless: u32) -> Option<Duration> {
+    let doublings = fruitless.checked_sub(PATIENCE)?.min(MAX_BACKOFF);
+    Some(Duration::from_millis(1 << doublings))
+}
+
 /// How long one who drives may sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rest {
@@ -119,6 +125,12 @@ impl Reader {
             }
         }
         Ok(true)
+    }
+
+    /// Whether the last read found nothing.
+    #[cfg(feature = "tokio")]
+    pub(super) fn is_idle(&self) -> bool {
+        self.frames.is_empty()
     }
 
     /// Gives the stack what was read, and does what is due.
@@ -193,11 +205,9 @@ impl Reader {
             shard.alarm.awake(true);
             return;
         }
-        let left_alone = self.fruitless >= PATIENCE;
-        if left_alone {
-            let pause = Duration::from_millis(1 << (self.fruitless - PATIENCE).min(MAX_BACKOFF));
-            until = Instant::earlier(until, Some(clock::now() + pause));
-        }
+        let pause = pause_after(self.fruitless);
+        let left_alone = pause.is_some();
+        until = Instant::earlier(until, pause.map(|pause| clock::now() + pause));
         let interest = if blocked { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
         let mut fds =
             [PollFd::new(&shard.alarm, PollFlags::IN), PollFd::from_borrowed_fd(self.device.as_fd(), interest)];

@@ -17,6 +17,7 @@
 //! | `transmit` | the order of outgoing frames, and who writes them |
 //! | `wait` | who waits for what |
 //! | `pollers`, `polling` | many sockets for one thread |
+//! | `outside` | descriptors for those who wait elsewhere |
 //! | `parker` | where a thread sleeps |
 //! | `alarm` | when the driver wakes |
 //! | `spin` | looking once more before sleeping |
@@ -43,6 +44,7 @@ mod mailbox;
 )]
 mod model;
 mod names;
+mod outside;
 #[cfg(feature = "cli")]
 mod packet_log;
 mod parker;
@@ -64,7 +66,10 @@ mod wait;
 
 pub use batch::Batch;
 pub(crate) use batch::press;
+#[cfg(feature = "tokio")]
+pub(crate) use driver::pause_after;
 pub(crate) use names::Book;
+pub(crate) use outside::{Direction, Outsider, Signal};
 #[cfg(feature = "cli")]
 pub use packet_log::{PACKET_TARGET, PacketLog};
 pub use pollers::Trigger;

@@ -295,6 +295,11 @@ impl Shard {
         caretaker::main(self, &self.caretaker);
     }
 
+    /// Has the caretaker look what it is to do.
+    pub(super) fn call_caretaker(&self) {
+        self.caretaker.unpark();
+    }
+
     /// Chunks for data to be sent.
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool

@@ -28,6 +28,8 @@ pub(crate) enum Step {
         until: Option<Instant>,
         /// The device was full.
         blocked: bool,
+        /// Nothing was read.
+        idle: bool,
     },
     /// Nothing: the host has ended.
     End,
@@ -75,7 +77,7 @@ impl Steps {
             drop(core);
             return self.end(Ending::Shutdown);
         }
-        let now = clock::now();
+        let (now, idle) = (clock::now(), reader.is_idle());
         reader.process(shard, &mut core, now);
         let out = shard.prepare(&mut core, now);
         let planned = (!more).then(|| shard.plan(reader, out.deadline));
@@ -84,7 +86,7 @@ impl Steps {
         let Some(planned) = planned else { return Step::Again };
         match reader.last_look(shard, planned) {
             Rest { until: Some(until), .. } if until <= now => Step::Again,
-            Rest { until, blocked } => Step::Rest { until, blocked },
+            Rest { until, blocked } => Step::Rest { until, blocked, idle },
         }
     }
 

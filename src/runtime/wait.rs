@@ -6,6 +6,7 @@
 //! that has just timed out can then never swallow the wake-up of another.
 
 use super::alarm::Alarm;
+use super::outside::{Signal, Signals};
 use super::parker::Parker;
 use super::pollers::{PollerId, Pollers, Registration};
 use super::shard::Shard;
@@ -26,6 +27,8 @@ pub(super) enum Waiter {
     Task(Waker, Seat),
     /// Another shard, which was sent a frame.
     Shard(Arc<Shard>),
+    /// Whoever waits on a descriptor.
+    Outside(Arc<Signal>),
 }
 
 /// A task's place on the lists of a socket: it is listed once in it, whatever wakers it comes with.
@@ -89,6 +92,7 @@ impl Waiter {
             Waiter::Abroad(abroad) => abroad.call(),
             Waiter::Task(waker, _) => waker.wake(),
             Waiter::Shard(shard) => shard.alarm.ring(),
+            Waiter::Outside(signal) => signal.show(),
         }
     }
 
@@ -96,7 +100,7 @@ impl Waiter {
         match self {
             Waiter::Thread(own) => Arc::ptr_eq(own, parker),
             Waiter::Abroad(abroad) => Arc::ptr_eq(&abroad.parker, parker),
-            Waiter::Task(..) | Waiter::Shard(_) => false,
+            Waiter::Task(..) | Waiter::Shard(_) | Waiter::Outside(_) => false,
         }
     }
 }
@@ -140,7 +144,7 @@ impl Wakeups {
     pub(super) fn has_quick(&self, own: &Arc<Parker>) -> bool {
         self.waiters.iter().any(|waiter| match waiter {
             Waiter::Thread(parker) => parker.is_quick() && !Arc::ptr_eq(own, parker),
-            Waiter::Abroad(_) | Waiter::Task(..) | Waiter::Shard(_) => false,
+            Waiter::Abroad(_) | Waiter::Task(..) | Waiter::Shard(_) | Waiter::Outside(_) => false,
         })
     }
 }
@@ -154,6 +158,8 @@ struct Entry {
     list: List,
     /// At most one poller has it.
     registration: Option<Registration>,
+    /// If anybody ever asked for them.
+    signals: Option<Box<Signals>>,
 }
 
 /// The sockets of one kind, by number. An idle one costs an entry, and no other memory.
@@ -170,7 +176,7 @@ impl Entries {
         if index >= self.0.len() {
             self.0.resize_with(index + 1, || None);
         }
-        self.0[index] = Some(Entry { generation, list: List::new(), registration: None });
+        self.0[index] = Some(Entry { generation, list: List::new(), registration: None, signals: None });
     }
 
     fn remove(&mut self, index: u32, generation: u32) -> Option<Entry> {
@@ -206,6 +212,8 @@ pub(super) struct Waits {
     udp: Entries,
     raw: Entries,
     pub(super) pollers: Pollers,
+    /// How many may wait outside.
+    pub(super) outsiders: usize,
     /// Woken after every batch: for the few who wait for what is not readiness (linger, shutdown).
     progress: Vec<Waiter>,
     /// Woken when the host ends.
@@ -229,6 +237,7 @@ impl Waits {
         let (entries, index, generation) = place!(self, id);
         if let Some(entry) = entries.remove(index, generation) {
             wakeups.extend(entry.list.into_iter().map(|(_, waiter)| waiter));
+            entry.signals.iter().for_each(|signals| signals.raise(wakeups));
             if let Some(registration) = entry.registration {
                 self.pollers.forget(&registration);
             }
@@ -331,6 +340,18 @@ impl Waits {
         Some((&mut entry.registration, &mut self.pollers))
     }
 
+    /// A socket's signals. `None` if there is no such socket.
+    pub(super) fn signals(&mut self, id: SocketId) -> Option<&mut Signals> {
+        Some(self.entry(id)?.signals.get_or_insert_default())
+    }
+
+    /// A call on `id` has changed what it is ready for, or was `refused`: whoever waits outside is shown that.
+    pub(super) fn show(&mut self, stack: &Stack, id: SocketId, refused: bool, wakeups: &mut Wakeups) {
+        if let Some(signals) = self.entry(id).and_then(|entry| entry.signals.as_ref()) {
+            signals.show(stack.readiness(id), refused, wakeups);
+        }
+    }
+
     /// Takes sockets out of the poller's queue and gives the key and readiness of those that have news, up to `max`.
     pub(super) fn take_events(
         &mut self,
@@ -389,10 +410,11 @@ impl Waits {
         while let Some(id) = stack.poll_ready() {
             let (entries, index, generation) = place!(self, id);
             let Some(entry) = entries.get_mut(index, generation) else { continue };
-            if entry.list.is_empty() && entry.registration.is_none() {
+            if entry.list.is_empty() && entry.registration.is_none() && entry.signals.is_none() {
                 continue;
             }
             let ready = stack.readiness(id);
+            entry.signals.iter().for_each(|signals| signals.show(ready, false, wakeups));
             take_ready(&mut entry.list, ready, wakeups);
             if let Some(registration) = &mut entry.registration {
                 let poller = registration.poller;
@@ -415,6 +437,7 @@ impl Waits {
         for entries in [&mut self.tcp, &mut self.listeners, &mut self.udp, &mut self.raw] {
             for entry in entries.iter_mut() {
                 wakeups.extend(entry.list.drain(..).map(|(_, waiter)| waiter));
+                entry.signals.iter().for_each(|signals| signals.raise(wakeups));
             }
         }
         self.pollers.collect_all(wakeups);

@@ -62,6 +62,40 @@ impl AsFd for Kick {
     }
 }
 
+/// A descriptor that polls writable while it is open, and not while it is shut: an eventfd whose counter is full then.
+#[derive(Debug)]
+pub struct Gate(OwnedFd);
+
+impl Gate {
+    /// One that is shut.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM.
+    pub fn new() -> io::Result<Gate> {
+        let gate = Gate(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        gate.shut();
+        Ok(gate)
+    }
+
+    /// It no longer polls writable.
+    pub fn shut(&self) {
+        // EAGAIN means that it is shut already; nothing else can fail.
+        let _ = rustix::io::write(&self.0, &(u64::MAX - 1).to_ne_bytes());
+    }
+
+    /// It polls writable.
+    pub fn open(&self) {
+        // EAGAIN means that it is open already; nothing else can fail.
+        let _ = rustix::io::read(&self.0, &mut [0u8; 8]);
+    }
+}
+
+impl AsFd for Gate {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 /// A timer that polls readable once its time has passed (timerfd_create(2)).
 #[derive(Debug)]
 pub struct TimerFd(OwnedFd);
@@ -124,6 +158,21 @@ mod tests {
         assert!(kick.drain());
         assert!(!readable(&kick, Duration::ZERO));
         assert!(!kick.drain());
+    }
+
+    #[test]
+    fn a_gate_polls_writable_while_it_is_open() {
+        let gate = Gate::new().unwrap();
+        let writable = || poll(&mut [PollFd::new(&gate, PollFlags::OUT)], Some(Duration::ZERO)).unwrap() == 1;
+        for _ in 0..2 {
+            assert!(!writable());
+            gate.open();
+            gate.open();
+            assert!(writable());
+            gate.shut();
+            gate.shut();
+        }
+        assert!(!writable());
     }
 
     #[test]

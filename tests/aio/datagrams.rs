@@ -43,12 +43,13 @@ fn datagrams_over_both_families() {
 
 #[test]
 fn nobody_there_is_an_error_of_the_next_call() {
-    everywhere(|client, _server| {
+    everywhere(|client, server| {
         Box::pin(async move {
             let near = UdpSocket::bind_on(&client, (CLIENT, 0)).await.unwrap();
             near.connect((SERVER, 9)).await.unwrap();
             near.send(b"x").await.unwrap();
             assert_eq!(near.recv(&mut [0; 8]).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+            assert!(server.is_alive());
         })
     });
 }

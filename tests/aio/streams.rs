@@ -6,7 +6,7 @@ use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest, ReadBuf, Ready};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, ReadBuf, Ready};
 use tokio::time::{sleep, timeout};
 use tunstack::aio::{TcpListener, TcpStream};
 use tunstack::net::Host;
@@ -122,7 +122,7 @@ fn a_read_that_is_dropped_has_taken_nothing() {
                     Err(_) => dropped += 1,
                 }
             }
-            writing.await.unwrap();
+            let _near = writing.await.unwrap();
             assert!(timeout(MS, far.peek(&mut [0])).await.is_err(), "no byte twice; {dropped} were dropped");
         })
     });

@@ -7,6 +7,7 @@ mod families;
 mod groups;
 mod hosts;
 mod interfaces;
+mod outside;
 mod poller;
 mod raw;
 mod streams;

@@ -20,6 +20,8 @@ mod caretaker;
 mod driver;
 #[path = "../mailbox.rs"]
 mod mailbox;
+#[path = "../outside.rs"]
+mod outside;
 #[path = "../parker.rs"]
 mod parker;
 #[path = "../pollers.rs"]

@@ -1,13 +1,12 @@
 //! The situations that are tried.
 
+use super::outside::{Direction, Outsider, Signal};
 use super::pollers::{Trigger, Watch};
 use super::polling::wait_for_events;
 use super::several::wait_any;
 use super::shard::{Drive, Patience, Shard};
 use super::spin::Spin;
-use super::sync::{Fault, break_by, stir};
-#[cfg(feature = "tokio")]
-use super::sync::{PollFd, PollFlags, poll};
+use super::sync::{Fault, PollFd, PollFlags, break_by, poll, stir};
 use super::wait::Seat;
 use crate::buf::Chunk;
 use crate::device::mem::{self, MemDevice};
@@ -323,6 +322,72 @@ fn drive_in_steps(shard: &Arc<Shard>) {
     }
 }
 
+/// Sleeps until `signal` is raised.
+fn wait_outside(signal: &Signal) {
+    poll(&mut [PollFd::new(signal, PollFlags::IN)], None).unwrap();
+}
+
+/// One waits on a socket's descriptor, another on a poller's, and a thread in a call.
+fn two_outside_and_one_inside(drive: Drive) {
+    let mut net = Net::new(drive);
+    let ids = [1, 2, 3].map(|port| bind(&net.shard, port));
+    let [a, b, c] = [net.shard.clone(), net.shard.clone(), net.shard.clone()];
+    let waits = [
+        thread::spawn(move || {
+            let _outsider = Outsider::new(&a);
+            let id = SocketId::Udp(ids[0]);
+            let signal = a.signal(id, Direction::Read).unwrap();
+            for _ in 0..2 {
+                while a.wait(id, Readiness::READABLE, Patience::None, |core, _| take(core, ids[0])).is_err() {
+                    wait_outside(&signal);
+                }
+            }
+            Ok(())
+        }),
+        thread::spawn(move || {
+            let _outsider = Outsider::new(&b);
+            let (poller, signal) = (b.open_poller()?, Arc::new(Signal::readable().unwrap()));
+            let watch = Watch { key: 0, interest: Readiness::READABLE, trigger: Trigger::Edge, turn: None };
+            b.add_to_poller(poller, SocketId::Udp(ids[1]), watch)?;
+            b.show_poller(poller, &signal);
+            let mut left = 2;
+            while left > 0 {
+                wait_outside(&signal);
+                wait_for_events(&[(b.clone(), poller)], 0, Patience::None, 4, |_, _| ())?;
+                while b.act(|core, _| take(core, ids[1])).is_ok() {
+                    left -= 1;
+                }
+            }
+            b.close_poller(poller);
+            Ok(())
+        }),
+        thread::spawn(move || receive(&c, ids[2])),
+    ];
+    for port in [1, 2, 3, 2, 1] {
+        net.send(port);
+    }
+    waits.into_iter().for_each(|wait| wait.join().unwrap().unwrap());
+    net.end();
+}
+
+/// What is closed shows it to whoever waits outside.
+fn a_close_under_a_wait_outside(drive: Drive) {
+    let net = Net::new(drive);
+    let id = bind(&net.shard, 1);
+    let signal = net.shard.signal(SocketId::Udp(id), Direction::Read).unwrap();
+    let shard = net.shard.clone();
+    let outside = thread::spawn(move || {
+        let _outsider = Outsider::new(&shard);
+        wait_outside(&signal);
+    });
+    net.shard.act_finally(|core, _| {
+        core.disown(SocketId::Udp(id));
+        core.stack.udp_close(id).unwrap();
+    });
+    outside.join().unwrap();
+    net.end();
+}
+
 fn edge_triggered_poller(drive: Drive) {
     let mut net = Net::new(drive);
     let ids = [1, 2].map(|port| bind(&net.shard, port));
@@ -486,6 +551,16 @@ fn a_task_that_drives_in_steps_serves_all() {
 }
 
 #[test]
+fn who_waits_outside_is_shown_everything() {
+    model(400, two_outside_and_one_inside);
+}
+
+#[test]
+fn who_waits_outside_is_shown_a_close() {
+    model(400, a_close_under_a_wait_outside);
+}
+
+#[test]
 fn an_edge_is_never_missed() {
     model(600, edge_triggered_poller);
 }
@@ -536,6 +611,7 @@ fn the_model_can_fail() {
         fails(Fault::LostKick, from_thread_to_thread, Drive::Caller),
         fails(Fault::LostKick, a_notice, Drive::Caller),
         fails(Fault::LostKick, passed_on, Drive::Caller),
+        fails(Fault::LostKick, two_outside_and_one_inside, Drive::Caller),
         fails(Fault::LostNotice, two_readers, Drive::Caller),
         fails(Fault::LostNotice, two_readers, Drive::Caretaker),
         fails(Fault::NoLook, a_task_alone, Drive::Caller),
