@@ -44,6 +44,7 @@
 //! | `setsockopt(TCP_NODELAY)`, `(SO_LINGER)`, `(SO_KEEPALIVE)` | `set_nodelay`, `set_linger`, `set_keepalive` |
 //! | `getsockopt(SO_ERROR)`, `(TCP_INFO)` | `take_error`, [`TcpStream::info`] |
 //! | `setsockopt(SO_BINDTODEVICE)` | [`UdpSocket::bind_device`], [`TcpListener::bind_device`], [`Host::connect_by`] |
+//! | `getaddrinfo()` | [`Host::resolve`], [`ToSocketAddrs`] |
 //! | `selectors.DefaultSelector`, `select.epoll()` | [`Poller`] |
 //! | `fileno()`, to be waited on | `read_fd`, `write_fd` |
 
@@ -56,6 +57,7 @@ mod patience;
 mod poller;
 mod raw;
 mod ready_fd;
+mod resolve;
 #[cfg(feature = "tokio")]
 mod tasks;
 mod tcp_listener;
@@ -69,11 +71,14 @@ pub use crate::buf::{Chunk, Slice};
 pub use crate::runtime::{Batch, Drive, Spin, Trigger};
 pub use crate::stack::{Echo, EchoError, IcmpError, MtuDiscovery, Readiness, RecvMsg, SendMsg, SocketError, UdpBind};
 pub use addr::{ToCidr, ToSocketAddrs};
-pub use host::{Builder, Host};
+pub use host::{Builder, Host, WeakHost};
 pub use interface::Interface;
 pub use poller::{Event, Events, Interest, Poller, Source};
 pub use raw::{IcmpSocket, RawSocket};
 pub use ready_fd::ReadyFd;
+#[cfg(feature = "tokio")]
+pub(crate) use resolve::of_all_answers;
+pub use resolve::{Resolve, Tell};
 pub use std::net::Shutdown;
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;

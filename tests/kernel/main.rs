@@ -7,6 +7,7 @@
 mod aio;
 mod apps;
 mod capture;
+mod clients;
 mod demo;
 mod device;
 mod examples;
@@ -16,6 +17,7 @@ mod groups;
 mod harness;
 mod http;
 mod ipv6;
+mod names;
 mod offload;
 mod perf;
 mod pmtu;
@@ -49,6 +51,8 @@ fn main() -> ExitCode {
         scripts::TESTS,
         groups::TESTS,
         way::TESTS,
+        clients::TESTS,
+        names::TESTS,
         tuns::TESTS,
     ]
     .concat()
