@@ -291,7 +291,7 @@ fn datagrams_by_handle() -> Result<()> {
     w.server.udp_close(server)?;
     w.client.udp_send(w.now, client, b"hello?", None)?;
     w.carry();
-    assert_eq!(w.client.readiness(SocketId::Udp(client)), Readiness::ERROR | Readiness::WRITABLE);
+    assert!(w.client.readiness(SocketId::Udp(client)).contains(Readiness::ERROR));
     assert_eq!(w.client.udp_send(w.now, client, b"hello?", None), Err(Error::ConnectionRefused));
     Ok(())
 }
@@ -300,7 +300,7 @@ fn datagrams_by_handle() -> Result<()> {
 fn a_loop_of_ones_own_decides_before_the_syn_ack() -> Result<()> {
     let mut w = World::with(|config| config.any_address = true);
     let gate = w.server.syn_gate_open(w.server.default_tcp_options())?;
-    let mut connect = |w: &mut World, to: &str| {
+    let connect = |w: &mut World, to: &str| {
         let options = w.client.default_tcp_options();
         let near = w.client.tcp_connect(w.now, None, at(to), options).unwrap();
         w.carry();

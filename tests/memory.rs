@@ -172,7 +172,8 @@ fn flood_at_the_gate() {
     while server.poll_ready().is_some() {}
     let left = allocated() - before;
     println!("{left} bytes when it is closed");
-    assert!(left < 200_000, "{left} bytes are left");
+    // The room for 1,024 replies.
+    assert!(left < 300_000, "{left} bytes are left");
 }
 
 /// The dearest that a peer can send: single bytes with a hole between each two, on connections whose users do not read.

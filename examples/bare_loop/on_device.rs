@@ -5,9 +5,7 @@ use std::io::{self, ErrorKind};
 use tunstack::device::Device;
 use tunstack::error::{Error, Result};
 use tunstack::runtime::clock;
-use tunstack::stack::{
-    Cidr, Config, ListenerId, Refusal, SocketId, Stack, SynGateId, TcpId, UdpId, Unreachable,
-};
+use tunstack::stack::{Cidr, Config, ListenerId, Refusal, SocketId, Stack, SynGateId, TcpId, UdpId, Unreachable};
 use tunstack::sys::wait::{PollFd, PollFlags, poll};
 use tunstack::time::Instant;
 use tunstack::wire::{RxFrame, TxFrame};
@@ -173,6 +171,8 @@ impl<D: Device> Host<D> {
 mod tests {
     use super::*;
     use std::io::{Read, Write};
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
     use std::time::Duration;
@@ -185,49 +185,50 @@ mod tests {
     /// The loop against a host of the library's, on a link in memory.
     #[test]
     fn it_echoes_and_refuses() {
-        let (ours, theirs) = mem::pair(1500, 64).unwrap();
-        let over = AtomicBool::new(false);
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut host = Host::new(ours, clock::now()).unwrap();
-                while !over.load(Ordering::Relaxed) {
-                    host.turn(clock::now()).unwrap();
-                    thread::yield_now();
-                }
-                assert!(host.clients.is_empty());
-            });
-            let client = net::Host::builder().address("192.0.2.1/24").start(theirs).unwrap();
-            let to = (std::net::Ipv4Addr::from(ADDRESS), 7);
-            let mut stream = client.connect(to).unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            // More than all buffers hold, so that both ends meet WouldBlock.
-            let mut sender = stream.try_clone().unwrap();
-            let data: Vec<u8> = (0..2_000_000u32).map(|n| (n * n >> 8) as u8).collect();
-            let sent = data.clone();
-            scope.spawn(move || {
-                sender.write_all(&sent).unwrap();
-                sender.shutdown(net::Shutdown::Write).unwrap();
-            });
-            let mut back = Vec::new();
-            stream.read_to_end(&mut back).unwrap();
-            assert!(back == data, "{} bytes, or other ones", back.len());
-            let udp = client.bind_udp("192.0.2.1:0").unwrap();
-            udp.set_read_timeout(Some(PATIENCE)).unwrap();
-            udp.send_to(b"hello", to).unwrap();
-            let mut buf = [0; 9];
-            assert_eq!(udp.recv(&mut buf).unwrap(), 5);
-            // Another port is refused by ICMP, which a connect reports when it gives up.
-            let refused = client.connect_nonblocking(&(std::net::Ipv4Addr::from(ADDRESS), 80).into()).unwrap();
-            let begun = std::time::Instant::now();
-            let error = loop {
-                match refused.take_error().unwrap() {
-                    Some(error) => break error,
-                    None if begun.elapsed() > PATIENCE => panic!("it is not refused"),
-                    None => thread::sleep(Duration::from_millis(5)),
-                }
-            };
-            assert_eq!(error.kind(), ErrorKind::HostUnreachable);
-            over.store(true, Ordering::Relaxed);
+        let (ours, theirs) = mem::pair(1500, 256).unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let until = over.clone();
+        let serving = thread::spawn(move || {
+            let mut host = Host::new(ours, clock::now()).unwrap();
+            while !until.load(Ordering::Relaxed) {
+                host.turn(clock::now()).unwrap();
+                thread::yield_now();
+            }
+            host.clients.len()
         });
+        let client = net::Host::builder().address("192.0.2.1/24").start(theirs).unwrap();
+        let port = |port| SocketAddr::from((Ipv4Addr::from(ADDRESS), port));
+        let mut stream = client.connect(port(7)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        // More than all buffers hold, so that both ends meet WouldBlock.
+        let data: Vec<u8> = (0..2_000_000u32).map(|n| (n.wrapping_mul(n) >> 8) as u8).collect();
+        let (mut sender, sent) = (stream.try_clone().unwrap(), data.clone());
+        let sending = thread::spawn(move || {
+            sender.write_all(&sent).unwrap();
+            sender.shutdown(net::Shutdown::Write).unwrap();
+        });
+        let mut back = Vec::new();
+        stream.read_to_end(&mut back).unwrap();
+        assert!(back == data, "{} bytes, or other ones", back.len());
+        sending.join().unwrap();
+
+        let udp = client.bind_udp("192.0.2.1:0").unwrap();
+        udp.set_read_timeout(Some(PATIENCE)).unwrap();
+        udp.send_to(b"hello", port(7)).unwrap();
+        assert_eq!(udp.recv(&mut [0; 9]).unwrap(), 5);
+
+        // Another port is refused by ICMP, which a connect reports when it gives up; or at once to who asks.
+        let refused = client.connect_nonblocking(&port(80)).unwrap();
+        let begun = std::time::Instant::now();
+        let error = loop {
+            match refused.take_error().unwrap() {
+                Some(error) => break error,
+                None if begun.elapsed() > PATIENCE => panic!("it is not refused"),
+                None => thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::HostUnreachable);
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(serving.join().unwrap(), 0, "nobody is left");
     }
 }

@@ -66,7 +66,7 @@ mod udp_options;
 pub use crate::buf::{Chunk, Slice};
 pub use crate::runtime::{Batch, Drive, Spin, Trigger};
 pub use crate::stack::{
-    Echo, EchoError, IcmpError, MtuDiscovery, Readiness, RecvMsg, SendMsg, SocketError, SynOptions, UdpBind,
+    Echo, EchoError, IcmpError, MtuDiscovery, Readiness, RecvMsg, Refusal, SendMsg, SocketError, SynOptions, UdpBind,
     Unreachable,
 };
 pub use addr::{ToCidr, ToSocketAddrs};
@@ -75,7 +75,7 @@ pub use interface::Interface;
 pub use poller::{Event, Events, Interest, Poller, Source};
 pub use raw::{IcmpSocket, RawSocket};
 pub use std::net::Shutdown;
-pub use syn_gate::{SynGate, SynRequest, SynRequests, Verdict};
+pub use syn_gate::{SynGate, SynRequest, SynRequests};
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;
 pub use udp::UdpSocket;

@@ -3,11 +3,11 @@
 use super::parts::{self, EVERYWHERE, Parts, Place, Places};
 use super::patience::{Blocking, Timeout};
 use super::{Host, TcpStream};
-use crate::error;
-use crate::runtime::Shard;
+use crate::error::{self, Error};
 use crate::stack::{Readiness, Refusal, SocketId, SynGateId, SynOptions, Unreachable};
 use core::fmt;
 use core::task::{Context, Poll, ready};
+use rustix::io::Errno;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -88,7 +88,7 @@ impl SynGate {
             ready!(self.poll_ready(cx, Readiness::READABLE))?;
             for (number, (shard, gate)) in self.0.parts.iter().enumerate() {
                 match shard.act(|core, _| core.stack.syn_next(gate)) {
-                    Err(error::Error::WouldBlock) => {}
+                    Err(Error::WouldBlock) => {}
                     Err(error) => return Poll::Ready(Err(error.into())),
                     Ok(request) => {
                         return Poll::Ready(Ok(SynRequest { gate: self.0.clone(), number, request, answered: false }));
@@ -193,31 +193,19 @@ impl<'a> IntoIterator for &'a SynGate {
     }
 }
 
-/// How a request is answered that is not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// With RST: the peer's connect fails with "connection refused".
-    Reset,
-    /// Not at all: the peer tries again, and its connect times out.
-    Silence,
-    /// With the ICMP error that says so, within the host's rate limit.
-    Unreachable(Unreachable),
-}
-
-impl Verdict {
-    /// The answer that makes the peer's connect fail as one of ours has failed with `error`: a time-out is silence, what a
-    /// router said is said by ICMP, and all else is a refusal.
-    pub fn mirror(error: &io::Error) -> Verdict {
-        use rustix::io::Errno;
+/// The answer that makes the peer's connect fail as one of ours has failed with the error: a time-out is silence, what a
+/// router said is said by ICMP, and all else is a refusal.
+impl From<&io::Error> for Refusal {
+    fn from(error: &io::Error) -> Refusal {
         match error.kind() {
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Verdict::Silence,
-            io::ErrorKind::HostUnreachable => Verdict::Unreachable(Unreachable::Host),
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Refusal::Silence,
+            io::ErrorKind::HostUnreachable => Refusal::Unreachable(Unreachable::Host),
             io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
-                Verdict::Unreachable(Unreachable::Network)
+                Refusal::Unreachable(Unreachable::Network)
             }
-            io::ErrorKind::PermissionDenied => Verdict::Unreachable(Unreachable::Prohibited),
-            _ if Errno::from_io_error(error) == Some(Errno::NOPROTOOPT) => Verdict::Unreachable(Unreachable::Protocol),
-            _ => Verdict::Reset,
+            io::ErrorKind::PermissionDenied => Refusal::Unreachable(Unreachable::Prohibited),
+            _ if Errno::from_io_error(error) == Some(Errno::NOPROTOOPT) => Refusal::Unreachable(Unreachable::Protocol),
+            _ => Refusal::Reset,
         }
     }
 }
@@ -272,7 +260,8 @@ impl SynRequest {
             let id = core.stack.syn_accept(now, gate, request)?;
             core.adopt(SocketId::Tcp(id));
             Ok(id)
-        })?;
+        });
+        let id = id.map_err(over)?;
         Ok(TcpStream::new(&self.gate.host, shard, id))
     }
 
@@ -281,7 +270,7 @@ impl SynRequest {
     /// # Errors
     /// As [`refuse`](SynRequest::refuse).
     pub fn reset(self) -> io::Result<()> {
-        self.refuse(Verdict::Reset)
+        self.refuse(Refusal::Reset)
     }
 
     /// Does not answer, so that the peer tries again and then gives up.
@@ -289,7 +278,7 @@ impl SynRequest {
     /// # Errors
     /// As [`refuse`](SynRequest::refuse).
     pub fn ignore(self) -> io::Result<()> {
-        self.refuse(Verdict::Silence)
+        self.refuse(Refusal::Silence)
     }
 
     /// Refuses with an ICMP error, from the address that was asked for.
@@ -297,42 +286,43 @@ impl SynRequest {
     /// # Errors
     /// As [`refuse`](SynRequest::refuse).
     pub fn unreachable(self, what: Unreachable) -> io::Result<()> {
-        self.refuse(Verdict::Unreachable(what))
+        self.refuse(Refusal::Unreachable(what))
     }
 
-    /// Refuses so that the peer's connect fails as one of ours has failed with `error`: see [`Verdict::mirror`].
+    /// Refuses so that the peer's connect fails as one of ours has failed with `error`: a time-out is silence, what a router
+    /// said is said by ICMP, and all else is RST.
     ///
     /// # Errors
     /// As [`refuse`](SynRequest::refuse).
     pub fn mirror(self, error: &io::Error) -> io::Result<()> {
-        self.refuse(Verdict::mirror(error))
+        self.refuse(error.into())
     }
 
     /// Refuses.
     ///
     /// # Errors
     /// `ConnectionAborted` if the request is over, or the host shuts down; `NetworkDown` if its device is gone.
-    pub fn refuse(mut self, verdict: Verdict) -> io::Result<()> {
+    pub fn refuse(mut self, how: Refusal) -> io::Result<()> {
         self.answered = true;
-        Ok(self.answer(verdict)?)
+        Ok(self.answer(how)?)
     }
 
-    fn answer(&self, verdict: Verdict) -> error::Result<()> {
-        let (shard, gate): (&Arc<Shard>, SynGateId) = self.gate.parts.get(self.number);
-        let how = match verdict {
-            Verdict::Reset => Refusal::Reset,
-            Verdict::Silence => Refusal::Silence,
-            Verdict::Unreachable(what) => Refusal::Unreachable(what),
-        };
-        shard.act(|core, now| core.stack.syn_refuse(now, gate, self.request.id, how))
+    fn answer(&self, how: Refusal) -> error::Result<()> {
+        let (shard, gate) = self.gate.parts.get(self.number);
+        shard.act(|core, now| core.stack.syn_refuse(now, gate, self.request.id, how)).map_err(over)
     }
+}
+
+/// A gate is closed while requests are out only by its host's shutdown.
+fn over(error: Error) -> Error {
+    if error == Error::BadHandle { Error::ConnectionAborted } else { error }
 }
 
 impl Drop for SynRequest {
     fn drop(&mut self) {
         if !self.answered {
             // If it is over, there is nobody to be told.
-            let _ = self.answer(Verdict::Reset);
+            let _ = self.answer(Refusal::Reset);
         }
     }
 }

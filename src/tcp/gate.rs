@@ -32,7 +32,7 @@ pub struct GateConfig {
     pub max_requests: usize,
     /// Of those, from one source address; over IPv6 from one network of 64 bits.
     pub max_per_source: usize,
-    /// Memory for them, in bytes: 512 for each, and what is kept of its packet.
+    /// Memory for them, in bytes: 640 for each, and what is kept of its packet.
     pub memory: usize,
     /// How long a request may wait for its verdict, from the first SYN.
     pub timeout: Duration,
@@ -84,7 +84,7 @@ pub struct SynOptions {
 }
 
 /// What a request is charged beside what is kept of its packet: its entry, its name, and its place in line.
-const OVERHEAD: usize = 512;
+const OVERHEAD: usize = 640;
 
 /// Bytes of a SYN's packet that are kept to be quoted: the longest headers of IPv4 and TCP, and more.
 pub const MAX_QUOTE: usize = 128;

@@ -1,7 +1,7 @@
 //! `examples/transparent_proxy.rs` between two namespaces of the kernel's: curl in the one, the servers in the other, and
 //! nothing but the proxy between them.
 
-use crate::harness::{Test, noise, sha256, succeed, tool, wait};
+use crate::harness::{Daemon, Test, http_at, noise, sha256, succeed, tool, wait};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -17,6 +17,7 @@ pub const TESTS: &[Test] = &[
     Test { name: "proxy::answers_as_the_upstream_does", tools: &["curl", "ip"], limit: 60, body: answers },
     Test { name: "proxy::many_at_once", tools: &["curl", "ip"], limit: 300, body: many },
     Test { name: "proxy::datagrams", tools: &["ip"], limit: 60, body: datagrams },
+    Test { name: "proxy::serve_any_address", tools: &["ip"], limit: 60, body: serve_any_address },
 ];
 
 /// The first argument of this program when it is to be the servers.
@@ -146,7 +147,11 @@ impl World {
         let errors = log.try_clone().expect("a second handle");
         let mut proxy = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors).spawn().expect("the proxy");
         ready(&mut proxy);
-        World { servers, proxy, log }
+        let world = World { servers, proxy, log };
+        // The kernel drops what it sends to a TUN in the moment after that was opened; a SYN it sends again.
+        let to = format!("{SERVER}:80").parse().expect("an address");
+        TcpStream::connect_timeout(&to, Duration::from_secs(5)).expect("a way to the servers");
+        world
     }
 
     /// The most memory that the proxy ever had, as the kernel tells.
@@ -275,11 +280,27 @@ fn datagrams() {
             let to: SocketAddr = to.parse().expect("an address");
             let mut buf = [0; 100];
             socket.send_to(b"who am I?", to).expect("sending");
-            let (n, from) = socket.recv_from(&mut buf).expect("an answer");
+            let (n, from) = socket.recv_from(&mut buf).unwrap_or_else(|e| panic!("an answer of {to}: {e}; {seen:?}"));
             assert_eq!(from, to, "it comes from where it was asked");
             seen.push(String::from_utf8_lossy(&buf[..n]).into_owned());
         }
     }
     assert_eq!(seen[0], seen[1], "one port for all destinations");
     assert!(seen[0].starts_with("203.0.113.9:") && seen[2].starts_with("[2001:db8:9::9]:"), "{seen:?}");
+}
+
+/// The daemon's own services, at any address that leads to it.
+fn serve_any_address() {
+    for (args, status) in [(&["--accept-any"][..], Some(200)), (&[], None)] {
+        let daemon = Daemon::serve(args);
+        ip("route add 203.0.113.0/24 dev tun0");
+        let to = "203.0.113.5:80".parse().expect("an address");
+        if status.is_some() {
+            assert_eq!(http_at(to, "/").expect("an answer").0, 200);
+        } else {
+            let refused = TcpStream::connect_timeout(&to, Duration::from_millis(1500)).map(drop);
+            assert_eq!(refused.expect_err("that is not its address").kind(), std::io::ErrorKind::TimedOut);
+        }
+        daemon.stop();
+    }
 }

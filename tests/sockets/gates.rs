@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 use tunstack::device::mem;
-use tunstack::net::{Events, Host, Interest, Poller, SynRequest, Trigger, UdpSocket, Unreachable, Verdict};
+use tunstack::net::{Events, Host, Interest, Poller, Refusal, SynRequest, Trigger, UdpSocket, Unreachable};
 use tunstack::stack::Config;
 use tunstack::stats::DropReason;
 
@@ -100,22 +100,22 @@ fn every_verdict_is_heard_as_what_it_is() {
 
 #[test]
 fn errors_of_an_upstream_have_their_verdicts() {
-    let unreachable = |what| Verdict::Unreachable(what);
+    let unreachable = |what| Refusal::Unreachable(what);
     let raw = io::Error::from_raw_os_error;
     for (error, verdict) in [
-        (raw(libc::ECONNREFUSED), Verdict::Reset),
-        (raw(libc::ETIMEDOUT), Verdict::Silence),
+        (raw(libc::ECONNREFUSED), Refusal::Reset),
+        (raw(libc::ETIMEDOUT), Refusal::Silence),
         (raw(libc::EHOSTUNREACH), unreachable(Unreachable::Host)),
         (raw(libc::ENETUNREACH), unreachable(Unreachable::Network)),
         (raw(libc::ENETDOWN), unreachable(Unreachable::Network)),
         (raw(libc::EACCES), unreachable(Unreachable::Prohibited)),
         (raw(libc::EPERM), unreachable(Unreachable::Prohibited)),
         (raw(libc::ENOPROTOOPT), unreachable(Unreachable::Protocol)),
-        (raw(libc::EMFILE), Verdict::Reset),
-        (io::Error::from(ErrorKind::TimedOut), Verdict::Silence),
-        (io::Error::other("whatever"), Verdict::Reset),
+        (raw(libc::EMFILE), Refusal::Reset),
+        (io::Error::from(ErrorKind::TimedOut), Refusal::Silence),
+        (io::Error::other("whatever"), Refusal::Reset),
     ] {
-        assert_eq!(Verdict::mirror(&error), verdict, "{error}");
+        assert_eq!(Refusal::from(&error), verdict, "{error}");
     }
 }
 
