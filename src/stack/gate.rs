@@ -172,7 +172,7 @@ impl Stack {
     /// `BadHandle`.
     pub fn syn_gate_load(&self, id: SynGateId) -> Result<(usize, usize)> {
         let gate = self.gate.as_ref().filter(|gate| gate.id == id).ok_or(Error::BadHandle)?;
-        Ok((gate.requests.len(), gate.requests.memory()))
+        Ok(gate.requests.load())
     }
 
     fn syn_gate(&mut self, id: SynGateId) -> Result<&mut SynGate> {

@@ -158,14 +158,9 @@ impl Gate {
         !self.waiting.is_empty()
     }
 
-    /// Requests that have no verdict yet.
-    pub fn len(&self) -> usize {
-        self.pending.len()
-    }
-
-    /// Bytes that they are charged.
-    pub fn memory(&self) -> usize {
-        self.memory
+    /// How many requests have no verdict yet, and the bytes that they are charged.
+    pub fn load(&self) -> (usize, usize) {
+        (self.pending.len(), self.memory)
     }
 
     /// What is to be done about a SYN of the connection `tuple`.
@@ -379,7 +374,7 @@ mod tests {
         let pending = gate.remove(request.id).unwrap();
         assert_eq!((pending.syn.seq, pending.syn.text.len(), pending.quote.len()), (Seq(77), 0, MAX_QUOTE));
         assert!(gate.remove(request.id).is_none());
-        assert_eq!((gate.len(), gate.memory(), gate.sources.len(), gate.names.len()), (0, 0, 0, 0));
+        assert_eq!((gate.load(), gate.sources.len(), gate.names.len()), ((0, 0), 0, 0));
     }
 
     #[test]
@@ -414,7 +409,7 @@ mod tests {
             assert_eq!(offer(&mut gate, NOW, tuple(n, 1000), n + 100), first, "that is another SYN");
             assert_eq!(offer(&mut gate, NOW, tuple(n, 1000), n + 100), Admission::New);
         }
-        assert_eq!(gate.len(), 8);
+        assert_eq!(gate.load().0, 8);
         let sources: Vec<_> = core::iter::from_fn(|| gate.take_next()).map(|request| request.source).collect();
         assert_eq!(sources, (2..10).map(|n| tuple(n, 1000).remote()).collect::<Vec<_>>(), "0 and 1 gave way");
         // What was given out gives way to nobody.
@@ -430,9 +425,9 @@ mod tests {
             for _ in 0..2 {
                 offer(&mut gate, NOW, tuple(n, 1000), n);
             }
-            assert!(gate.memory() <= 10 * (OVERHEAD + MAX_QUOTE));
+            assert!(gate.load().1 <= 10 * (OVERHEAD + MAX_QUOTE));
         }
-        assert_eq!(gate.len(), 10);
+        assert_eq!(gate.load().0, 10);
     }
 
     #[test]
