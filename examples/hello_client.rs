@@ -5,12 +5,12 @@
 //! cargo run --example hello_client -- 192.0.2.1:8000 Ada Grace     # a server of the kernel's side
 //! ```
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::time::Duration;
 use tunstack::device::{Offloads, tun::Tun};
 use tunstack::net::{Host, TcpStream};
 
-fn main() -> io::Result<()> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let server = args.next().unwrap_or("192.0.2.1:8000".into());
     let device = Tun::open("tun0", 1500, Offloads::ALL)?;
@@ -20,10 +20,10 @@ fn main() -> io::Result<()> {
     let mut stream = TcpStream::connect(server.as_str())?;
     println!("{} is connected to {}", stream.local_addr()?, stream.peer_addr()?);
     let mut answers = BufReader::new(stream.try_clone()?).lines();
-    println!("{}", answers.next().ok_or(io::ErrorKind::UnexpectedEof)??);
+    println!("{}", answers.next().ok_or("the server has gone")??);
     for name in args.chain(["exit".into()]) {
         stream.write_all(format!("{name}\n").as_bytes())?;
-        println!("{}", answers.next().ok_or(io::ErrorKind::UnexpectedEof)??);
+        println!("{}", answers.next().ok_or("the server has gone")??);
     }
     drop((stream, answers));
     // The four-way goodbye is the stack's to say, and the stack is this process.

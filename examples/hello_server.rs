@@ -25,7 +25,7 @@ fn greet(mut stream: &TcpStream) -> io::Result<()> {
     }
 }
 
-fn main() -> io::Result<()> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Tun::open("tun0", 1500, Offloads::ALL)?;
     Host::builder().address("192.0.2.2/24").start(device)?.set_default();
 

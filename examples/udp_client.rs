@@ -5,12 +5,12 @@
 //! cargo run --example udp_client -- 192.0.2.1:8000 Ada             # a server of the kernel's side
 //! ```
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::time::Duration;
 use tunstack::device::{Offloads, tun::Tun};
 use tunstack::net::{Host, UdpSocket};
 
-fn main() -> io::Result<()> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let server = args.next().unwrap_or("192.0.2.1:8000".into());
     let name = args.next().unwrap_or("Ada".into());
@@ -31,5 +31,5 @@ fn main() -> io::Result<()> {
             }
         }
     }
-    Err(ErrorKind::TimedOut.into())
+    Err("nobody answers".into())
 }

@@ -6,11 +6,10 @@
 //! echo -n Ada | nc -u -w1 192.0.2.2 8000           # from another terminal
 //! ```
 
-use std::io;
 use tunstack::device::{Offloads, tun::Tun};
 use tunstack::net::{Host, UdpSocket};
 
-fn main() -> io::Result<()> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Tun::open("tun0", 1500, Offloads::ALL)?;
     Host::builder().address("192.0.2.2/24").start(device)?.set_default();
 

@@ -2,9 +2,7 @@
 
 use super::addr::{ToCidr, ToSocketAddrs, each};
 use super::error::invalid;
-use super::{
-    IcmpSocket, Interface, RawSocket, Resolve, SynGate, TcpListener, TcpStream, UdpGate, UdpSocket,
-};
+use super::{IcmpSocket, Interface, RawSocket, Resolve, SynGate, TcpListener, TcpStream, UdpGate, UdpSocket};
 use crate::buf::Chunk;
 use crate::device::{Device, Several};
 use crate::error;

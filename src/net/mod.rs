@@ -58,9 +58,9 @@ mod poller;
 mod raw;
 mod ready_fd;
 mod resolve;
+mod syn_gate;
 #[cfg(feature = "tokio")]
 mod tasks;
-mod syn_gate;
 mod tcp_listener;
 mod tcp_stream;
 mod udp;

@@ -1,28 +1,44 @@
 //! The tutorials' programs in `examples/`, as built, against the kernel's Python and nc.
 
-use crate::harness::{Test, succeed, succeed_with_input, wait};
+use crate::harness::{Test, example, succeed, succeed_with_input, wait};
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 pub const TESTS: &[Test] = &[
-    Test { name: "examples::hello_server", tools: &["bash", "ip", "python3", "nc"], limit: 60, body: hello_server },
-    Test { name: "examples::hello_client", tools: &["bash", "ip", "python3"], limit: 60, body: hello_client },
-    Test { name: "examples::udp_server", tools: &["bash", "ip", "python3"], limit: 60, body: udp_server },
-    Test { name: "examples::udp_client", tools: &["bash", "ip", "python3"], limit: 60, body: udp_client },
-    Test { name: "examples::http_get", tools: &["bash", "ip", "python3"], limit: 60, body: http_get },
+    Test {
+        name: "examples::hello_server",
+        tools: &["example hello_server", "bash", "ip", "python3", "nc"],
+        limit: 60,
+        body: hello_server,
+    },
+    Test {
+        name: "examples::hello_client",
+        tools: &["example hello_client", "bash", "ip", "python3"],
+        limit: 60,
+        body: hello_client,
+    },
+    Test {
+        name: "examples::udp_server",
+        tools: &["example udp_server", "bash", "ip", "python3"],
+        limit: 60,
+        body: udp_server,
+    },
+    Test {
+        name: "examples::udp_client",
+        tools: &["example udp_client", "bash", "ip", "python3"],
+        limit: 60,
+        body: udp_client,
+    },
+    Test {
+        name: "examples::http_get",
+        tools: &["example http_get", "bash", "ip", "python3"],
+        limit: 60,
+        body: http_get,
+    },
 ];
 
 const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernel/examples.py");
-
-/// A program that was built with the tests, in `examples` beside their directory.
-fn path(example: &str) -> PathBuf {
-    let tests = std::env::current_exe().expect("this program's path");
-    let path = tests.ancestors().nth(2).expect("the profile's directory").join("examples").join(example);
-    assert!(path.exists(), "{} is not built: cargo build --examples", path.display());
-    path
-}
 
 /// A server that runs until it is dropped.
 struct Server(Child);
@@ -42,7 +58,7 @@ impl Server {
     }
 
     fn example(name: &str) -> Server {
-        Server::start(Command::new(path(name)))
+        Server::start(Command::new(example(name)))
     }
 
     fn python(case: &str, args: &[&str]) -> Server {
@@ -64,8 +80,8 @@ fn tun() {
     succeed(10, concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/tun-up"), &[]);
 }
 
-fn run(example: &str, args: &[&str]) -> String {
-    succeed(20, path(example).to_str().expect("a path in UTF-8"), args)
+fn run(name: &str, args: &[&str]) -> String {
+    succeed(20, example(name).to_str().expect("a path in UTF-8"), args)
 }
 
 fn hello_server() {
