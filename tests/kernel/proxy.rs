@@ -311,7 +311,7 @@ fn queues() {
         for request in &tcp {
             let request = request.expect("a request");
             let to = request.destination();
-            if to.port() % 4 == 0 {
+            if to.port().is_multiple_of(4) {
                 request.reset().expect("it waits");
                 continue;
             }
@@ -325,7 +325,7 @@ fn queues() {
             thread::spawn(move || {
                 let to: SocketAddr = ([203, 0, 113, (n % 5 + 1) as u8], 1000 + n).into();
                 let connected = TcpStream::connect_timeout(&to, Duration::from_secs(10));
-                if to.port() % 4 == 0 {
+                if to.port().is_multiple_of(4) {
                     assert_eq!(connected.expect_err("refused").kind(), std::io::ErrorKind::ConnectionRefused);
                 } else {
                     let mut said = String::new();
