@@ -62,6 +62,9 @@ pub(crate) struct Options {
     /// The network namespace to be in: self, new, or a path such as /run/netns/NAME [default: self]
     #[arg(long, value_name = "self|new|PATH", env = "TUNSTACK_NETNS", help_heading = "Interface")]
     pub(crate) netns: Option<String>,
+    /// Serve what is sent to any address, not only to the stack's own; the kernel must have routes into the interface
+    #[arg(long, env = "TUNSTACK_ACCEPT_ANY", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Interface")]
+    pub(crate) accept_any: Option<bool>,
 
     /// The servers to ask for names, over this stack: an address, or one with a port [default: those of --resolv-conf]
     #[arg(long, value_name = "ADDR[:PORT],...", env = "TUNSTACK_DNS", value_delimiter = ',', help_heading = "Names")]
@@ -162,6 +165,7 @@ impl Options {
             dns,
             resolv_conf,
             hosts_file,
+            accept_any,
             http,
             dir,
             spool,
@@ -201,6 +205,7 @@ impl Options {
             dns: if dns.is_empty() { fallback.dns } else { dns },
             resolv_conf: resolv_conf.or(fallback.resolv_conf),
             hosts_file: hosts_file.or(fallback.hosts_file),
+            accept_any: accept_any.or(fallback.accept_any),
             http: http.or(fallback.http),
             dir: dir.or(fallback.dir),
             spool: spool.or(fallback.spool),

@@ -58,18 +58,23 @@ mod poller;
 mod raw;
 mod ready_fd;
 mod resolve;
+mod syn_gate;
 #[cfg(feature = "tokio")]
 mod tasks;
 mod tcp_listener;
 mod tcp_stream;
 mod udp;
 mod udp_errors;
+mod udp_gate;
 mod udp_messages;
 mod udp_options;
 
 pub use crate::buf::{Chunk, Slice};
 pub use crate::runtime::{Batch, Drive, Spin, Trigger};
-pub use crate::stack::{Echo, EchoError, IcmpError, MtuDiscovery, Readiness, RecvMsg, SendMsg, SocketError, UdpBind};
+pub use crate::stack::{
+    Echo, EchoError, IcmpError, MtuDiscovery, Readiness, RecvMsg, Refusal, SendMsg, SocketError, SynOptions, UdpBind,
+    Unreachable,
+};
 pub use addr::{ToCidr, ToSocketAddrs};
 pub use host::{Builder, Host, WeakHost};
 pub use interface::Interface;
@@ -80,9 +85,11 @@ pub use ready_fd::ReadyFd;
 pub(crate) use resolve::of_all_answers;
 pub use resolve::{Resolve, Tell};
 pub use std::net::Shutdown;
+pub use syn_gate::{SynGate, SynRequest, SynRequests};
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;
 pub use udp::UdpSocket;
+pub use udp_gate::{UdpFlow, UdpGate};
 
 /// A TTL that can stand in a header.
 fn check_ttl(ttl: u32) -> std::io::Result<u8> {
