@@ -1,7 +1,7 @@
 //! Sockets and pollers as descriptors that others wait on.
 
 use super::parts::Places;
-use super::{IcmpSocket, Interest, RawSocket, TcpListener, TcpStream, UdpSocket};
+use super::{IcmpSocket, Interest, RawSocket, SynGate, TcpListener, TcpStream, UdpFlow, UdpGate, UdpSocket};
 use crate::runtime::{Direction, Outsider, Shard, Signal};
 use core::fmt;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -109,5 +109,5 @@ macro_rules! room_fds {
     )*};
 }
 
-ready_fds!(TcpListener, TcpStream, UdpSocket, RawSocket, IcmpSocket);
-room_fds!(TcpStream, UdpSocket, RawSocket, IcmpSocket);
+ready_fds!(TcpListener, TcpStream, UdpSocket, RawSocket, IcmpSocket, SynGate, UdpGate, UdpFlow);
+room_fds!(TcpStream, UdpSocket, RawSocket, IcmpSocket, UdpFlow);

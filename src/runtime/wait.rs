@@ -37,6 +37,7 @@ pub(crate) enum Seat {
     /// The one for all who poll: of those who wait for the same, the last one has it.
     Shared,
     /// A future's own, left when the future is dropped.
+    #[cfg(any(feature = "tokio", test))]
     Own(u64),
 }
 
