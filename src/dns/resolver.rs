@@ -159,7 +159,7 @@ impl Resolve for Resolver {
 fn parse(name: &str) -> io::Result<Name> {
     let wrong = |why: String| io::Error::new(ErrorKind::InvalidInput, format!("\"{name}\" is no name: {why}"));
     let parsed = Name::from_utf8(name).map_err(|e| wrong(e.to_string()))?;
-    if parsed.is_root() && name != "." {
+    if name.is_empty() {
         return Err(wrong("it is empty".into()));
     }
     Ok(parsed)

@@ -51,7 +51,7 @@ pub(crate) struct NcArgs {
     /// Only look whether there is a connection to be had
     #[arg(short, long, conflicts_with = "listen")]
     zero: bool,
-    /// Seconds to wait for a connection, and then for anything to come or go
+    /// Seconds to wait for a connection (but with -l for ever), and then for anything to come or go
     #[arg(short, long, value_name = "S", value_parser = seconds)]
     wait: Option<Duration>,
     #[command(flatten)]
