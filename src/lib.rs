@@ -39,11 +39,15 @@
 //!
 //! # Features
 //! - `cli` (default): the command `tunstack` and all that it needs: `apps`, `daemon`
+//! - `tokio`: the sockets for tokio, `aio`
+//! - `axum`: `axum::serve` takes an `aio::TcpListener`
 //! - `sim`: the deterministic simulator, `sim`
 //! - `pcap`: the pcapng tap, `device::pcap`
 #![deny(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 
+#[cfg(feature = "tokio")]
+pub mod aio;
 #[cfg(feature = "cli")]
 pub mod apps;
 pub mod buf;

@@ -103,6 +103,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("device", &["sys", "buf", "wire", "time", "rng", "error", "stats", "trace", "tcp::state"]),
     ("runtime", &["stack", "device", "sys", "buf", "wire", "time", "rng", "error", "stats", "trace", "tcp::state"]),
     ("net", &["runtime", "stack", "device", "buf", "wire", "time", "rng", "error", "stats", "trace", "tcp::state"]),
+    ("aio", &["net", "runtime", "device", "sys::tasks", "sys::wait", "time"]),
     ("apps", &["net"]),
     ("sim", &["stack", "device", "buf", "wire", "time", "rng", "error", "stats", "trace", "tcp::state"]),
     (

@@ -71,7 +71,7 @@ impl Host {
         Builder::default()
     }
 
-    pub(super) fn shards(&self) -> &[Arc<Shard>] {
+    pub(crate) fn shards(&self) -> &[Arc<Shard>] {
         &self.0.shards
     }
 
@@ -584,6 +584,20 @@ impl Builder {
     /// # Errors
     /// As [`start`](Builder::start); `InvalidInput` if there is no queue, or there are more than 64.
     pub fn start_queues(self, devices: Vec<Arc<dyn Device>>) -> io::Result<Host> {
+        let Host(inner) = self.assemble(devices)?;
+        for shard in &inner.shards {
+            // If there is no thread for one, all end with `inner`.
+            let caretaker = shard.start()?;
+            inner.caretakers.lock().unwrap_or_else(PoisonError::into_inner).push(caretaker);
+        }
+        Ok(Host(inner))
+    }
+
+    /// A host that nobody drives yet.
+    ///
+    /// # Errors
+    /// As [`start_queues`](Builder::start_queues).
+    pub(crate) fn assemble(self, devices: Vec<Arc<dyn Device>>) -> io::Result<Host> {
         if let Some(error) = self.failure {
             return Err(error);
         }
@@ -627,11 +641,6 @@ impl Builder {
         let others = config.interfaces.iter().flat_map(|interface| &interface.addresses);
         let addresses = config.addresses.iter().chain(others).copied().collect();
         let inner = Inner { shards, config, addresses, turn: AtomicUsize::new(0), caretakers: Mutex::default() };
-        for shard in &inner.shards {
-            // If there is no thread for one, all end with `inner`.
-            let caretaker = shard.start()?;
-            inner.caretakers.lock().unwrap_or_else(PoisonError::into_inner).push(caretaker);
-        }
         Ok(Host(Arc::new(inner)))
     }
 }

@@ -45,6 +45,7 @@
 //! | `getsockopt(SO_ERROR)`, `(TCP_INFO)` | `take_error`, [`TcpStream::info`] |
 //! | `setsockopt(SO_BINDTODEVICE)` | [`UdpSocket::bind_device`], [`TcpListener::bind_device`], [`Host::connect_by`] |
 //! | `selectors.DefaultSelector`, `select.epoll()` | [`Poller`] |
+//! | `fileno()`, to be waited on | `read_fd`, `write_fd` |
 
 mod addr;
 mod error;
@@ -54,7 +55,10 @@ mod parts;
 mod patience;
 mod poller;
 mod raw;
+mod ready_fd;
 mod syn_gate;
+#[cfg(feature = "tokio")]
+mod tasks;
 mod tcp_listener;
 mod tcp_stream;
 mod udp;
@@ -74,6 +78,7 @@ pub use host::{Builder, Host};
 pub use interface::Interface;
 pub use poller::{Event, Events, Interest, Poller, Source};
 pub use raw::{IcmpSocket, RawSocket};
+pub use ready_fd::ReadyFd;
 pub use std::net::Shutdown;
 pub use syn_gate::{SynGate, SynRequest, SynRequests};
 pub use tcp_listener::{Incoming, TcpListener};

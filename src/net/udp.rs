@@ -316,6 +316,19 @@ impl UdpSocket {
         self.0.parts.look(look)
     }
 
+    /// The part that sends.
+    #[cfg(feature = "tokio")]
+    pub(super) fn home(&self) -> Places<'_> {
+        let (shard, id) = self.0.parts.get(self.0.home);
+        Places::from_buf([Place { shard, id: SocketId::Udp(id), home: true }])
+    }
+
+    /// Which part to look into first.
+    #[cfg(feature = "tokio")]
+    pub(super) fn favourite(&self) -> &Favourite {
+        &self.0.favourite
+    }
+
     pub(super) fn places(&self) -> Places<'_> {
         let place = |(number, (shard, id))| Place { shard, id: SocketId::Udp(id), home: number == self.0.home };
         self.0.parts.iter().enumerate().map(place).collect()

@@ -4,6 +4,7 @@
 //! A test that cannot run here is reported as ignored, with its reason. `TUNSTACK_REQUIRE_TUN=1` and
 //! `TUNSTACK_REQUIRE_TOOLS=1` turn that into a failure.
 
+mod aio;
 mod apps;
 mod capture;
 mod demo;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         sockets::TESTS,
         faults::TESTS,
         fragments::TESTS,
+        aio::TESTS,
         apps::TESTS,
         demo::TESTS,
         capture::TESTS,
