@@ -26,12 +26,6 @@ fn router() -> Router {
         .route("/hello/{name}", get(|Path(name): Path<String>| async move { format!("Hello, {name}!\n") }))
 }
 
-/// Serves on port 80 of `host` until that ends.
-async fn serve(host: &Host) -> io::Result<()> {
-    let listener = TcpListener::bind_on(host, "0.0.0.0:80").await?;
-    axum::serve(listener, router()).await
-}
-
 /// What an HTTP server at `addr` says to `path`, headers included.
 async fn ask(host: &Host, addr: &str, path: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect_on(host, addr).await?;
@@ -46,7 +40,8 @@ async fn in_memory(paths: &[&str]) -> io::Result<Vec<String>> {
     let (near, far) = mem::pair(1500, 1024)?;
     let server = Host::builder().address(ADDR).start_on_runtime(near)?;
     let client = Host::builder().address("192.0.2.1/24").start_on_runtime(far)?;
-    let serving = tokio::spawn(async move { serve(&server).await });
+    let listener = TcpListener::bind_on(&server, "192.0.2.2:80").await?;
+    let serving = tokio::spawn(async move { axum::serve(listener, router()).await });
     let mut answers = Vec::new();
     for path in paths {
         answers.push(ask(&client, "192.0.2.2:80", path).await?);
@@ -71,7 +66,8 @@ async fn on_tun(name: &str, addr: &str) -> Result<(), Box<dyn Error>> {
     let tun = Tun::open(name, 1500, Offloads::ALL)?;
     let host = Host::builder().address(addr).start_on_runtime(tun)?;
     println!("serving on http://{}/", addr.split('/').next().unwrap_or(addr));
-    Ok(serve(&host).await?)
+    let listener = TcpListener::bind_on(&host, "0.0.0.0:80").await?;
+    Ok(axum::serve(listener, router()).await?)
 }
 
 #[tokio::test]

@@ -40,6 +40,7 @@ async fn client(host: &Host) -> SendRequest<Full<Bytes>> {
 async fn ask(sender: &mut SendRequest<Full<Bytes>>, path: &str, body: Option<Bytes>) -> (StatusCode, Bytes) {
     let method = if body.is_some() { "POST" } else { "GET" };
     let request = Request::builder().method(method).uri(path).header("host", SERVER);
+    sender.ready().await.unwrap();
     let answer = sender.send_request(request.body(Full::new(body.unwrap_or_default())).unwrap()).await.unwrap();
     let status = answer.status();
     (status, answer.into_body().collect().await.unwrap().to_bytes())
