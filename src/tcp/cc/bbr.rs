@@ -7,7 +7,7 @@
 //! lets the path run empty for 200 ms every ten seconds, to see its round trip without a queue.
 
 use super::model::{Aggregation, Dice, MaxFilter, Rounds, UNIT, a_little_less, bytes_in, gained, window};
-use super::{CongestionControl, MAX_CWND, Start};
+use super::{CongestionControl, MAX_CWND, Start, rescaled};
 use crate::tcp::pacing;
 use crate::tcp::rate::{PathSample, RateSample};
 use crate::tcp::recovery::Phase;
@@ -347,14 +347,15 @@ impl CongestionControl for Bbr {
 
     fn on_recovered(&mut self, _flight: u32) {}
 
-    fn on_rto(&mut self, _flight: u32, first: bool) {
+    fn on_rto(&mut self, _flight: u32, in_flight: u32, first: bool) {
         if first {
             self.save_cwnd();
         }
         self.phase = Phase::Loss;
         self.full_bw = 0;
         self.packet_conservation = false;
-        self.cwnd = self.mss;
+        // What still flies may be answered (`BBROnEnterRTO`).
+        self.cwnd = in_flight.saturating_add(self.mss).min(MAX_CWND);
     }
 
     fn on_spurious(&mut self) {
@@ -367,7 +368,7 @@ impl CongestionControl for Bbr {
     fn on_idle(&mut self) {}
 
     fn on_mss(&mut self, mss: u32) {
-        self.cwnd = self.cwnd.max(mss);
+        self.cwnd = rescaled(self.cwnd, self.mss, mss);
         self.mss = mss;
     }
 
@@ -491,7 +492,7 @@ mod tests {
         let mut path = Run::new();
         path.run(40, 0, "probe-bw");
         let before = path.cc.window();
-        path.cc.on_rto(before, true);
+        path.cc.on_rto(before, 0, true);
         assert_eq!(path.cc.window(), MSS);
         path.run(4, 0, "probe-bw");
         assert!(path.cc.window() >= before / 2, "{} of {before}", path.cc.window());
