@@ -260,7 +260,8 @@ impl Outflow {
     /// Loss recovery is over with `flight` bytes outstanding.
     pub fn on_recovered(&mut self, flight: u32) {
         if let Outflow::Governed(g) = self {
-            g.cc.control_mut().on_recovered(flight);
+            let paced = g.pacing_rate.is_some();
+            g.cc.control_mut().on_recovered(flight, paced);
             g.update_pacing_rate();
         }
     }

@@ -186,9 +186,9 @@ impl CongestionControl for Cubic {
         self.ssthresh = self.ssthresh.max(2 * self.mss);
     }
 
-    fn on_recovered(&mut self, flight: u32) {
+    fn on_recovered(&mut self, flight: u32, paced: bool) {
         // No burst when little is left in flight.
-        self.cwnd = self.ssthresh.min(flight.max(self.mss) + self.mss);
+        self.cwnd = if paced { self.ssthresh } else { self.ssthresh.min(flight.max(self.mss) + self.mss) };
     }
 
     fn on_rto(&mut self, flight: u32, _in_flight: u32, first: bool) {

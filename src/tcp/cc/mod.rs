@@ -10,6 +10,8 @@ mod cubic;
 mod hystart;
 mod model;
 mod newreno;
+#[cfg(test)]
+mod path;
 
 pub use bbr::Bbr;
 pub use bbr3::Bbr3;
@@ -47,8 +49,9 @@ pub trait CongestionControl: fmt::Debug + core::marker::Send {
     fn on_ecn(&mut self, flight: u32) {
         self.on_congestion(flight);
     }
-    /// Loss recovery is over with `flight` bytes outstanding.
-    fn on_recovered(&mut self, flight: u32);
+    /// Loss recovery is over with `flight` bytes outstanding. If output is `paced`, a window that is larger makes no burst
+    /// (RFC 6582 3.2, step 3).
+    fn on_recovered(&mut self, flight: u32, paced: bool);
     /// The retransmission timer ran out, with `flight` bytes outstanding, of which `in_flight` were sent too lately to be
     /// taken for lost; `first` for the same data.
     fn on_rto(&mut self, flight: u32, in_flight: u32, first: bool);

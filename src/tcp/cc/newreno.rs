@@ -68,9 +68,9 @@ impl CongestionControl for NewReno {
         self.counted = 0;
     }
 
-    fn on_recovered(&mut self, flight: u32) {
-        // RFC 6582 3.2, step 3, option (1): no burst when little is left in flight.
-        self.cwnd = self.ssthresh.min(flight.max(self.mss) + self.mss);
+    fn on_recovered(&mut self, flight: u32, paced: bool) {
+        // RFC 6582 3.2, step 3, option (1): no burst when little is left in flight; or (2).
+        self.cwnd = if paced { self.ssthresh } else { self.ssthresh.min(flight.max(self.mss) + self.mss) };
     }
 
     fn on_rto(&mut self, flight: u32, _in_flight: u32, first: bool) {
@@ -177,8 +177,10 @@ mod tests {
         assert_eq!(cc.window(), 10 * MSS);
         cc.cwnd = 100 * MSS;
         cc.on_congestion(100 * MSS);
-        cc.on_recovered(3 * MSS);
+        cc.on_recovered(3 * MSS, false);
         assert_eq!(cc.window(), 4 * MSS);
+        cc.on_recovered(3 * MSS, true);
+        assert_eq!(cc.window(), cc.ssthresh(), "pacing spreads it");
     }
 
     /// RFC 2861 3.2: half of what was not used goes, and the threshold remembers it.
