@@ -54,25 +54,32 @@ mod parts;
 mod patience;
 mod poller;
 mod raw;
+mod syn_gate;
 mod tcp_listener;
 mod tcp_stream;
 mod udp;
 mod udp_errors;
+mod udp_gate;
 mod udp_messages;
 mod udp_options;
 
 pub use crate::buf::{Chunk, Slice};
 pub use crate::runtime::{Batch, Drive, Spin, Trigger};
-pub use crate::stack::{Echo, EchoError, IcmpError, MtuDiscovery, Readiness, RecvMsg, SendMsg, SocketError, UdpBind};
+pub use crate::stack::{
+    Echo, EchoError, IcmpError, MtuDiscovery, Readiness, RecvMsg, Refusal, SendMsg, SocketError, SynOptions, UdpBind,
+    Unreachable,
+};
 pub use addr::{ToCidr, ToSocketAddrs};
 pub use host::{Builder, Host};
 pub use interface::Interface;
 pub use poller::{Event, Events, Interest, Poller, Source};
 pub use raw::{IcmpSocket, RawSocket};
 pub use std::net::Shutdown;
+pub use syn_gate::{SynGate, SynRequest, SynRequests};
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;
 pub use udp::UdpSocket;
+pub use udp_gate::{UdpFlow, UdpGate};
 
 /// A TTL that can stand in a header.
 fn check_ttl(ttl: u32) -> std::io::Result<u8> {

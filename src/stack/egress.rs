@@ -237,6 +237,11 @@ impl Stack {
             self.stats.unsent += 1;
             return;
         }
+        self.reset_stranger(tuple, segment, by);
+    }
+
+    /// The RST for a segment, which is none, that belongs to no connection.
+    pub(super) fn reset_stranger(&mut self, tuple: &FourTuple, segment: &crate::tcp::segment::Segment, by: u8) {
         let ttl = self.config.ttl;
         self.reply_segment(tuple, SegmentOut::reset_for(segment), ttl, 0, ip::answers_by(tuple.remote_addr, by));
     }

@@ -27,7 +27,7 @@ impl Stack {
         options.validate()?;
         self.ip.check_interface(options.interface.into())?;
         let bound = Bound::new(local.ip(), options.only_v6);
-        if matches!(bound, Bound::One(addr) if !self.ip.is_local(addr)) {
+        if matches!(bound, Bound::One(addr) if !self.ip.takes(addr)) {
             return Err(Error::AddrNotAvailable);
         }
         let port = match local.port() {
