@@ -53,6 +53,11 @@ impl Held {
     /// The run that begins at `start` and ends at `end` has grown: it is now the most recent, and what it has swallowed
     /// is none any more.
     fn has_grown(&mut self, start: Seq, end: Seq) {
+        if self.runs.len() == 1 {
+            self.recent.clear();
+            self.recent.push(start);
+            return;
+        }
         self.recent.retain(|known| known.before(start) || known.after(end));
         self.recent.truncate(RECENT - 1);
         self.recent.insert(0, start);
@@ -161,8 +166,10 @@ impl Assembler {
                 ready = run.data;
             }
         }
-        held.recent.retain(|known| known.after(nxt));
-        held.refill();
+        if !held.runs.is_empty() {
+            held.recent.retain(|known| known.after(nxt));
+            held.refill();
+        }
         self.tidy();
         ready
     }

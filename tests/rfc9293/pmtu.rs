@@ -450,8 +450,8 @@ fn a_probe_that_is_lost_among_others_says_nothing() {
         let beyond = place.max(other) + 1;
         let from = t.rel_seq(&sent[beyond]) as u32;
         let before = t.info().cwnd;
-        for n in beyond..sent.len() {
-            let to = t.rel_seq(&sent[n]) as u32 + sent[n].text.len() as u32;
+        for packet in &sent[beyond..] {
+            let to = t.rel_seq(packet) as u32 + packet.text.len() as u32;
             t.send(ack().ack(una).sack(&[(from, to)]));
         }
         assert!(t.info().cwnd < before, "it was congestion");
