@@ -9,7 +9,7 @@ use crate::tcp::segment::SegmentOut;
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
 use crate::udp::Departure;
-use crate::wire::tcp::{self, Flags, TcpHeader};
+use crate::wire::tcp::{self, TcpHeader};
 use crate::wire::{
     Gso, GsoKind, Offloads, RxChecksum, RxFrame, RxMeta, TxFrame, checksum, fragment, ip as wire_ip, ipv4,
 };
@@ -242,14 +242,8 @@ impl Stack {
 
     /// The RST for a segment, which is none, that belongs to no connection.
     pub(super) fn reset_stranger(&mut self, tuple: &FourTuple, segment: &crate::tcp::segment::Segment, by: u8) {
-        let zero = crate::tcp::seq::Seq(0);
-        let reset = if segment.flags.ack() {
-            SegmentOut::bare(segment.ack, zero, Flags::RST)
-        } else {
-            SegmentOut::bare(zero, segment.end(), Flags::RST | Flags::ACK)
-        };
         let ttl = self.config.ttl;
-        self.reply_segment(tuple, reset, ttl, 0, ip::answers_by(tuple.remote_addr, by));
+        self.reply_segment(tuple, SegmentOut::reset_for(segment), ttl, 0, ip::answers_by(tuple.remote_addr, by));
     }
 
     /// Receives what we sent to ourselves.

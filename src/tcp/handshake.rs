@@ -124,7 +124,7 @@ impl Handshake {
         let acks_our_syn = flags.ack() && segment.ack == self.iss + 1;
         if flags.ack() && !acks_our_syn {
             let reaction = Reaction::dropped(DropReason::TcpBadAck);
-            let reset = SegmentOut::bare(segment.ack, Seq(0), Flags::RST);
+            let reset = SegmentOut::reset_for(segment);
             return Heard::Nothing(if flags.rst() { reaction } else { reaction.reply(reset) });
         }
         if flags.rst() {
@@ -181,7 +181,7 @@ impl Handshake {
             return Heard::Nothing(Reaction::dropped(DropReason::TcpNoAck));
         }
         if segment.ack != self.iss + 1 {
-            let reset = SegmentOut::bare(segment.ack, Seq(0), Flags::RST);
+            let reset = SegmentOut::reset_for(segment);
             return Heard::Nothing(Reaction::dropped(DropReason::TcpBadAck).reply(reset));
         }
         Heard::Established

@@ -126,6 +126,7 @@ impl Tcb {
         cx.stats.retransmits += 1;
         self.totals.retransmits += 1;
         cx.note(What::Retransmit);
+        self.on_probe_resent(stretch.start);
         self.rtt.on_retransmit(cx.now);
         // What holds all else up has its time from now on. RACK sends it again once a round trip at most, and only if the
         // peer goes on answering.

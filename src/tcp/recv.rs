@@ -77,6 +77,13 @@ pub struct Recv {
     quick: u8,
 }
 
+/// The receive buffer has room for so many bytes for each out-of-order range beyond the first 256: what is kept of a range
+/// is a sixty-fourth of that.
+const BYTES_A_RANGE: usize = 4096;
+
+/// A connection may have so many in any case.
+const MIN_RANGES: usize = 256;
+
 /// No ACK is ever held back.
 const ALWAYS: u8 = u8::MAX;
 
@@ -194,7 +201,8 @@ impl Recv {
         if seq.after(self.nxt) {
             // RFC 5681 4.2: out-of-order text is acknowledged at once.
             self.ack = AckDue::Now;
-            if room && self.assembler.insert(seq, &text, config.max_ooo_ranges) {
+            let most = (self.buffer.capacity() / BYTES_A_RANGE).max(MIN_RANGES).min(config.max_ooo_ranges);
+            if room && self.assembler.insert(seq, &text, most) {
                 return Taken::OutOfOrder;
             }
             return Taken::Refused;
