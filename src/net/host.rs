@@ -160,7 +160,11 @@ impl Host {
     /// As [`connect`](Host::connect); `TimedOut`; `InvalidInput` if `timeout` is zero.
     pub fn connect_timeout(&self, addr: &SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
         super::patience::check_nonzero(timeout)?;
-        Ok(TcpStream::open(self, None, *addr, None, Some(timeout))?)
+        TcpStream::open(self, None, *addr, None, Some(timeout)).map_err(|error| match error {
+            // As std's, which is not the kernel's either.
+            error::Error::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "connection timed out"),
+            error => error.into(),
+        })
     }
 
     /// Connects to `remote` from the address and port `local`; port 0 picks one.

@@ -6,7 +6,7 @@
 //! use std::io::{Read, Write};
 //! use tunstack::net::{Host, TcpListener, TcpStream};
 //!
-//! # fn main() -> std::io::Result<()> {
+//! # fn main() -> io::Result<()> {
 //! # let (device, other) = tunstack::device::mem::pair(1500, 64)?;
 //! let server = Host::builder().address("192.0.2.2/24").start(device)?;
 //! let listener = server.listen("192.0.2.2:80")?;
@@ -74,8 +74,23 @@ pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;
 pub use udp::UdpSocket;
 
+use core::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+/// A socket as std shows it: with those addresses that it has.
+fn show(f: &mut fmt::Formatter<'_>, name: &str, addresses: &[(&str, io::Result<SocketAddr>)]) -> fmt::Result {
+    let mut shown = f.debug_struct(name);
+    for (name, address) in addresses {
+        if let Ok(address) = address {
+            shown.field(name, address);
+        }
+    }
+    shown.finish()
+}
+
 /// A TTL that can stand in a header.
-fn check_ttl(ttl: u32) -> std::io::Result<u8> {
+fn check_ttl(ttl: u32) -> io::Result<u8> {
     match u8::try_from(ttl) {
         Ok(ttl) if ttl > 0 => Ok(ttl),
         _ => Err(error::invalid(format!("a TTL of {ttl} is not within 1 to 255"))),
@@ -86,7 +101,7 @@ fn check_ttl(ttl: u32) -> std::io::Result<u8> {
 const ECN: u8 = 3;
 
 /// A byte of TCP's with the DSCP, without ECN's bits, which are not the application's.
-fn check_tos(tos: u32) -> std::io::Result<u8> {
+fn check_tos(tos: u32) -> io::Result<u8> {
     let tos = u8::try_from(tos).map_err(|_| error::invalid(format!("a TOS of {tos} is above 255")))?;
     Ok(tos & !ECN)
 }

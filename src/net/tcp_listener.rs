@@ -84,12 +84,22 @@ impl TcpListener {
         Ok(self.0.parts.look(|stack, id| stack.listener_addr(id))?)
     }
 
-    /// Whether it takes no IPv4 although it is bound to `::`; see [`Host::listen_only_v6`].
+    /// Whether it is one of IPv6 and takes no IPv4: because it was told so ([`Host::listen_only_v6`]), or because it is bound
+    /// to one address.
     ///
     /// # Errors
     /// If the host has been shut down.
     pub fn only_v6(&self) -> io::Result<bool> {
         Ok(self.0.parts.look(|stack, id| stack.listener_is_only_v6(id))?)
+    }
+
+    /// Fails: whether a listener on `::` takes IPv4 is decided before it is bound. It is here because std has it.
+    ///
+    /// # Errors
+    /// `InvalidInput`, always, as on Linux.
+    #[deprecated(note = "it can only be decided before the listener is bound: see `Host::listen_only_v6`")]
+    pub fn set_only_v6(&self, _only_v6: bool) -> io::Result<()> {
+        Err(super::error::invalid("IPV6_V6ONLY cannot be changed once a socket is bound"))
     }
 
     /// Another handle on the same listener.
@@ -216,7 +226,7 @@ impl TcpListener {
 
 impl fmt::Debug for TcpListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TcpListener").field("addr", &self.local_addr().ok()).finish()
+        super::show(f, "TcpListener", &[("addr", self.local_addr())])
     }
 }
 

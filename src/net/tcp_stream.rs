@@ -7,7 +7,7 @@ use super::patience::{Blocking, Timeout};
 use crate::buf::{CHUNK_CAPACITY, Chunk, Slice};
 use crate::error::{self, Error};
 use crate::runtime::{Patience, Shard, clock, press};
-use crate::stack::{Congestion, Keepalive, MtuDiscovery, Readiness, SocketId, TcpId, TcpInfo, TcpOptions};
+use crate::stack::{Congestion, Keepalive, MtuDiscovery, Readiness, SocketId, TcpId, TcpInfo, TcpOptions, destination};
 use crate::tcp::state::State;
 use core::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -103,13 +103,15 @@ impl TcpStream {
         TcpStream(Arc::new(Inner { shard, id, blocking: Blocking::default(), host }))
     }
 
-    /// Sends a SYN.
+    /// Sends a SYN; to an unspecified address is to this host, as on Linux.
     pub(super) fn begin(
         host: &Host,
         local: Option<SocketAddr>,
         remote: SocketAddr,
         device: Option<&str>,
     ) -> error::Result<TcpStream> {
+        let own = local.map(|local| local.ip()).filter(|own| !own.is_unspecified());
+        let remote = SocketAddr::new(destination(remote.ip(), own), remote.port());
         let shard = host.shard_of(local.map_or(0, |local| local.port()));
         let id = shard.act(|core, now| {
             core.check_open()?;
@@ -124,7 +126,7 @@ impl TcpStream {
         Ok(TcpStream::new(host, shard, id))
     }
 
-    /// Sends a SYN and waits for the answer.
+    /// Sends a SYN and waits for the answer. `WouldBlock` is the end of the time.
     pub(super) fn open(
         host: &Host,
         local: Option<SocketAddr>,
@@ -148,7 +150,7 @@ impl TcpStream {
             // But it may be the reason why there was no answer.
             Err(Error::WouldBlock) => {
                 let reason = stream.0.shard.look(|stack| stack.tcp_take_error(id)).unwrap_or_default();
-                Err(reason.unwrap_or(Error::TimedOut))
+                Err(reason.unwrap_or(Error::WouldBlock))
             }
             Err(error) => Err(error),
         }
@@ -203,6 +205,9 @@ impl TcpStream {
 
     /// Sends all of `buf`, or, if it cannot wait so long, what could be taken.
     fn send(&self, buf: &[u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return self.send_nothing();
+        }
         let patience = self.writing();
         let mut done = 0;
         for part in buf.chunks(LARGE) {
@@ -216,6 +221,14 @@ impl TcpStream {
             }
         }
         Ok(done)
+    }
+
+    /// Nothing can be sent, but for the errors.
+    fn send_nothing(&self) -> io::Result<usize> {
+        match self.wait(Readiness::WRITABLE, Patience::None, |stack, now, id| stack.tcp_send(now, id, &[])) {
+            Ok(_) | Err(Error::WouldBlock) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn send_part(&self, part: &[u8], patience: Patience) -> (usize, error::Result<()>) {
@@ -655,10 +668,7 @@ impl TcpStream {
 
 impl fmt::Debug for TcpStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TcpStream")
-            .field("addr", &self.local_addr().ok())
-            .field("peer", &self.peer_addr().ok())
-            .finish()
+        super::show(f, "TcpStream", &[("addr", self.local_addr()), ("peer", self.peer_addr())])
     }
 }
 

@@ -342,6 +342,6 @@ pub(super) fn to_connected(error: Error) -> io::Error {
 
 impl fmt::Debug for UdpSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UdpSocket").field("addr", &self.local_addr().ok()).finish()
+        super::show(f, "UdpSocket", &[("addr", self.local_addr())])
     }
 }

@@ -150,9 +150,13 @@ impl Stack {
             return None;
         };
         let may_have_more = connection.may_have_output(&cx);
+        let counts_unsent = cx.options.unsent_low_water.is_some();
         self.arm(index);
         if may_have_more {
             self.mark_egress(index);
+        }
+        if counts_unsent {
+            self.recount(index, now);
         }
         Some(self.segment_frame(&tuple, segment, ttl, tos, interface, !may_be_fragmented))
     }

@@ -236,7 +236,7 @@ impl Stack {
             Some(Connection::TimeWait(time_wait)) => time_wait.snd_nxt(),
             _ => return Disposition::Dropped(DropReason::TcpTimeWait),
         };
-        if self.listener_for(tuple.local(), by).is_none() {
+        if self.listener_for(tuple, by).is_none() {
             return Disposition::Dropped(DropReason::TcpTimeWait);
         }
         self.end_time_wait(index, now);
@@ -252,7 +252,7 @@ impl Stack {
         iss_beyond: Option<Seq>,
         by: u8,
     ) -> Disposition {
-        let Some(number) = self.listener_for(tuple.local(), by) else {
+        let Some(number) = self.listener_for(tuple, by) else {
             self.reset_unknown(now, tuple, segment, by);
             return Disposition::Dropped(DropReason::TcpNoSocket);
         };

@@ -33,6 +33,7 @@ mod udp_sockets;
 mod wheel;
 
 pub use crate::icmp::ErrorKind as IcmpError;
+pub(crate) use crate::ip::bound::destination;
 pub use crate::raw::{Echo, EchoError};
 pub use crate::tcp::{
     Congestion, Ecn, Keepalive, LossDetection, LossRecovery, MtuDiscovery, MtuProbing, TcpConfig, TcpInfo, TcpOptions,
@@ -45,7 +46,7 @@ pub use route::{Route, RouteKind};
 pub use share::{FourTuple, Names, Share};
 
 use crate::buf::Pool;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::icmp::limit::Limiter;
 use crate::ip::{Fragments, Ip, Way};
 use crate::rng::{Key, Rng};
@@ -405,6 +406,7 @@ impl Stack {
             stats: &mut self.stats.tcp,
             trace: &mut self.trace,
         };
+        let is_listeners = matches!(slot.holder, Holder::Listener(_));
         let connection = slot.connection.as_mut()?;
         let was_embryonic = connection.is_embryonic();
         let was_synchronized = connection.state().is_synchronized();
@@ -430,6 +432,9 @@ impl Stack {
                     self.mark_egress(index);
                 }
             }
+        }
+        if is_listeners {
+            self.review_deferred(index, now);
         }
         self.recount(index, now);
         Some(result)
@@ -466,7 +471,7 @@ impl Stack {
             self.with_connection(index, now, |connection, cx| (connection.close(cx), None));
         }
         if was_embryonic {
-            self.established_for_listener(index);
+            self.established_for_listener(index, now);
         }
     }
 
@@ -476,11 +481,15 @@ impl Stack {
         log::debug!("{}: closed ({reason:?})", slot.tuple);
         let was_time_wait = matches!(slot.connection, Some(Connection::TimeWait(_)));
         let connection = slot.connection.take();
+        // Who has read the end of the stream hears of a reset as a writer does.
+        let half_closed =
+            connection.as_ref().and_then(Connection::tcb).is_some_and(|tcb| tcb.rcv.fin_received() && !tcb.snd.fin);
+        let told = if reason == CloseReason::Reset && half_closed { Some(Error::BrokenPipe) } else { reason.error() };
         if let Some(socket) = &mut slot.socket {
             // What a router said tells more than that nobody answered.
             let soft = socket.aside_mut().and_then(|aside| aside.soft_error.take());
             let soft = soft.filter(|_| reason == CloseReason::TimedOut);
-            if let Some(error) = socket.take_error().or(soft).or(reason.error()) {
+            if let Some(error) = socket.take_error().or(soft).or(told) {
                 socket.set_aside().error = Some(error);
             }
             socket.take_early();
@@ -490,6 +499,7 @@ impl Stack {
             }
         }
         let holder = slot.holder;
+        let deferred = slot.socket.as_ref().is_some_and(|socket| socket.deferred.is_some());
         if !matches!(reason, CloseReason::Normal) && !slot.socket.as_ref().is_some_and(|s| s.established) {
             self.stats.tcp.attempt_fails += 1;
         }
@@ -501,7 +511,7 @@ impl Stack {
         match holder {
             Holder::App => {}
             Holder::Listener(listener) => {
-                if was_embryonic {
+                if was_embryonic || deferred {
                     self.leave_syn_queue(listener);
                     self.forget(index, now);
                 }
@@ -562,7 +572,8 @@ impl Stack {
         let options = slot.options(&self.default_options);
         let deadline =
             slot.connection.as_ref().and_then(|c| c.deadline(&self.config.tcp, options, slot.holder == Holder::Nobody));
-        match deadline {
+        let deferred = slot.socket.as_ref().and_then(|socket| socket.deferred);
+        match Instant::earlier(deadline, deferred) {
             Some(at) => self.wheel.arm(index, at),
             None => self.wheel.cancel(index),
         }
@@ -667,11 +678,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Bytes of TCP's fixed header.
 const TCP_HEADER: usize = 20;
 
-/// The MSS that we announce: the link's MTU less the fixed headers (RFC 9293 3.7.1, MUST-67).
+/// The MSS that we announce: the link's MTU less the fixed headers (RFC 9293 3.7.1, MUST-67), if the user wants no less.
 #[inline]
 fn mss_of_link(ip: &Ip, tuple: &FourTuple, options: &TcpOptions) -> u16 {
     let payload = ip.payload_mtu_to(tuple.remote_addr, || way(tuple, options));
-    u16::try_from(payload.saturating_sub(TCP_HEADER)).unwrap_or(u16::MAX)
+    let link = u16::try_from(payload.saturating_sub(TCP_HEADER)).unwrap_or(u16::MAX);
+    options.max_segment.map_or(link, |most| most.min(link))
 }
 
 /// Bytes of the fixed headers in front of the text of segments to `remote`.

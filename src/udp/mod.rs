@@ -255,7 +255,7 @@ impl Sockets {
     /// not, `NetworkUnreachable` without an address of the family, `AddrInUse`.
     pub fn connect(&mut self, ip: &Ip, id: UdpId, peer: SocketAddr) -> Result<()> {
         let socket = named(&mut self.slots, id)?;
-        let peer = socket.on_wire(peer)?;
+        let peer = socket.on_wire(peer).ok_or(Error::AddressFamily)?;
         let local = match socket.bound {
             Bound::One(addr) => {
                 socket.source(ip, peer, fixed(ip, addr))?;
@@ -316,6 +316,10 @@ impl Sockets {
         interface: u32,
     ) -> Result<()> {
         let interface = ip.check_interface(interface)?;
+        // Over IPv4, Linux finds out only that it was not joined.
+        if group.is_ipv6() && !group.is_multicast() {
+            return Err(Error::InvalidInput("not a group"));
+        }
         self.get_mut(id)?.leave(ip, group, source, interface)
     }
 
@@ -359,7 +363,12 @@ impl Sockets {
         let socket = named(&mut self.slots, id)?;
         socket.errors.check()?;
         let dst = match destination {
-            Some(destination) => socket.on_wire(destination)?,
+            // The kernel calls IPv4 unreachable from a socket of IPv6 alone.
+            Some(destination) => socket.on_wire(destination).ok_or(if destination.is_ipv4() {
+                Error::NetworkUnreachable
+            } else {
+                Error::AddressFamily
+            })?,
             None => socket.peer.ok_or(Error::NotConnected)?,
         };
         let src = socket.source_of(ip, dst, source.map(unmapped_addr))?;

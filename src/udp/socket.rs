@@ -3,7 +3,7 @@
 use super::ports::Ends;
 use crate::error::{Error, Result};
 use crate::ip::Ip;
-use crate::ip::bound::{Bound, shown, unmapped_addr};
+use crate::ip::bound::{Bound, destination, shown, unmapped_addr};
 use crate::ip::inbox::Inbox;
 use crate::ip::socket_errors::Errors;
 use crate::stack::{Readiness, RecvMsg, UdpOptions};
@@ -73,14 +73,13 @@ impl Socket {
         shown(addr, self.v6)
     }
 
-    /// An address that the application names, as it is on the wire.
-    ///
-    /// # Errors
-    /// `Unsupported` if it is of a family that the socket cannot reach, or not in the form that the socket's has.
-    pub(super) fn on_wire(&self, addr: SocketAddr) -> Result<SocketAddr> {
+    /// An address that the application names, as it is on the wire; an unspecified one is this host. `None` if it is of a
+    /// family that the socket cannot reach.
+    pub(super) fn on_wire(&self, addr: SocketAddr) -> Option<SocketAddr> {
         let on_wire = unmapped_addr(addr);
-        let reached = addr.is_ipv6() == self.v6 && self.bound.is_of_family(on_wire.ip());
-        reached.then_some(on_wire).ok_or(Error::Unsupported)
+        let reached = (self.v6 || addr.is_ipv4()) && self.bound.is_of_family(on_wire.ip());
+        let own = Some(self.local.ip()).filter(|own| !own.is_unspecified());
+        reached.then(|| SocketAddr::new(destination(on_wire.ip(), own), on_wire.port()))
     }
 
     /// Whether datagrams from `from` are for it.
