@@ -36,6 +36,7 @@
 //! | `connect_ex()` | [`Host::connect_nonblocking`] and [`TcpStream::take_error`] |
 //! | `send()`, `sendall()`, `recv()` | `write`, `write_all`, `read` |
 //! | `recv(n, MSG_PEEK)` | [`TcpStream::peek`], [`UdpSocket::peek_from`] |
+//! | `recv(n, flags)`, `send(data, flags)` | [`TcpStream::recv_with_flags`], [`TcpStream::send_with_flags`], with [`MsgFlags`] |
 //! | `sendto()`, `recvfrom()` | [`UdpSocket::send_to`], [`UdpSocket::recv_from`] |
 //! | `settimeout(t)`, `setblocking(False)` | `set_read_timeout` and `set_write_timeout`, `set_nonblocking` |
 //! | `shutdown(SHUT_WR)`, `close()` | [`TcpStream::shutdown`], dropping the last clone |
@@ -43,6 +44,8 @@
 //! | `dup()`, `makefile()` | `try_clone`, `BufReader::new(&stream)` |
 //! | `setsockopt(TCP_NODELAY)`, `(SO_LINGER)`, `(SO_KEEPALIVE)` | `set_nodelay`, `set_linger`, `set_keepalive` |
 //! | `getsockopt(SO_ERROR)`, `(TCP_INFO)` | `take_error`, [`TcpStream::info`] |
+//! | `setsockopt()`, `getsockopt()` of any other | `setsockopt`, `getsockopt`, with the names in [`sockopt`] |
+//! | `socket()`, `setsockopt()`, then `bind()` | [`TcpSocket`] |
 //! | `setsockopt(SO_BINDTODEVICE)` | [`UdpSocket::bind_device`], [`TcpListener::bind_device`], [`Host::connect_by`] |
 //! | `selectors.DefaultSelector`, `select.epoll()` | [`Poller`] |
 
@@ -50,14 +53,19 @@ mod addr;
 mod error;
 mod host;
 mod interface;
+mod msg_flags;
 mod parts;
 mod patience;
 mod poller;
 mod raw;
+pub mod sockopt;
 mod tcp_listener;
+mod tcp_options;
+mod tcp_socket;
 mod tcp_stream;
 mod udp;
 mod udp_errors;
+mod udp_flags;
 mod udp_messages;
 mod udp_options;
 
@@ -67,10 +75,12 @@ pub use crate::stack::{Echo, EchoError, IcmpError, MtuDiscovery, Readiness, Recv
 pub use addr::{ToCidr, ToSocketAddrs};
 pub use host::{Builder, Host};
 pub use interface::Interface;
+pub use msg_flags::MsgFlags;
 pub use poller::{Event, Events, Interest, Poller, Source};
 pub use raw::{IcmpSocket, RawSocket};
 pub use std::net::Shutdown;
 pub use tcp_listener::{Incoming, TcpListener};
+pub use tcp_socket::TcpSocket;
 pub use tcp_stream::TcpStream;
 pub use udp::UdpSocket;
 

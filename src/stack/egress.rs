@@ -125,7 +125,7 @@ impl Stack {
         let slot = self.table.get_mut(index)?;
         let options =
             slot.socket.as_ref().map_or(&self.default_options, |socket| socket.options(&self.default_options));
-        let (tuple, ttl, tos, interface) = (slot.tuple, options.ttl, options.tos, options.interface);
+        let (tuple, ttl, tos, interface) = (slot.tuple, options.ttl, options.tos, options.leaves_by());
         let mut cx = crate::tcp::connection::Cx {
             now,
             config: &self.config.tcp,

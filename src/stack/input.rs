@@ -197,7 +197,7 @@ impl Stack {
             return Disposition::Dropped(DropReason::TcpAcceptQueueFull);
         }
         let reaction = self.with_connection(index, now, |connection, cx| {
-            let (ttl, tos, interface) = (cx.options.ttl, cx.options.tos, cx.options.interface);
+            let (ttl, tos, interface) = (cx.options.ttl, cx.options.tos, cx.options.leaves_by());
             let reaction = connection.on_segment(segment, cx);
             let closed = reaction.as_ref().and_then(|r| r.closed);
             (reaction.map(|r| (r, ttl, tos, interface)), closed)
@@ -326,7 +326,7 @@ impl Stack {
                 share.names.sent_cookie(until);
             }
         }
-        self.reply_segment(tuple, answer, options.ttl, options.tos, options.interface);
+        self.reply_segment(tuple, answer, options.ttl, options.tos, options.leaves_by());
         Disposition::Answered
     }
 
@@ -369,7 +369,8 @@ impl Stack {
         tuple: &FourTuple,
         act: impl FnOnce(&mut Cx<'_>, &CookieJar) -> R,
     ) -> Option<(R, super::TcpOptions)> {
-        let options = self.listener_at(number)?.options.clone();
+        let mut options = self.listener_at(number)?.options.clone();
+        options.marked_interface = self.interface_of_mark(options.mark);
         let mut cx = Cx {
             now,
             config: &self.config.tcp,

@@ -693,7 +693,7 @@ fn headers_len(remote: IpAddr) -> usize {
 
 /// The way of a connection's packets.
 fn way(tuple: &FourTuple, options: &TcpOptions) -> Way {
-    Way::new(tuple.local_addr, tuple.remote_addr, options.interface)
+    Way::new(tuple.local_addr, tuple.remote_addr, options.leaves_by())
 }
 
 /// Settings of one raw or ping socket.
@@ -737,6 +737,13 @@ pub struct UdpOptions {
     pub interface: u8,
     /// Received bytes, with 96 for each datagram, that it holds.
     pub recv_buffer: usize,
+    /// Bytes to be sent, with 128 for each datagram, that it holds (SO_SNDBUF).
+    pub send_buffer: usize,
+    /// The mark of its packets (SO_MARK).
+    pub mark: u32,
+    /// The number of the interface that the stack's rules give the mark, or zero: its datagrams leave by that, if `interface`
+    /// names none.
+    pub marked_interface: u8,
     /// Whether datagrams that continue one another are received together (UDP_GRO).
     pub gro: bool,
     /// What is done about the MTU of its paths (IP_MTU_DISCOVER).

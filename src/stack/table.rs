@@ -107,8 +107,6 @@ pub(super) struct SocketSide {
     pub(super) fin_received: bool,
     /// The user reads no more.
     pub(super) read_shutdown: bool,
-    /// Bytes that a reader waits for, if that is not zero, where the socket's low-water mark is higher.
-    pub(super) awaited: u32,
     /// Until when its listener waits for its first data.
     pub(super) deferred: Option<Instant>,
 }
@@ -136,7 +134,6 @@ impl SocketSide {
             close_wanted: false,
             fin_received: false,
             read_shutdown: false,
-            awaited: 0,
             deferred: None,
         };
         socket.set_options(options, default);
@@ -150,11 +147,6 @@ impl SocketSide {
 
     pub(super) fn set_options(&mut self, options: TcpOptions, default: &TcpOptions) {
         self.options = (options != *default).then(|| Box::new(options));
-    }
-
-    /// Bytes that make it readable.
-    pub(super) fn low_water(&self, options: &TcpOptions) -> u32 {
-        if self.awaited == 0 { options.recv_low_water } else { options.recv_low_water.min(self.awaited) }
     }
 
     /// What is set aside, if there is anything.

@@ -30,9 +30,10 @@ impl Stack {
         now: Instant,
         local: Option<SocketAddr>,
         remote: SocketAddr,
-        options: TcpOptions,
+        mut options: TcpOptions,
     ) -> Result<TcpId> {
         options.validate()?;
+        options.marked_interface = self.interface_of_mark(options.mark);
         let mapped = remote.ip() != unmapped(remote.ip());
         let (local, remote) = (local.map(unmapped_addr), unmapped_addr(remote));
         // MUST-46.
@@ -50,7 +51,7 @@ impl Stack {
             return Err(Error::NoBufferSpace);
         }
         self.ip.check_interface(options.interface.into())?;
-        let tuple = self.local_end(local, remote, options.interface)?;
+        let tuple = self.local_end(local, remote, options.leaves_by())?;
         let iss = self.new_iss(&tuple, now);
         let offset = self.isn.timestamp_offset(&tuple);
         let mut cx = Cx {
@@ -351,24 +352,16 @@ impl Stack {
         }
     }
 
-    /// Whether reading would give at least `least` bytes, or all that there will be: `WouldBlock` else. What is then
-    /// waited for is so much, even where the socket's low-water mark is higher.
-    ///
-    /// # Errors
-    /// `WouldBlock`, `BadHandle`.
-    pub fn tcp_wait_for(&mut self, id: TcpId, least: usize) -> Result<()> {
-        let slot = self.table.check_mut(id)?;
-        let least = u32::try_from(least).unwrap_or(u32::MAX);
-        if let Some(socket) = &mut slot.socket {
-            socket.awaited = least;
-        }
-        if self.readiness(super::SocketId::Tcp(id)).intersects(Readiness::READABLE | Readiness::ERROR) {
-            return Ok(());
-        }
-        if let Some(slot) = self.table.get_mut(id.index) {
-            slot.was_ready = slot.was_ready.without(Readiness::READABLE);
-        }
-        Err(Error::WouldBlock)
+    /// Whether reading would give at least `least` bytes, or all that its buffer has room for, or that there will be. A
+    /// handle that is closed has nothing to wait for.
+    pub fn tcp_has(&self, id: TcpId, least: usize) -> bool {
+        let Ok(slot) = self.table.check(id) else { return true };
+        let inline = slot.options(&self.default_options).urgent_inline;
+        let Some(tcb) = slot.connection.as_ref().and_then(Connection::tcb) else {
+            return !matches!(slot.connection, Some(Connection::SynSent(_) | Connection::SynReceived(_)));
+        };
+        let ended = tcb.rcv.fin_received() || slot.socket.as_ref().is_none_or(|socket| socket.read_shutdown);
+        tcb.rcv.readable(inline) >= least.min(tcb.rcv.buffer.capacity() / 2).max(1) || ended
     }
 
     /// Shuts down one direction or both; the handle stays. After `Read`, what has been received can still be read, and
@@ -476,7 +469,7 @@ impl Stack {
             Some(_) => {
                 let reset = self.with_connection(index, now, |connection, cx| {
                     let options = cx.options;
-                    let (ttl, tos, interface) = (options.ttl, options.tos, options.interface);
+                    let (ttl, tos, interface) = (options.ttl, options.tos, options.leaves_by());
                     let reset = connection.abort(cx).map(|reset| (reset, ttl, tos, interface));
                     (reset, Some(CloseReason::Aborted))
                 });
@@ -550,12 +543,13 @@ impl Stack {
     ///
     /// # Errors
     /// `InvalidInput` if one is out of range (TTL 0, keepalive of zero, ...), `NoDevice` if there is no such interface.
-    pub fn set_tcp_options(&mut self, now: Instant, id: TcpId, options: TcpOptions) -> Result<()> {
+    pub fn set_tcp_options(&mut self, now: Instant, id: TcpId, mut options: TcpOptions) -> Result<()> {
         options.validate()?;
+        options.marked_interface = self.interface_of_mark(options.mark);
         self.ip.check_interface(options.interface.into())?;
         let slot = self.table.check_mut(id)?;
         let known = slot.options(&self.default_options);
-        if (options.interface, options.max_segment) != (known.interface, known.max_segment)
+        if (options.leaves_by(), options.max_segment) != (known.leaves_by(), known.max_segment)
             && let Some(connection) = slot.connection.as_mut()
         {
             connection.on_link_mss(mss_of_link(&self.ip, &slot.tuple, &options));
@@ -602,7 +596,7 @@ impl Stack {
                 let ended = tcb.rcv.fin_received();
                 let options = socket.options(&self.default_options);
                 // Less than is wanted is enough if there is no room for more.
-                let wanted = (socket.low_water(options) as usize).min(tcb.rcv.buffer.capacity() / 2).max(1);
+                let wanted = (options.recv_low_water as usize).min(tcb.rcv.buffer.capacity() / 2).max(1);
                 if tcb.rcv.readable(options.urgent_inline) >= wanted || ended || socket.read_shutdown {
                     ready |= Readiness::READABLE;
                 }

@@ -64,6 +64,11 @@ pub struct TcpOptions {
     pub fin_wait2: Option<Duration>,
     /// The last urgent byte stays in the stream (SO_OOBINLINE). RFC 6093 4 wants it so, and it is the default.
     pub urgent_inline: bool,
+    /// The mark of its packets (SO_MARK).
+    pub mark: u32,
+    /// The number of the interface that the stack's rules give the mark, or zero: its packets leave by that, if `interface`
+    /// names none. The stack sets it.
+    pub marked_interface: u8,
     /// A listener may have a port that connections have still (SO_REUSEADDR), as std's may, and as is the default.
     pub reuse_address: bool,
     /// Listeners that all have this share an address, each having a part of the peers (SO_REUSEPORT).
@@ -164,6 +169,8 @@ impl Default for TcpOptions {
             defer_accept: None,
             fin_wait2: None,
             urgent_inline: true,
+            mark: 0,
+            marked_interface: 0,
             reuse_address: true,
             reuse_port: false,
         }
@@ -197,6 +204,11 @@ impl Default for Keepalive {
 }
 
 impl TcpOptions {
+    /// The number of the interface that its packets must leave by, if it is not zero.
+    pub fn leaves_by(&self) -> u8 {
+        if self.interface == 0 { self.marked_interface } else { self.interface }
+    }
+
     /// Checks every field's range.
     ///
     /// # Errors

@@ -91,6 +91,7 @@ struct Limits {
     sockets: usize,
     memory: usize,
     recv_buffer: usize,
+    send_buffer: usize,
     send_queue: usize,
 }
 
@@ -170,6 +171,7 @@ impl Sockets {
                 sockets: config.max_udp_sockets,
                 memory: config.memory / MEMORY_SHARE,
                 recv_buffer: config.udp.recv_buffer,
+                send_buffer: config.udp.send_buffer,
                 send_queue: config.udp.send_queue,
             },
             offloads: config.offloads,
@@ -238,12 +240,15 @@ impl Sockets {
             multicast_interface: 0,
             interface: 0,
             recv_buffer: self.limits.recv_buffer,
+            send_buffer: self.limits.send_buffer,
+            mark: 0,
+            marked_interface: 0,
             gro: false,
             mtu_discovery: MtuDiscovery::Want,
             recv_errors: false,
         };
         let local = SocketAddr::new(local.ip(), port);
-        slot.socket = Some(Box::new(Socket::new(local, how.only_v6, options)));
+        slot.socket = Some(Box::new(Socket::new(local, how, options)));
         Ok(UdpId { index, generation: slot.generation })
     }
 
@@ -379,10 +384,11 @@ impl Sockets {
         if segment.min(data.len()) > most {
             return Err(Error::MessageTooLong);
         }
-        if socket.unsent >= self.limits.send_queue {
+        let cost = OUTBOX_OVERHEAD + data.len();
+        let is_full = socket.unsent > 0 && socket.unsent_bytes + cost > socket.options.send_buffer;
+        if socket.unsent >= self.limits.send_queue || is_full {
             return Err(Error::WouldBlock);
         }
-        let cost = OUTBOX_OVERHEAD + data.len();
         if self.memory + cost > self.limits.memory {
             return Err(Error::NoBufferSpace);
         }
@@ -408,6 +414,7 @@ impl Sockets {
             socket.errors.note_sent(dst);
         }
         socket.unsent += 1;
+        socket.unsent_bytes += cost;
         self.memory += cost;
         self.outbox.push_back(datagram);
         Ok(data.len())
@@ -497,6 +504,16 @@ impl Sockets {
     /// As [`recv`](Sockets::recv).
     pub fn recv_segmented(&mut self, id: UdpId, buf: &mut [u8]) -> Result<(usize, usize, SocketAddr)> {
         self.pop(id, |socket| socket.pop_run(buf)).map(|got| (got.len, got.segment, got.source))
+    }
+
+    /// How it was bound; of IPv6 alone is also a socket that is bound to one address of IPv6.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn bound(&self, id: UdpId) -> Result<UdpBind> {
+        let socket = self.get(id)?;
+        let only_v6 = socket.how.only_v6 || matches!(socket.bound, Bound::One(addr) if addr.is_ipv6());
+        Ok(UdpBind { only_v6, ..socket.how })
     }
 
     /// Our end: the bound address, or once connected the one that leads to the peer.
@@ -663,16 +680,18 @@ impl Sockets {
         let len = segment.filter(|_| !in_one).map_or(front.data.len(), |segment| segment.min(front.data.len()));
         let data = front.data.slice(0..len);
         front.data.advance(len);
-        self.memory -= len;
-        if front.data.is_empty() {
+        let is_gone = front.data.is_empty();
+        let freed = len + if is_gone { OUTBOX_OVERHEAD } else { 0 };
+        self.memory -= freed;
+        if is_gone {
             self.outbox.pop_front();
             if self.outbox.is_empty() {
                 self.outbox.shrink_to(IDLE_OUTBOX);
             }
-            self.memory -= OUTBOX_OVERHEAD;
-            if let Ok(socket) = self.get_mut(id) {
-                socket.unsent -= 1;
-            }
+        }
+        if let Ok(socket) = self.get_mut(id) {
+            socket.unsent_bytes -= freed;
+            socket.unsent -= usize::from(is_gone);
         }
         let mut frame = TxFrame::default();
         let (from, to) = (src.ip(), dst.ip());

@@ -1,4 +1,4 @@
-//! What differs from the kernel on purpose.
+//! What differs from the kernel on purpose; `docs/differences.md` says it to users.
 
 /// How many there may be.
 const MOST: usize = 15;
@@ -48,6 +48,20 @@ pub const DIFFERENCES: &[Difference] = &[
         ours: "Ok(0)",
         reason: "The kernel waits for data before it finds that there is no room for any. There is nothing to wait for.",
     },
+    Difference {
+        case: "options::oob_inline_by_default",
+        step: "inline",
+        kernel: "Ok(false)",
+        ours: "Ok(true)",
+        reason: "RFC 6093 4 wants urgent data in line: a byte that leaves the stream is a byte that programs lose which know nothing of it.",
+    },
+    Difference {
+        case: "options::datagram_oob_is_refused",
+        step: "send",
+        kernel: "Ok(1)",
+        ours: "Err(Unsupported (95))",
+        reason: "Nothing in a datagram can be urgent. The kernel says so over IPv4, and over IPv6 it ignores the flag.",
+    },
 ];
 
 /// Whether the table is in order: short, each with a reason, and about a case that there is among `names`.
@@ -59,6 +73,12 @@ pub fn check(names: &[&str]) -> Result<(), String> {
         if difference.reason.is_empty() || !names.contains(&difference.case) {
             return Err(format!("{}: no reason, or no such case", difference.case));
         }
+    }
+    let page = include_str!("../../docs/differences.md");
+    if let Some(d) =
+        DIFFERENCES.iter().find(|d| !page.contains(&format!("| `{}` |", d.case)) || !page.contains(d.reason))
+    {
+        return Err(format!("docs/differences.md does not say why {} differs", d.case));
     }
     let mut sorted = names.to_vec();
     sorted.sort_unstable();

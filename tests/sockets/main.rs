@@ -7,6 +7,8 @@ mod families;
 mod groups;
 mod hosts;
 mod interfaces;
+mod options;
 mod poller;
 mod raw;
+mod soak;
 mod streams;

@@ -4,11 +4,12 @@ mod addresses;
 mod closing;
 mod datagrams;
 mod listeners;
+mod options;
 mod streams;
 mod threads;
 mod waiting;
 
-use super::net;
+use super::{net, opt};
 use crate::Case;
 use crate::seen::Test;
 use net::{TcpListener, TcpStream, UdpSocket, linger, set_linger};
@@ -34,6 +35,7 @@ pub fn all() -> Vec<Case> {
         closing::cases(),
         datagrams::cases(),
         listeners::cases(),
+        options::cases(),
         streams::cases(),
         threads::cases(),
         waiting::cases(),
