@@ -2,6 +2,7 @@
 
 use super::sockopt::{self, Name, OptValue, SockOpt, Value};
 use super::{MsgFlags, TcpListener, TcpStream};
+use crate::error;
 use crate::runtime::Patience;
 use crate::stack::Readiness;
 use std::io;
@@ -223,9 +224,11 @@ impl TcpStream {
             };
             match received {
                 Ok(n) => done += n,
-                Err(error) if done == 0 => return Err(error),
-                // What was received counts; the next call meets the error.
-                Err(_) => return Ok(done),
+                Err(error) if done == 0 => return Err(error.into()),
+                Err(error) => {
+                    self.keep(error);
+                    return Ok(done);
+                }
             }
             let ended = matches!(received, Ok(0));
             if ended || done == buf.len() || !flags.contains(MsgFlags::WAITALL) || self.at_mark()? {
@@ -235,7 +238,7 @@ impl TcpStream {
     }
 
     /// Takes up to `max` bytes and throws them away.
-    fn discard(&self, max: usize, patience: Patience) -> io::Result<usize> {
+    fn discard(&self, max: usize, patience: Patience) -> error::Result<usize> {
         let taken = self.wait(Readiness::READABLE, patience, |stack, now, id| stack.tcp_pop(now, id, max))?;
         Ok(taken.iter().map(|slice| slice.len()).sum())
     }
@@ -251,7 +254,7 @@ impl TcpStream {
         if flags.contains(MsgFlags::OOB) {
             return self.send_urgent_patiently(buf, patience);
         }
-        self.send_patiently(buf, patience)
+        Ok(self.send_patiently(buf, patience)?)
     }
 }
 

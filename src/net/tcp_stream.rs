@@ -209,23 +209,23 @@ impl TcpStream {
     }
 
     fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.recv_patiently(buf, self.reading())
+        Ok(self.recv_patiently(buf, self.reading())?)
     }
 
-    pub(super) fn recv_patiently(&self, buf: &mut [u8], patience: Patience) -> io::Result<usize> {
+    pub(super) fn recv_patiently(&self, buf: &mut [u8], patience: Patience) -> error::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
         }
         if buf.len() <= SMALL {
             let patience = self.gather(self.0.blocking.low_water().min(buf.len()), patience);
             let act = |stack: &mut crate::stack::Stack, now, id| stack.tcp_recv(now, id, buf);
-            return Ok(self.wait(Readiness::READABLE, patience, act)?);
+            return self.wait(Readiness::READABLE, patience, act);
         }
         self.recv_large(buf.len(), &mut [IoSliceMut::new(buf)], patience)
     }
 
     /// Takes the received chunks under the lock and copies them outside it.
-    fn recv_large(&self, max: usize, bufs: &mut [IoSliceMut<'_>], patience: Patience) -> io::Result<usize> {
+    fn recv_large(&self, max: usize, bufs: &mut [IoSliceMut<'_>], patience: Patience) -> error::Result<usize> {
         let patience = self.gather(self.0.blocking.low_water().min(max), patience);
         let slices = self.wait(Readiness::READABLE, patience, |stack, now, id| stack.tcp_pop(now, id, max))?;
         Ok(scatter(&slices, bufs))
@@ -233,10 +233,10 @@ impl TcpStream {
 
     /// Sends all of `buf`, or, if it cannot wait so long, what could be taken.
     fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.send_patiently(buf, self.writing())
+        Ok(self.send_patiently(buf, self.writing())?)
     }
 
-    pub(super) fn send_patiently(&self, buf: &[u8], patience: Patience) -> io::Result<usize> {
+    pub(super) fn send_patiently(&self, buf: &[u8], patience: Patience) -> error::Result<usize> {
         if buf.is_empty() {
             return self.send_nothing();
         }
@@ -246,19 +246,27 @@ impl TcpStream {
             done += taken;
             match result {
                 Ok(()) => {}
-                Err(error) if done == 0 => return Err(error.into()),
-                // What was taken counts; the next call meets the error.
-                Err(_) => break,
+                Err(error) if done == 0 => return Err(error),
+                Err(error) => {
+                    self.keep(error);
+                    break;
+                }
             }
         }
         Ok(done)
     }
 
+    /// A call that has done a part of its work says how much; the next one meets the error that ended it.
+    pub(super) fn keep(&self, error: Error) {
+        // If the host is gone meanwhile, the next call meets that.
+        let _ = self.0.shard.look(|stack| stack.tcp_keep_error(self.0.id, error));
+    }
+
     /// Nothing can be sent, but for the errors.
-    fn send_nothing(&self) -> io::Result<usize> {
+    fn send_nothing(&self) -> error::Result<usize> {
         match self.wait(Readiness::WRITABLE, Patience::None, |stack, now, id| stack.tcp_send(now, id, &[])) {
             Ok(_) | Err(Error::WouldBlock) => Ok(0),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
 
@@ -299,8 +307,10 @@ impl TcpStream {
     pub fn send_chunk(&self, chunk: &Slice) -> io::Result<usize> {
         match self.push(chunk, self.writing()) {
             (0, Err(error)) => Err(error.into()),
-            // What was taken counts; the next call meets the error.
-            (taken, _) => Ok(taken),
+            (taken, result) => {
+                result.unwrap_or_else(|error| self.keep(error));
+                Ok(taken)
+            }
         }
     }
 
@@ -740,7 +750,7 @@ impl Read for &TcpStream {
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         match bufs.iter().map(|buf| buf.len()).sum() {
             0 => Ok(0),
-            max => self.recv_large(max, bufs, self.reading()),
+            max => Ok(self.recv_large(max, bufs, self.reading())?),
         }
     }
 }
@@ -758,13 +768,16 @@ impl Write for &TcpStream {
             bufs.iter().for_each(|buf| all.extend_from_slice(buf));
             return self.send(&all);
         }
-        let mut done = 0;
+        let (patience, mut done) = (self.writing(), 0);
         for buf in bufs {
-            match self.send(buf) {
+            match self.send_patiently(buf, patience) {
                 Ok(n) if n == buf.len() => done += n,
                 Ok(n) => return Ok(done + n),
-                Err(_) if done > 0 => return Ok(done),
-                Err(error) => return Err(error),
+                Err(error) if done == 0 => return Err(error.into()),
+                Err(error) => {
+                    self.keep(error);
+                    return Ok(done);
+                }
             }
         }
         Ok(done)

@@ -480,6 +480,20 @@ impl Stack {
         }
     }
 
+    /// Gives back what a call was told that had done a part of its work already, so that the next one is told. What can be
+    /// tried again, and what every further call finds out by itself, is not kept.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn tcp_keep_error(&mut self, id: TcpId, error: Error) -> Result<()> {
+        let ended = [Error::ConnectionReset, Error::TimedOut, Error::HostUnreachable, Error::NetworkUnreachable];
+        let socket = self.table.check_mut(id)?.socket.as_mut().ok_or(Error::BadHandle)?;
+        if ended.contains(&error) {
+            socket.set_aside().error.get_or_insert(error);
+        }
+        Ok(())
+    }
+
     /// Takes the pending error, if there is one (SO_ERROR): what ended the connection, else what a router said.
     ///
     /// # Errors

@@ -127,7 +127,10 @@ fn accept_is_never_of_one_who_was_reset_meanwhile() {
     assert!(t.stack.tcp_snapshot().iter().all(|info| info.state == State::Listen), "only the listener is left");
     // There is room for the next one.
     t.new_flow(5001, 80);
-    t.establish();
+    t.send(syn().mss(1460));
+    t.expect(synack().seq(0).ack(1));
+    t.send(data(b"hello"));
+    t.accept();
 }
 
 /// TCP_LINGER2: FIN-WAIT-2 of a closed connection lasts as long as the user wants.
@@ -184,11 +187,10 @@ fn it_is_not_readable_below_its_low_water_mark() {
 #[test]
 fn what_is_not_sent_bounds_what_is_written() {
     let mut t = Tester::new();
-    let id = t.establish();
+    let id = t.establish_with(syn().mss(1000).wnd(1000));
     t.set(|o| o.unsent_low_water = Some(2000));
-    t.send(ack().wnd(1000));
     t.write(&pattern(0..3000));
-    t.drain();
+    t.expect(full(1000).seq(1));
     assert_eq!(t.try_write(b"more"), Err(Error::WouldBlock));
     assert!(!t.readiness().contains(Readiness::WRITABLE));
     while t.stack.poll_ready().is_some() {}
@@ -240,8 +242,8 @@ fn an_urgent_byte_alone_is_nothing_to_read() {
 #[test]
 fn listeners_share_a_port_and_its_peers() {
     let mut t = Tester::new();
-    let first = t.listen_with(80, 16, |o| o.reuse_port = true);
-    let second = t.listen_with(80, 16, |o| o.reuse_port = true);
+    let first = t.listen_with(80, 64, |o| o.reuse_port = true);
+    let second = t.listen_with(80, 64, |o| o.reuse_port = true);
     let local = t.local();
     let alone = t.stack.default_tcp_options();
     assert_eq!(t.stack.tcp_listen(local, 1, alone), Err(Error::AddrInUse));

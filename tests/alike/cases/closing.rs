@@ -49,6 +49,7 @@ cases![
     a_reset_is_told_to_the_writer_once,
     a_reset_wakes_a_reader,
     a_reset_wakes_a_writer,
+    a_reset_after_a_part_is_told_to_the_next_writer,
     a_reset_loses_what_was_not_read,
     write_to_one_who_has_gone,
     read_after_the_peers_end_and_own_writes,
@@ -463,6 +464,19 @@ fn a_reset_wakes_a_writer(t: &Test) {
     set_linger(&far, Some(Duration::ZERO)).unwrap();
     drop(far);
     t.see("woken", writer.join().unwrap());
+}
+
+fn a_reset_after_a_part_is_told_to_the_next_writer(t: &Test) {
+    let (near, far) = pair(t);
+    let much = vec![7; 64 << 20];
+    let writer = thread::spawn(move || ((&near).write(&much).map(|n| n < much.len()), near));
+    thread::sleep(100 * MS);
+    set_linger(&far, Some(Duration::ZERO)).unwrap();
+    drop(far);
+    let (written, near) = writer.join().unwrap();
+    t.see("a part", written);
+    t.see("then", (&near).write(b"x"));
+    t.see("again", (&near).write(b"x"));
 }
 
 fn a_reset_loses_what_was_not_read(t: &Test) {
