@@ -10,7 +10,8 @@ pub enum Disposition {
     Delivered,
     /// The stack itself answered it (an echo request).
     Answered,
-    /// It is a fragment, and waits for the others. What becomes of the whole packet is what becomes of its last one.
+    /// It waits: a fragment for the others (what becomes of the whole packet is what becomes of its last one), a SYN for a
+    /// verdict.
     Held,
     /// It is for another shard, which will say what became of it.
     Misdirected,
@@ -109,6 +110,8 @@ drop_reasons! {
     UdpChecksum = "udp-checksum",
     /// No UDP socket there (answered with port unreachable).
     UdpNoSocket = "udp-no-socket",
+    /// From a new source, where a UDP gate has as many flows as it may have.
+    UdpFlowLimit = "udp-flow-limit",
     /// The UDP socket's receive queue is full.
     UdpQueueFull = "udp-queue-full",
     /// The receive queues of all raw and ping sockets that want it are full, and nobody else does.
@@ -125,6 +128,14 @@ drop_reasons! {
     TcpListenIgnored = "tcp-listen-ignored",
     /// The accept queue is full: the SYN or the final ACK is dropped, the peer will retry.
     TcpAcceptQueueFull = "tcp-accept-queue-full",
+    /// A first SYN while the gate is more than half full: it is let in when it comes again.
+    TcpGateFirst = "tcp-gate-first",
+    /// A SYN from a source of which as many wait for a verdict as may.
+    TcpGateSource = "tcp-gate-source",
+    /// A SYN while the application has as many in its hands, without a verdict, as there may be.
+    TcpGateFull = "tcp-gate-full",
+    /// A SYN that wanted no verdict any more: its peer has reset it.
+    TcpGateReset = "tcp-gate-reset",
     /// The stack's connection table or memory budget is full.
     TcpTableFull = "tcp-table-full",
     /// An ACK to a listener whose SYN cookie is wrong or too old.
@@ -172,7 +183,7 @@ pub struct Stats {
     pub delivered: u64,
     /// Received frames that the stack itself answered.
     pub answered: u64,
-    /// Received fragments that had to wait for others.
+    /// Received fragments that had to wait for others, and SYNs that had to wait for a verdict.
     pub held: u64,
     drops: [u64; DropReason::ALL.len()],
     /// Of the frames received, those that had come to another shard of the host, which passed them on.
@@ -187,6 +198,8 @@ pub struct Stats {
     pub ip: IpStats,
     /// TCP's counters.
     pub tcp: TcpStats,
+    /// The gates' counters.
+    pub gate: GateStats,
 }
 
 /// IP's counters of fragments, in the manner of RFC 4293.
@@ -212,6 +225,66 @@ impl IpStats {
         self.reassembly_evicted += reassembly_evicted;
         self.fragmented += fragmented;
         self.fragments_out += fragments_out;
+    }
+}
+
+/// Counters of what waits for a verdict, and of the flows of datagrams.
+#[derive(Clone, Debug, Default)]
+pub struct GateStats {
+    /// SYNs that began to wait.
+    pub requests: u64,
+    /// SYNs that came again while the first one waited.
+    pub folded: u64,
+    /// Requests that were accepted.
+    pub accepted: u64,
+    /// Requests that were answered with RST.
+    pub reset: u64,
+    /// Requests that were not answered, as the verdict was.
+    pub ignored: u64,
+    /// Requests that were answered with an ICMP error, be it withheld by the rate limit.
+    pub unreachable: u64,
+    /// Requests that nobody has looked at, and that gave way to others.
+    pub evicted: u64,
+    /// Requests that had no verdict in time.
+    pub expired: u64,
+    /// Accepted connections that were given up before their handshake ended, because there were too many such.
+    pub half_open_evicted: u64,
+    /// Flows of datagrams that began.
+    pub flows: u64,
+    /// Flows that were idle for too long.
+    pub flows_expired: u64,
+    /// Flows without an answer that gave way to others.
+    pub flows_evicted: u64,
+}
+
+impl GateStats {
+    fn add(&mut self, other: &GateStats) {
+        let GateStats {
+            requests,
+            folded,
+            accepted,
+            reset,
+            ignored,
+            unreachable,
+            evicted,
+            expired,
+            half_open_evicted,
+            flows,
+            flows_expired,
+            flows_evicted,
+        } = other;
+        self.requests += requests;
+        self.folded += folded;
+        self.accepted += accepted;
+        self.reset += reset;
+        self.ignored += ignored;
+        self.unreachable += unreachable;
+        self.evicted += evicted;
+        self.expired += expired;
+        self.half_open_evicted += half_open_evicted;
+        self.flows += flows;
+        self.flows_expired += flows_expired;
+        self.flows_evicted += flows_evicted;
     }
 }
 
@@ -336,6 +409,7 @@ impl Default for Stats {
             icmp_errors_limited: 0,
             ip: IpStats::default(),
             tcp: TcpStats::default(),
+            gate: GateStats::default(),
         }
     }
 }
@@ -384,6 +458,7 @@ impl Stats {
             icmp_errors_limited,
             ip,
             tcp,
+            gate,
         } = other;
         self.frames_in += frames_in;
         self.bytes_in += bytes_in;
@@ -399,6 +474,7 @@ impl Stats {
         self.icmp_errors_limited += icmp_errors_limited;
         self.ip.add(ip);
         self.tcp.add(tcp);
+        self.gate.add(gate);
     }
 
     /// The sum over all drop reasons.

@@ -59,6 +59,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "ip",
             "icmp",
             "stack::Config",
+            "stack::FlowConfig",
             "stack::MtuDiscovery",
             "stack::Readiness",
             "stack::RecvMsg",

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tunstack::stack::{Config, ReassemblyConfig, TcpConfig, UdpConfig};
+use tunstack::stack::{Config, FlowConfig, GateConfig, ReassemblyConfig, TcpConfig, UdpConfig};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -177,6 +177,8 @@ fn every_limit_stands_with_its_real_default() {
         ("TcpConfig", format!("{:#?}", TcpConfig::default())),
         ("ReassemblyConfig", format!("{:#?}", ReassemblyConfig::default())),
         ("UdpConfig", format!("{:#?}", UdpConfig::default())),
+        ("GateConfig", format!("{:#?}", GateConfig::default())),
+        ("FlowConfig", format!("{:#?}", FlowConfig::default())),
     ];
     for (name, debug) in structs {
         let (real, said) = (fields(&debug), table(&page, name));

@@ -131,7 +131,49 @@ fn memory_by_the_allocators_count() {
     assert_eq!(stacks.each_ref().map(|stack| stack.tcp_snapshot().len()), [0, 1], "only the listener is left");
     drop(stacks);
     single_bytes_with_holes();
+    flood_at_the_gate();
     idle_streams();
+}
+
+/// 100,000 SYNs of as many sources, each sent twice, at a gate where nobody looks.
+fn flood_at_the_gate() {
+    let now = Instant::ZERO;
+    let mut client = stack(CLIENT);
+    let options = client.default_tcp_options();
+    client.tcp_connect(now, None, SocketAddr::from((SERVER, 80)), options.clone()).expect("a free port");
+    let syn = client.poll_transmit(now).expect("a SYN").to_vec();
+    let mut server = stack(SERVER);
+    let gate = server.syn_gate_open(options).expect("it is not open");
+    let before = allocated();
+    let mut most = 0;
+    for n in 0..100_000u32 {
+        let mut frame = syn.clone();
+        frame[12..16].copy_from_slice(&(0x0a00_0000 + n).to_be_bytes());
+        frame[10..12].fill(0);
+        let sum = support::packet::checksum(0, &frame[..20]);
+        frame[10..12].copy_from_slice(&sum.to_be_bytes());
+        for _ in 0..2 {
+            let meta = RxMeta { checksum: RxChecksum::Valid, gso: None, interface: 0 };
+            server.on_frame(now, RxFrame { data: Slice::copy_of(&frame), meta });
+        }
+        if n % 100 == 0 {
+            most = most.max(allocated() - before);
+        }
+    }
+    let config = &server.config().gate;
+    let (requests, charged) = server.syn_gate_load(gate).expect("it is open");
+    println!("{most} bytes at most for 100,000 SYNs at the gate: {requests} requests, charged {charged}");
+    assert_eq!(requests, config.max_requests);
+    assert!(charged <= config.memory);
+    // Beside the requests: the marks of SYNs that came once, and the announcement that there is something.
+    assert!(most <= charged + (1 << 20) + 4096, "{most} bytes are allocated");
+    server.syn_gate_close(gate).expect("it is open");
+    while server.poll_transmit(now).is_some() {}
+    while server.poll_ready().is_some() {}
+    let left = allocated() - before;
+    println!("{left} bytes when it is closed");
+    // The room for 1,024 replies.
+    assert!(left < 300_000, "{left} bytes are left");
 }
 
 /// The dearest that a peer can send: single bytes with a hole between each two, on connections whose users do not read.

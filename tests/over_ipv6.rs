@@ -11,6 +11,8 @@ mod congestion;
 mod cubic;
 #[path = "rfc9293/events.rs"]
 mod events;
+#[path = "rfc9293/gate.rs"]
+mod gate;
 #[path = "rfc9293/handshake.rs"]
 mod handshake;
 #[path = "rfc9293/header.rs"]

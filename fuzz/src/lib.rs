@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tunstack::buf::Slice;
 use tunstack::device::impair::Impairment;
 use tunstack::rng::Rng;
-use tunstack::stack::{Cidr, Config, SocketId, Stack};
+use tunstack::stack::{Cidr, Config, Refusal, SendMsg, SocketId, Stack, Unreachable};
 use tunstack::stats::{Disposition, DropReason};
 use tunstack::time::Instant;
 use tunstack::wire::gso::{Finisher, first_packet};
@@ -346,6 +346,8 @@ impl World {
         let options = stack.default_tcp_options();
         stack.tcp_listen(SocketAddr::new(any, 80), 8, options).expect("a free port");
         stack.udp_bind(SocketAddr::new(any, 9)).expect("a free port");
+        stack.syn_gate_open(stack.default_tcp_options()).expect("it is not open");
+        stack.udp_gate_open().expect("it is not open");
         World { stack, now, mtu, buf: vec![0; 70_000] }
     }
 
@@ -386,6 +388,29 @@ impl World {
                 SocketId::Udp(id) => {
                     if let Ok((n, from)) = self.stack.udp_recv(id, &mut self.buf, false) {
                         let _ = self.stack.udp_send(self.now, id, &self.buf[..n], Some(from));
+                    }
+                }
+                SocketId::SynGate(gate) => {
+                    while let Ok(request) = self.stack.syn_next(gate) {
+                        let how = match request.destination.port() % 4 {
+                            0 => {
+                                let _ = self.stack.syn_accept(self.now, gate, request.id);
+                                continue;
+                            }
+                            1 => Refusal::Reset,
+                            2 => Refusal::Silence,
+                            _ => Refusal::Unreachable(Unreachable::Host),
+                        };
+                        self.stack.syn_refuse(self.now, gate, request.id, how).expect("it waits");
+                    }
+                }
+                SocketId::UdpGate(gate) => {
+                    while let Ok((flow, _)) = self.stack.udp_gate_accept(gate) {
+                        let got = self.stack.udp_recv_msg(flow, &mut self.buf, false).expect("what it began with");
+                        let back = SendMsg { source: Some(got.destination), ..SendMsg::default() };
+                        let back = SendMsg { data: &self.buf[..got.len], ..back };
+                        let _ = self.stack.udp_send_msg(self.now, flow, &back);
+                        self.stack.udp_close(flow).expect("it is open");
                     }
                 }
                 // Nobody opens one here.

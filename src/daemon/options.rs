@@ -62,6 +62,9 @@ pub(crate) struct Options {
     /// The network namespace to be in: self, new, or a path such as /run/netns/NAME [default: self]
     #[arg(long, value_name = "self|new|PATH", env = "TUNSTACK_NETNS", help_heading = "Interface")]
     pub(crate) netns: Option<String>,
+    /// Serve what is sent to any address, not only to the stack's own; the kernel must have routes into the interface
+    #[arg(long, env = "TUNSTACK_ACCEPT_ANY", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Interface")]
+    pub(crate) accept_any: Option<bool>,
 
     /// Serve HTTP [port: 80]; this is what happens when no service is named
     #[arg(long, value_name = "PORT", env = "TUNSTACK_HTTP", num_args = 0..=1, default_missing_value = "80", help_heading = "Services")]
@@ -148,6 +151,7 @@ impl Options {
             txqueuelen,
             queues,
             netns,
+            accept_any,
             http,
             dir,
             spool,
@@ -184,6 +188,7 @@ impl Options {
             txqueuelen: txqueuelen.or(fallback.txqueuelen),
             queues: queues.or(fallback.queues),
             netns: netns.or(fallback.netns),
+            accept_any: accept_any.or(fallback.accept_any),
             http: http.or(fallback.http),
             dir: dir.or(fallback.dir),
             spool: spool.or(fallback.spool),

@@ -93,7 +93,8 @@ pub(crate) fn bring_up(settings: &Settings) -> Result<(Up, Signals, Vec<String>)
         up.push(link);
     }
     let routes = settings.routes.clone();
-    builder = builder.config(|config| config.routes = routes);
+    let accept_any = settings.accept_any;
+    builder = builder.config(move |config| (config.routes, config.any_address) = (routes, accept_any));
     if let Some(seed) = seed {
         builder = builder.seed(seed);
     }

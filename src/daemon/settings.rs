@@ -172,6 +172,8 @@ pub(crate) struct Settings {
     pub(crate) more: Vec<Interface>,
     /// Where the stack's packets go.
     pub(crate) routes: Vec<Route>,
+    /// Whether packets to all addresses are the stack's.
+    pub(crate) accept_any: bool,
     /// The largest packet in bytes, if it was asked for; else what the link has.
     pub(crate) mtu: Option<u32>,
     /// Whether the kernel is asked for offloads.
@@ -269,6 +271,7 @@ impl TryFrom<Options> for Settings {
             addrs: first.addrs,
             more,
             routes: options.route.iter().map(|text| route(text)).collect::<Result<_, _>>().map_err(usage("route"))?,
+            accept_any: options.accept_any.unwrap_or(false),
             mtu: first.mtu,
             offload,
             txqueuelen: options.txqueuelen.unwrap_or(10_000),

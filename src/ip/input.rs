@@ -43,7 +43,7 @@ pub struct Packet {
     pub src: IpAddr,
     /// Its destination: one of our addresses, broadcast, or a group that we are a member of.
     pub dst: IpAddr,
-    /// Whether the destination is one of our addresses.
+    /// Whether the destination is the address of one host, which is us.
     pub unicast: bool,
     /// Its DSCP and ECN byte.
     pub tos: u8,
@@ -145,7 +145,8 @@ impl Ip {
     /// whether the destination is an address of ours, and not that of many.
     fn check_addresses(&self, header: &IpHeader, looped: bool, interface: u8) -> Result<bool, DropReason> {
         let (src, dst) = (header.src, header.dst);
-        let unicast = self.is_local(dst);
+        // Nobody sends to himself by way of us (land).
+        let unicast = self.is_local(dst) || src != dst && self.takes(dst);
         let ours = unicast || self.is_broadcast(dst) || dst.is_multicast() && self.is_member_on(dst, interface);
         if !ours {
             let somebodys = is_unicast(dst) || dst.is_multicast();
@@ -238,12 +239,13 @@ impl Ip {
     /// from an address of ours, to another host if the error has come from a wire. `ends` are its source and destination.
     pub fn may_be_ours(&self, packet: &Packet, ends: (IpAddr, IpAddr), looped: bool) -> bool {
         let (from, to) = ends;
-        from.is_ipv4() == packet.dst.is_ipv4() && self.is_local(from) && (looped || !self.is_local(to))
+        from.is_ipv4() == packet.dst.is_ipv4() && self.takes(from) && (looped || !self.is_local(to))
     }
 
     fn echo(&mut self, frame: &RxFrame, packet: &Packet, rest: [u8; 4]) -> Input {
-        // An answer to many would multiply one packet (smurf; RFC 1122 3.2.2.6).
-        if !packet.unicast || !self.echo_reply {
+        // An answer to many would multiply one packet (smurf; RFC 1122 3.2.2.6), and for a host that is not us we cannot say
+        // whether it lives: that is for a raw socket's application.
+        if !self.is_local(packet.dst) || !self.echo_reply {
             return dropped(DropReason::IcmpEchoRefused);
         }
         let reply = self.echo_reply(frame, packet, rest);

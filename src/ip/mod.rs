@@ -72,6 +72,7 @@ pub struct Ip {
     routes: Routes,
     links: Links,
     host_model: HostModel,
+    any_address: bool,
     ttl: u8,
     echo_reply: bool,
     errors: Limiter,
@@ -126,6 +127,7 @@ impl Ip {
             routes,
             links,
             host_model: config.host_model,
+            any_address: config.any_address,
             ttl: config.ttl,
             echo_reply: config.echo_reply,
             errors: Limiter::new(config.icmp_errors_per_second, sources, now),
@@ -240,6 +242,13 @@ impl Ip {
     /// Whether `addr` is one of our own addresses. All of 127/8 is, and ::1.
     pub fn is_local(&self, addr: IpAddr) -> bool {
         self.addresses.is_local(addr)
+    }
+
+    /// Whether packets to one host at `addr` are for us, so that we may send from there too: it is one of our own
+    /// addresses, or every host's is as good ([`Config::any_address`]).
+    #[inline]
+    pub fn takes(&self, addr: IpAddr) -> bool {
+        self.is_local(addr) || self.any_address && self.addresses.is_host(addr)
     }
 
     /// Whether `addr` means every host of a network of ours: limited and directed broadcast, in the old form too.

@@ -39,29 +39,45 @@ impl Ip {
             IpAddr::V4(_) => self.is_silent_v4(&header, &packet[payload.start..]),
             IpAddr::V6(_) => self.is_silent_v6(&header, packet, kind),
         };
-        if silent || !self.addresses.is_host(header.src) {
+        if silent {
             return None;
         }
         // What went to many is answered from the address that we have towards whoever sent it.
         let by = answers_by(header.src, frame.meta.interface);
-        let from = if self.is_local(header.dst) {
+        let from = if self.takes(header.dst) {
             header.dst
         } else {
             self.source_for(Way { src: None, dst: header.src, interface: by })?
         };
-        if !self.errors.take(now, header.src, &mut self.rng) {
+        let packet = gso::first_packet(frame);
+        self.error(now, Way::new(from, header.src, by), kind, &packet[..payload.end.min(packet.len())], stats)
+    }
+
+    /// An ICMP error about the packet of which `quoted` is the beginning, and to which nothing forbids it: from the address
+    /// that it went to. Nothing if its source is no host, or beyond the rate limit.
+    pub fn error(
+        &mut self,
+        now: Instant,
+        back: Way,
+        kind: ErrorKind,
+        quoted: &[u8],
+        stats: &mut Stats,
+    ) -> Option<TxFrame> {
+        let Way { src: Some(from), dst: to, .. } = back else { return None };
+        if !self.addresses.is_host(to) {
+            return None;
+        }
+        if !self.errors.take(now, to, &mut self.rng) {
             stats.icmp_errors_limited += 1;
             return None;
         }
         stats.icmp_errors_sent += 1;
         // Nobody shall have to put an error together from fragments.
-        let back = Way::new(from, header.src, by);
         let link = self.payload_mtu(back) + ip::header_len(from);
-        let way = self.path(header.src, now).map_or(link, |path| link.min(path.mtu.into()));
-        let most = if header.dst.is_ipv4() { MAX_ERROR_V4.min(way) } else { MAX_ERROR_V6 };
+        let way = self.path(to, now).map_or(link, |path| link.min(path.mtu.into()));
+        let most = if to.is_ipv4() { MAX_ERROR_V4.min(way) } else { MAX_ERROR_V6 };
         let room = most - ip::header_len(from) - icmp::HEADER_LEN;
-        let packet = gso::first_packet(frame);
-        let quoted = Slice::copy_of(&packet[..payload.end.min(packet.len()).min(room)]);
+        let quoted = Slice::copy_of(&quoted[..quoted.len().min(room)]);
         Some(self.message(back, from, 0, Message::Error(kind), quoted))
     }
 
@@ -69,7 +85,7 @@ impl Ip {
     fn is_silent_v4(&self, header: &IpHeader, payload: &[u8]) -> bool {
         let about_error = header.protocol == ICMP && is_error(header.dst, payload);
         let later = header.fragment.is_some_and(|fragment| fragment.offset > 0);
-        about_error || later || !self.is_local(header.dst)
+        about_error || later || !self.takes(header.dst)
     }
 
     /// RFC 4443 2.4 e: no error about an error or a redirect, nor about what went to many, unless it is too big or has an
@@ -83,7 +99,7 @@ impl Ip {
             ErrorKind::ParameterProblem { problem, .. } => problem == Problem::Option,
             _ => false,
         };
-        about_error || !even_to_many && !self.is_local(header.dst)
+        about_error || !even_to_many && !self.takes(header.dst)
     }
 
     /// A message from `src` that goes `way`.

@@ -2,7 +2,7 @@
 
 use super::addr::{ToCidr, ToSocketAddrs, each};
 use super::error::invalid;
-use super::{IcmpSocket, Interface, RawSocket, TcpListener, TcpSocket, TcpStream, UdpSocket};
+use super::{IcmpSocket, Interface, RawSocket, SynGate, TcpListener, TcpSocket, TcpStream, UdpGate, UdpSocket};
 use crate::buf::Chunk;
 use crate::device::{Device, Several};
 use crate::error;
@@ -253,6 +253,24 @@ impl Host {
     /// As [`bind_raw`](Host::bind_raw).
     pub fn bind_icmp(&self, local: impl Into<IpAddr>) -> io::Result<IcmpSocket> {
         IcmpSocket::open(self, local.into(), self.next())
+    }
+
+    /// Opens the gate where SYNs wait for a verdict that no listener takes, whichever port they are for; and whichever
+    /// address, if the host was made with [`any_address`](Builder::any_address). A host has one.
+    ///
+    /// # Errors
+    /// `AddrInUse` if it is open; if the host has ended.
+    pub fn syn_gate(&self) -> io::Result<SynGate> {
+        SynGate::open(self)
+    }
+
+    /// Opens the gate by which flows of datagrams come that no socket takes, whichever port they are for; and whichever
+    /// address, if the host was made with [`any_address`](Builder::any_address). A host has one.
+    ///
+    /// # Errors
+    /// `AddrInUse` if it is open; if the host has ended.
+    pub fn udp_gate(&self) -> io::Result<UdpGate> {
+        UdpGate::open(self)
     }
 
     /// Memory of 64 KiB to write into, for [`TcpStream::send_chunk`] once it is [frozen](Chunk::freeze). It goes back to
@@ -514,6 +532,16 @@ impl Builder {
     pub fn mtu(mut self, mtu: usize) -> Self {
         self.mtu = Some(mtu);
         self
+    }
+
+    /// Packets to the addresses of all hosts are the host's, not only those to its own (any-IP). Listeners and sockets that
+    /// are bound to an unspecified address have them, whatever the address, and so have the gates ([`Host::syn_gate`],
+    /// [`Host::udp_gate`]); a socket may also be bound to an address that is not the host's. What it says comes from the
+    /// address that was asked. Echo requests to other addresses than its own are left to raw sockets.
+    ///
+    /// The kernel sends there what its routes say: `ip route add 203.0.113.0/24 dev tun0`, for instance.
+    pub fn any_address(self) -> Self {
+        self.config(|config| config.any_address = true)
     }
 
     /// Changes the configuration: every bound and setting of the stack. Called after the other methods' settings.

@@ -59,6 +59,7 @@ mod patience;
 mod poller;
 mod raw;
 pub mod sockopt;
+mod syn_gate;
 mod tcp_listener;
 mod tcp_options;
 mod tcp_socket;
@@ -66,12 +67,16 @@ mod tcp_stream;
 mod udp;
 mod udp_errors;
 mod udp_flags;
+mod udp_gate;
 mod udp_messages;
 mod udp_options;
 
 pub use crate::buf::{Chunk, Slice};
 pub use crate::runtime::{Batch, Drive, Spin, Trigger};
-pub use crate::stack::{Echo, EchoError, IcmpError, MtuDiscovery, Readiness, RecvMsg, SendMsg, SocketError, UdpBind};
+pub use crate::stack::{
+    Echo, EchoError, IcmpError, MtuDiscovery, Readiness, RecvMsg, Refusal, SendMsg, SocketError, SynOptions, UdpBind,
+    Unreachable,
+};
 pub use addr::{ToCidr, ToSocketAddrs};
 pub use host::{Builder, Host};
 pub use interface::Interface;
@@ -79,10 +84,12 @@ pub use msg_flags::MsgFlags;
 pub use poller::{Event, Events, Interest, Poller, Source};
 pub use raw::{IcmpSocket, RawSocket};
 pub use std::net::Shutdown;
+pub use syn_gate::{SynGate, SynRequest, SynRequests};
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_socket::TcpSocket;
 pub use tcp_stream::TcpStream;
 pub use udp::UdpSocket;
+pub use udp_gate::{UdpFlow, UdpGate};
 
 use core::fmt;
 use std::io;

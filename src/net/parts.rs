@@ -3,12 +3,12 @@
 
 use crate::error::{Error, Result};
 use crate::runtime::{Core, Patience, Shard, wait_any};
-use crate::stack::{ListenerId, RawId, Readiness, SocketId, Stack, UdpId};
+use crate::stack::{ListenerId, RawId, Readiness, SocketId, Stack, SynGateId, UdpGateId, UdpId};
 use crate::time::Instant;
 use core::ops::ControlFlow;
 use core::task::{Context, Poll};
 use smallvec::SmallVec;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -72,6 +72,37 @@ impl Part for RawId {
     }
 }
 
+impl Part for SynGateId {
+    fn name(self) -> SocketId {
+        SocketId::SynGate(self)
+    }
+
+    fn close(self, stack: &mut Stack, _: Instant) {
+        let _ = stack.syn_gate_close(self);
+    }
+
+    fn local_addr(self, _: &Stack) -> Result<SocketAddr> {
+        Ok(EVERYWHERE)
+    }
+}
+
+impl Part for UdpGateId {
+    fn name(self) -> SocketId {
+        SocketId::UdpGate(self)
+    }
+
+    fn close(self, stack: &mut Stack, _: Instant) {
+        let _ = stack.udp_gate_close(self);
+    }
+
+    fn local_addr(self, _: &Stack) -> Result<SocketAddr> {
+        Ok(EVERYWHERE)
+    }
+}
+
+/// Where gates are: they are bound to nothing.
+pub(super) const EVERYWHERE: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
+
 /// The parts of a socket, at least one. They are closed with it.
 pub(super) struct Parts<P: Part>(SmallVec<[(Arc<Shard>, P); 1]>);
 
@@ -131,6 +162,11 @@ impl<P: Part> Parts<P> {
             }
         }
         Ok(ControlFlow::Break(parts))
+    }
+
+    /// Those that are open already.
+    pub(super) fn of(parts: SmallVec<[(Arc<Shard>, P); 1]>) -> Parts<P> {
+        Parts(parts)
     }
 
     /// Each part as a socket of its own.

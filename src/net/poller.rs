@@ -2,7 +2,7 @@
 
 use super::error::invalid;
 use super::parts::{self, Favourite, Place, Places};
-use super::{Host, IcmpSocket, RawSocket, TcpListener, TcpStream, UdpSocket};
+use super::{Host, IcmpSocket, RawSocket, SynGate, TcpListener, TcpStream, UdpFlow, UdpGate, UdpSocket};
 use crate::error::{self, Error};
 use crate::runtime::{Patience, PollerId, Shard, Trigger, Turn, Watch, clock, wait_for_events};
 use crate::stack::{Readiness, SocketId};
@@ -56,8 +56,8 @@ impl Drop for Poller {
 /// What a socket is watched for: [`Readiness`] under the name of its use here. Errors and hang-ups are always told.
 pub type Interest = Readiness;
 
-/// A socket that a [`Poller`] can watch: a [`TcpStream`], [`TcpListener`], [`UdpSocket`], [`RawSocket`] or
-/// [`IcmpSocket`].
+/// A socket that a [`Poller`] can watch: a [`TcpStream`], [`TcpListener`], [`UdpSocket`], [`RawSocket`], [`IcmpSocket`],
+/// [`SynGate`], [`UdpGate`] or [`UdpFlow`].
 pub trait Source: sealed::Sealed {}
 
 impl Source for TcpStream {}
@@ -65,6 +65,9 @@ impl Source for TcpListener {}
 impl Source for UdpSocket {}
 impl Source for RawSocket {}
 impl Source for IcmpSocket {}
+impl Source for SynGate {}
+impl Source for UdpGate {}
+impl Source for UdpFlow {}
 
 pub(super) mod sealed {
     use crate::net::Host;
@@ -298,6 +301,6 @@ macro_rules! poll_ready {
     )*};
 }
 
-poll_ready!(TcpStream, TcpListener, UdpSocket, RawSocket, IcmpSocket);
+poll_ready!(TcpStream, TcpListener, UdpSocket, RawSocket, IcmpSocket, SynGate, UdpGate, UdpFlow);
 
-source!(TcpStream, TcpListener, UdpSocket, RawSocket, IcmpSocket);
+source!(TcpStream, TcpListener, UdpSocket, RawSocket, IcmpSocket, SynGate, UdpGate, UdpFlow);

@@ -585,7 +585,7 @@ impl Socket {
         {
             fields.src = chosen;
         }
-        if !ip.is_local(fields.src.into()) {
+        if !ip.takes(fields.src.into()) {
             return Err(Error::AddrNotAvailable);
         }
         if data.len() > ipv4::MAX_PACKET_LEN {

@@ -426,6 +426,14 @@ impl Shard {
                     SocketId::Tcp(tcp) => {
                         let _ = core.stack.tcp_shutdown(now, tcp, crate::stack::Shutdown::Write);
                     }
+                    SocketId::SynGate(gate) => {
+                        core.disown(id);
+                        let _ = core.stack.syn_gate_close(gate);
+                    }
+                    SocketId::UdpGate(gate) => {
+                        core.disown(id);
+                        let _ = core.stack.udp_gate_close(gate);
+                    }
                     SocketId::Udp(_) | SocketId::Raw(_) => {}
                 }
             }

@@ -175,6 +175,8 @@ macro_rules! place {
             SocketId::Listener(id) => (&mut $waits.listeners, id.index, id.generation),
             SocketId::Udp(id) => (&mut $waits.udp, id.index, id.generation),
             SocketId::Raw(id) => (&mut $waits.raw, id.index, id.generation),
+            SocketId::SynGate(id) => (&mut $waits.syn_gates, id.index, id.generation),
+            SocketId::UdpGate(id) => (&mut $waits.udp_gates, id.index, id.generation),
         }
     };
 }
@@ -186,6 +188,8 @@ pub(super) struct Waits {
     listeners: Entries,
     udp: Entries,
     raw: Entries,
+    syn_gates: Entries,
+    udp_gates: Entries,
     pub(super) pollers: Pollers,
     /// Woken after every batch: for the few who wait for what is not readiness (linger, shutdown).
     progress: Vec<Waiter>,
@@ -194,6 +198,11 @@ pub(super) struct Waits {
 }
 
 impl Waits {
+    fn all(&mut self) -> [&mut Entries; 6] {
+        let Waits { tcp, listeners, udp, raw, syn_gates, udp_gates, .. } = self;
+        [tcp, listeners, udp, raw, syn_gates, udp_gates]
+    }
+
     fn entry(&mut self, id: SocketId) -> Option<&mut Entry> {
         let (entries, index, generation) = place!(self, id);
         entries.get_mut(index, generation)
@@ -218,13 +227,17 @@ impl Waits {
 
     /// The sockets that applications hold.
     pub(super) fn ids(&self) -> Vec<SocketId> {
-        use crate::stack::{ListenerId, RawId, TcpId, UdpId};
+        use crate::stack::{ListenerId, RawId, SynGateId, TcpId, UdpGateId, UdpId};
         let tcp = self.tcp.names().map(|(index, generation)| SocketId::Tcp(TcpId { index, generation }));
         let listeners =
             self.listeners.names().map(|(index, generation)| SocketId::Listener(ListenerId { index, generation }));
         let udp = self.udp.names().map(|(index, generation)| SocketId::Udp(UdpId { index, generation }));
         let raw = self.raw.names().map(|(index, generation)| SocketId::Raw(RawId { index, generation }));
-        tcp.chain(listeners).chain(udp).chain(raw).collect()
+        let syn_gates =
+            self.syn_gates.names().map(|(index, generation)| SocketId::SynGate(SynGateId { index, generation }));
+        let udp_gates =
+            self.udp_gates.names().map(|(index, generation)| SocketId::UdpGate(UdpGateId { index, generation }));
+        tcp.chain(listeners).chain(udp).chain(raw).chain(syn_gates).chain(udp_gates).collect()
     }
 
     /// The thread of `parker` waits until `target` has something. False if there is no such thing: waiting is vain.
@@ -344,7 +357,7 @@ impl Waits {
 
     /// Takes what `poller` was registered with off all sockets.
     pub(super) fn close_poller(&mut self, poller: PollerId, wakeups: &mut Wakeups) {
-        for entries in [&mut self.tcp, &mut self.listeners, &mut self.udp, &mut self.raw] {
+        for entries in self.all() {
             for entry in entries.iter_mut() {
                 entry.registration.take_if(|registration| registration.poller == poller);
             }
@@ -380,7 +393,7 @@ impl Waits {
 
     /// Takes everybody off.
     pub(super) fn collect_all(&mut self, wakeups: &mut Wakeups) {
-        for entries in [&mut self.tcp, &mut self.listeners, &mut self.udp, &mut self.raw] {
+        for entries in self.all() {
             for entry in entries.iter_mut() {
                 wakeups.extend(entry.list.drain(..).map(|(_, waiter)| waiter));
             }

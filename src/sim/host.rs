@@ -267,7 +267,7 @@ impl Host for OurHost {
                         return Some(Ready::Flow(flow));
                     }
                 }
-                SocketId::Udp(_) | SocketId::Raw(_) => {}
+                SocketId::Udp(_) | SocketId::Raw(_) | SocketId::SynGate(_) | SocketId::UdpGate(_) => {}
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{HostModel, IfName, Interface, Route};
 use crate::tcp::TcpConfig;
+use crate::tcp::gate::GateConfig;
 use crate::wire::Offloads;
 use core::time::Duration;
 use std::net::{IpAddr, Ipv4Addr};
@@ -58,6 +59,9 @@ pub struct Config {
     pub interfaces: Vec<Interface>,
     /// Whether an address belongs to the host or to its interface.
     pub host_model: HostModel,
+    /// Whether packets to the addresses of all hosts are for us, not only those to our own (any-IP). What is bound to no
+    /// address, or to one that is not ours, has them then, and answers come from the address that was asked.
+    pub any_address: bool,
     /// Where packets go. Without any, every destination is beyond the link, if that is the only one.
     pub routes: Vec<Route>,
     /// Rules: packets of sockets with this mark (SO_MARK) leave by the interface of this name, whatever the routes say, as
@@ -70,7 +74,7 @@ pub struct Config {
     pub offloads: Offloads,
     /// TTL of packets we send (1 to 255), unless a socket sets its own.
     pub ttl: u8,
-    /// Whether echo requests are answered.
+    /// Whether echo requests to our own addresses are answered.
     pub echo_reply: bool,
     /// ICMP errors that may be sent each second, in all; also the bucket's size.
     pub icmp_errors_per_second: u32,
@@ -98,8 +102,12 @@ pub struct Config {
     pub trace_events: usize,
     /// TCP's settings.
     pub tcp: TcpConfig,
+    /// The bounds of SYNs that wait for a verdict.
+    pub gate: GateConfig,
     /// UDP's settings.
     pub udp: UdpConfig,
+    /// The bounds of a UDP gate's flows.
+    pub flows: FlowConfig,
 }
 
 /// The bounds of what waits to be reassembled.
@@ -124,6 +132,19 @@ pub struct UdpConfig {
     pub send_queue: usize,
 }
 
+/// The bounds of a UDP gate's flows.
+#[derive(Clone, Debug)]
+pub struct FlowConfig {
+    /// Flows, those included that have not been accepted. They count as UDP sockets too.
+    pub max_flows: usize,
+    /// Of those, from one source address; over IPv6 from one network of 64 bits.
+    pub max_per_source: usize,
+    /// How long a flow may be idle, in both directions, before it ends.
+    pub idle: Duration,
+    /// The same while it has sent nothing back.
+    pub unanswered: Duration,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
@@ -131,6 +152,7 @@ impl Default for Config {
             addresses: Vec::new(),
             interfaces: Vec::new(),
             host_model: HostModel::default(),
+            any_address: false,
             routes: Vec::new(),
             marks: Vec::new(),
             mtu: 1500,
@@ -150,7 +172,9 @@ impl Default for Config {
             max_replies: 1024,
             trace_events: 0,
             tcp: TcpConfig::default(),
+            gate: GateConfig::default(),
             udp: UdpConfig::default(),
+            flows: FlowConfig::default(),
         }
     }
 }
@@ -158,6 +182,13 @@ impl Default for Config {
 impl Default for ReassemblyConfig {
     fn default() -> Self {
         ReassemblyConfig { memory: 4 * 1024 * 1024, packets: 4096, timeout: Duration::from_secs(60) }
+    }
+}
+
+impl Default for FlowConfig {
+    fn default() -> Self {
+        let (idle, unanswered) = (Duration::from_secs(300), Duration::from_secs(30));
+        FlowConfig { max_flows: 8192, max_per_source: 4096, idle, unanswered }
     }
 }
 

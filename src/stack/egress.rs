@@ -241,6 +241,11 @@ impl Stack {
             self.stats.unsent += 1;
             return;
         }
+        self.reset_stranger(tuple, segment, by);
+    }
+
+    /// The RST for a segment, which is none, that belongs to no connection.
+    pub(super) fn reset_stranger(&mut self, tuple: &FourTuple, segment: &crate::tcp::segment::Segment, by: u8) {
         let zero = crate::tcp::seq::Seq(0);
         let reset = if segment.flags.ack() {
             SegmentOut::bare(segment.ack, zero, Flags::RST)

@@ -1,5 +1,6 @@
 //! What comes in: from a frame to the connection, listener or socket that it is for.
 
+use super::flows::name_of_flow;
 use super::table::{Holder, SocketSide};
 use super::{SocketId, Stack, headers_len, mss_of_link, way};
 use crate::icmp::{ErrorKind, Report, Transport};
@@ -58,7 +59,7 @@ impl Stack {
     }
 
     /// The frame at hand is for the shard `owner`.
-    fn pass_on(&mut self, owner: u16) -> Disposition {
+    pub(super) fn pass_on(&mut self, owner: u16) -> Disposition {
         self.owner = Some(owner);
         Disposition::Misdirected
     }
@@ -115,6 +116,9 @@ impl Stack {
             Input::Tcp(packet) => self.on_tcp(now, frame, &packet),
             Input::Udp(packet) => {
                 let outcome = self.udp.input(&mut self.ip, now, frame, &packet, &mut self.stats);
+                if outcome.disposition == Disposition::Held {
+                    return self.begin_flow(now, frame, &packet);
+                }
                 if let Some(reply) = outcome.reply {
                     self.reply(*reply);
                 }
@@ -176,10 +180,14 @@ impl Stack {
             ce: packet.tos & wire_ip::ECN == wire_ip::CE,
             ..Segment::new(&header, text)
         };
-        match found {
+        let disposition = match found {
             Some(index) => self.on_segment(index, now, &tuple, &segment, packet.interface),
             None => self.on_unknown(now, &tuple, &segment, None, packet.interface),
+        };
+        if disposition == Disposition::Held {
+            self.quote_at_gate(&tuple, &frame.data[..packet.bytes.end]);
         }
+        disposition
     }
 
     /// Whether what comes in by `interface` may be for connection `index`.
@@ -236,7 +244,7 @@ impl Stack {
             Some(Connection::TimeWait(time_wait)) => time_wait.snd_nxt(),
             _ => return Disposition::Dropped(DropReason::TcpTimeWait),
         };
-        if self.listener_for(tuple, by).is_none() {
+        if self.listener_for(tuple, by).is_none() && self.gate.is_none() {
             return Disposition::Dropped(DropReason::TcpTimeWait);
         }
         self.end_time_wait(index, now);
@@ -253,6 +261,9 @@ impl Stack {
         by: u8,
     ) -> Disposition {
         let Some(number) = self.listener_for(tuple, by) else {
+            if let Some(disposition) = self.on_gate(now, tuple, segment, iss_beyond, by) {
+                return disposition;
+            }
             self.reset_unknown(now, tuple, segment, by);
             return Disposition::Dropped(DropReason::TcpNoSocket);
         };
@@ -291,12 +302,7 @@ impl Stack {
         if let Err(owner) = self.claim(tuple) {
             return self.pass_on(owner); // another SYN has come there first
         }
-        let mut iss = self.new_iss(tuple, now);
-        if let Some(beyond) = iss_beyond
-            && !iss.after(beyond)
-        {
-            iss = beyond + ISS_GAP;
-        }
+        let iss = self.new_iss_beyond(tuple, now, iss_beyond);
         let offset = self.isn.timestamp_offset(tuple);
         let connection = self.with_listener(number, now, tuple, |cx, _| Connection::accept(segment, iss, offset, cx));
         let Some((connection, options)) = connection else {
@@ -371,19 +377,35 @@ impl Stack {
     ) -> Option<(R, super::TcpOptions)> {
         let mut options = self.listener_at(number)?.options.clone();
         options.marked_interface = self.interface_of_mark(options.mark);
+        Some((self.with_options(&options, now, tuple, act), options))
+    }
+
+    /// Runs `act` with the context of a connection that is about to be opened with `options`.
+    pub(super) fn with_options<R>(
+        &mut self,
+        options: &super::TcpOptions,
+        now: Instant,
+        tuple: &FourTuple,
+        act: impl FnOnce(&mut Cx<'_>, &CookieJar) -> R,
+    ) -> R {
         let mut cx = Cx {
             now,
             config: &self.config.tcp,
-            options: &options,
+            options,
             tuple: *tuple,
-            link_mss: mss_of_link(&self.ip, tuple, &options),
+            link_mss: mss_of_link(&self.ip, tuple, options),
             orphan: false,
             memory: self.budget.level(),
             stats: &mut self.stats.tcp,
             trace: &mut self.trace,
         };
-        let result = act(&mut cx, &self.cookies);
-        Some((result, options))
+        act(&mut cx, &self.cookies)
+    }
+
+    /// Our initial sequence number for a new connection, beyond those of an earlier one of the same name.
+    pub(super) fn new_iss_beyond(&self, tuple: &FourTuple, now: Instant, beyond: Option<Seq>) -> Seq {
+        let iss = self.new_iss(tuple, now);
+        beyond.filter(|beyond| !iss.after(*beyond)).map_or(iss, |beyond| beyond + ISS_GAP)
     }
 
     /// Our initial sequence number for a new connection.
@@ -394,8 +416,9 @@ impl Stack {
     fn on_icmp(&mut self, now: Instant, report: &Report) -> Disposition {
         match report.transport {
             Transport::Udp => {
-                // A socket's errors are where it sends from, though it receives everywhere.
+                // A socket's errors are where it sends from, though it receives everywhere; a flow's where it is.
                 let home = self.udp.home(report);
+                let home = home.or_else(|| self.elsewhere(&name_of_flow(report.remote)));
                 if let (Some(share), Some(home)) = (&self.share, home)
                     && home != share.shard
                 {

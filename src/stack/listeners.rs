@@ -34,7 +34,7 @@ impl Stack {
             return Err(Error::InvalidInput("nobody connects to a group"));
         }
         let bound = Bound::new(local.ip(), options.only_v6);
-        if matches!(bound, Bound::One(addr) if !self.ip.is_local(addr)) {
+        if matches!(bound, Bound::One(addr) if !self.ip.takes(addr)) {
             return Err(Error::AddrNotAvailable);
         }
         let port = match local.port() {

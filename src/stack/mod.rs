@@ -9,13 +9,15 @@
 //! 4. take what changed with [`poll_ready`](Stack::poll_ready) and serve those sockets;
 //! 5. sleep until a frame arrives or the deadline passes.
 //!
-//! Socket calls never block: they give [`Error::WouldBlock`](crate::error::Error::WouldBlock) and the socket's readiness
-//! changes later. `now` must never go backwards. `examples/bare_loop.rs` is a whole program.
+//! `now` must never go backwards. `examples/bare_loop/main.rs` is a whole program, in virtual time and on a TUN.
+#![doc = include_str!("sockets.md")]
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod budget;
 mod config;
 mod egress;
+mod flows;
+mod gate;
 mod input;
 mod interface;
 mod interfaces;
@@ -35,10 +37,13 @@ mod wheel;
 pub use crate::icmp::ErrorKind as IcmpError;
 pub(crate) use crate::ip::bound::destination;
 pub use crate::raw::{Echo, EchoError};
+pub use crate::tcp::gate::{GateConfig, SynId, SynOptions, SynRequest};
+pub use crate::tcp::state::State;
 pub use crate::tcp::{
     Congestion, Ecn, Keepalive, LossDetection, LossRecovery, MtuDiscovery, MtuProbing, TcpConfig, TcpInfo, TcpOptions,
 };
-pub use config::{Cidr, Config, ReassemblyConfig, UdpConfig};
+pub use config::{Cidr, Config, FlowConfig, ReassemblyConfig, UdpConfig};
+pub use gate::{Refusal, Unreachable};
 pub use interface::{HostModel, IfName, Interface, InterfaceInfo, MAX_INTERFACES};
 pub use message::{RecvMsg, SendMsg, SocketError, UdpBind};
 pub use readiness::Readiness;
@@ -56,7 +61,6 @@ use crate::tcp::config::Memory;
 use crate::tcp::connection::{CloseReason, Connection, Cx, Tcb};
 use crate::tcp::isn::IsnGenerator;
 use crate::tcp::listener::Listener;
-use crate::tcp::state::State;
 use crate::tcp::syncookie::CookieJar;
 use crate::time::Instant;
 use crate::trace::Trace;
@@ -99,6 +103,16 @@ handle!(
     RawId
 );
 
+handle!(
+    /// The handle of the gate where SYNs wait for a verdict.
+    SynGateId
+);
+
+handle!(
+    /// The handle of the gate by which flows of datagrams come.
+    UdpGateId
+);
+
 /// Any socket's handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SocketId {
@@ -110,6 +124,10 @@ pub enum SocketId {
     Udp(UdpId),
     /// A raw or ping socket.
     Raw(RawId),
+    /// The SYN gate.
+    SynGate(SynGateId),
+    /// The UDP gate.
+    UdpGate(UdpGateId),
 }
 
 /// Which direction to shut down.
@@ -139,6 +157,10 @@ pub struct Stack {
     table: Table,
     wheel: Wheel,
     listeners: Listeners,
+    gate: Option<Box<gate::SynGate>>,
+    udp_gate: Option<UdpGateId>,
+    /// Gates that were ever opened.
+    gates: u32,
     /// Connections that may have something to send.
     egress: VecDeque<u32>,
     /// Whether the next frame is to be a datagram, if both have one.
@@ -223,6 +245,9 @@ impl Stack {
             table: Table::new(tuples),
             wheel: Wheel::new(now),
             listeners: Listeners { slots: Vec::new(), by_port: HashMap::with_hasher(others) },
+            gate: None,
+            udp_gate: None,
+            gates: 0,
             egress: VecDeque::new(),
             udp_turn: false,
             ready: VecDeque::new(),
@@ -250,7 +275,9 @@ impl Stack {
     /// When [`on_deadline`](Stack::on_deadline) wants to be called next. It may be earlier than the first timer.
     pub fn deadline(&self) -> Option<Instant> {
         let ip = Instant::earlier(self.ip.deadline(), self.ip.reassembly_deadline());
-        Instant::earlier(Instant::earlier(self.wheel.next(), self.look_again), ip)
+        let gates = Instant::earlier(self.gate_deadline(), self.udp.deadline());
+        let own = Instant::earlier(self.wheel.next(), self.look_again);
+        Instant::earlier(Instant::earlier(own, gates), ip)
     }
 
     /// Does what is due at `now`. Calling it early is harmless.
@@ -258,8 +285,8 @@ impl Stack {
         self.on_deadline_for(now, usize::MAX);
     }
 
-    /// As [`on_deadline`](Stack::on_deadline), for at most `max` connections and as many packets whose fragments did not
-    /// all come. If more are due, [`deadline`](Stack::deadline) is still not later than `now`.
+    /// As [`on_deadline`](Stack::on_deadline), for at most `max` connections, as many packets whose fragments did not all
+    /// come, and as many requests and flows whose time is over. If more are due, [`deadline`](Stack::deadline) is still not later than `now`.
     pub fn on_deadline_for(&mut self, now: Instant, max: usize) {
         if self.look_again.take_if(|at| *at <= now).is_some() {
             self.update_pressure(now);
@@ -274,6 +301,11 @@ impl Stack {
             let Some(told) = self.ip.give_up(now, &mut self.stats) else { break };
             if let Some(error) = told {
                 self.reply(error);
+            }
+        }
+        for _ in 0..max {
+            if !self.expire_request(now) && !self.expire_flow(now) {
+                break;
             }
         }
         for _ in 0..max {
@@ -317,6 +349,12 @@ impl Stack {
             }),
             SocketId::Udp(id) => self.udp.readiness(id),
             SocketId::Raw(id) => self.raw.readiness(id),
+            SocketId::SynGate(id) => match self.syn_gate_has_next(id) {
+                Some(true) => Readiness::READABLE,
+                Some(false) => Readiness::NONE,
+                None => closed,
+            },
+            SocketId::UdpGate(id) => self.check_udp_gate(id).map_or(closed, |()| self.udp.gate_readiness()),
         }
     }
 
@@ -479,6 +517,8 @@ impl Stack {
     fn closed(&mut self, index: u32, now: Instant, reason: CloseReason, was_embryonic: bool) {
         let Some(slot) = self.table.get_mut(index) else { return };
         log::debug!("{}: closed ({reason:?})", slot.tuple);
+        // Whoever is accepted and then says no has not refused: he had asked.
+        let reason = if was_embryonic && reason == CloseReason::Refused { CloseReason::Reset } else { reason };
         let was_time_wait = matches!(slot.connection, Some(Connection::TimeWait(_)));
         let connection = slot.connection.take();
         // Who has read the end of the stream hears of a reset as a writer does.

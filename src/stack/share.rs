@@ -62,7 +62,7 @@ const MIN_REASSEMBLY: usize = 512 * 1024;
 
 impl Config {
     /// What each of `shards` stacks gets of this host's bounds: its part of the memory, also of that for
-    /// fragments, of the connections in each state and of the replies, rounded up. What holds for one socket or one connection holds for it undivided.
+    /// fragments, of what waits at the gates, of the connections in each state and of the replies, rounded up. What holds for one socket or one connection holds for it undivided.
     pub fn divided(&self, shards: u16) -> Config {
         let shards = shards.max(1);
         let n = usize::from(shards);
@@ -76,6 +76,11 @@ impl Config {
             &mut config.max_replies,
             &mut config.reassembly.memory,
             &mut config.reassembly.packets,
+            &mut config.gate.max_requests,
+            &mut config.gate.max_per_source,
+            &mut config.gate.memory,
+            &mut config.flows.max_flows,
+            &mut config.flows.max_per_source,
         ] {
             *bound = bound.div_ceil(n);
         }
@@ -101,6 +106,8 @@ mod tests {
         assert_eq!((part.max_udp_sockets, part.udp.recv_buffer), (whole.max_udp_sockets, whole.udp.recv_buffer));
         assert_eq!(part.reassembly.memory, whole.reassembly.memory.div_ceil(3));
         assert_eq!(part.reassembly.packets, whole.reassembly.packets.div_ceil(3));
+        assert_eq!(part.gate.max_requests, whole.gate.max_requests.div_ceil(3));
+        assert_eq!(part.flows.max_per_source, whole.flows.max_per_source.div_ceil(3));
         assert_eq!(whole.divided(64).reassembly.memory, MIN_REASSEMBLY, "the longest packets still come through");
         assert_eq!(format!("{:?}", whole.divided(1)), format!("{whole:?}"));
     }

@@ -78,7 +78,7 @@ impl Stack {
     /// MUST-44).
     fn local_end(&mut self, local: Option<SocketAddr>, remote: SocketAddr, interface: u8) -> Result<FourTuple> {
         let chosen = local.map(|l| l.ip()).filter(|ip| !ip.is_unspecified());
-        if chosen.is_some_and(|ip| !self.ip.is_local(ip)) {
+        if chosen.is_some_and(|ip| !self.ip.takes(ip)) {
             return Err(Error::AddrNotAvailable);
         }
         let way = Way { src: chosen, dst: remote.ip(), interface };
@@ -517,7 +517,8 @@ impl Stack {
     /// `NotConnected` before it is established and after it is gone.
     pub fn tcp_peer_addr(&self, id: TcpId) -> Result<SocketAddr> {
         let slot = self.table.check(id)?;
-        let connected = slot.connection.as_ref().is_some_and(|c| c.state().is_synchronized());
+        // Who has sent the SYN that we answer is known.
+        let connected = slot.connection.as_ref().is_some_and(|c| c.state().is_synchronized() || c.is_embryonic());
         if connected { Ok(slot.remote()) } else { Err(Error::NotConnected) }
     }
 

@@ -1,5 +1,6 @@
 //! `udp_*`: the calls of UDP sockets.
 
+use super::flows::name_of_flow;
 use super::{RecvMsg, SendMsg, SocketError, Stack, UdpBind, UdpId, UdpOptions};
 use crate::error::{Error, Result};
 use crate::time::Instant;
@@ -234,6 +235,9 @@ impl Stack {
     /// # Errors
     /// `BadHandle`.
     pub fn udp_close(&mut self, id: UdpId) -> Result<()> {
-        self.udp.close(&mut self.ip, id)
+        if let Some(source) = self.udp.close(&mut self.ip, id)? {
+            self.unclaim(&name_of_flow(source));
+        }
+        Ok(())
     }
 }

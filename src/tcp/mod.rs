@@ -5,6 +5,7 @@
 //! | the eleven states and every transition | [`state`] |
 //! | what a connection is, its inputs, outputs and commands | [`connection`] |
 //! | LISTEN, the SYN queue, SYN cookies | [`listener`], [`syncookie`] |
+//! | SYNs that wait for a verdict | [`gate`] |
 //! | SYN-SENT and SYN-RECEIVED | [`handshake`] |
 //! | a segment arrives: the steps of RFC 9293 3.10.7.4 | `input`, and its short cut `fastpath` |
 //! | what to send now | `output` |
@@ -44,6 +45,7 @@ pub mod connection;
 mod ecn;
 mod fastpath;
 pub mod frto;
+pub mod gate;
 pub mod handshake;
 pub mod info;
 mod input;

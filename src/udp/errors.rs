@@ -15,7 +15,8 @@ impl Sockets {
     /// went, or has sent there lately: other errors are easily forged. Says whose calls fail now.
     pub fn on_icmp(&mut self, ip: &mut Ip, now: Instant, report: &Report) -> (Disposition, Option<UdpId>) {
         let unmatched = (Disposition::Dropped(DropReason::IcmpUnmatched), None);
-        let Some((id, socket)) = bound(&self.ports, &mut self.slots, report.local, report.remote, report.interface)
+        let (local, remote) = (report.local, report.remote);
+        let Some((id, socket)) = bound(&self.ports, &self.flows, &mut self.slots, local, remote, report.interface)
         else {
             return unmatched;
         };

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | here | the socket table, datagrams in and out, ICMP errors |
+//! | `flows` | what a gate lets in: a socket for each source, whatever it sends to |
 //! | `errors` | what went wrong with what a socket has sent |
 //! | `socket` | one socket: its ends, its groups, its pending error |
 //! | `source` | which address a datagram goes from |
@@ -15,9 +16,12 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod errors;
+mod flows;
 mod ports;
 mod socket;
 mod source;
+
+pub use flows::Ended;
 
 use crate::buf::Slice;
 use crate::error::{Error, Result};
@@ -32,6 +36,7 @@ use crate::time::Instant;
 use crate::wire::udp::{self as wire, UdpHeader};
 use crate::wire::{Gso, GsoKind, Offloads, RxFrame, TxFrame, checksum};
 use core::ops::DerefMut;
+use flows::Flows;
 use ports::{Ports, Sharing};
 use smallvec::SmallVec;
 use socket::Socket;
@@ -80,6 +85,7 @@ pub struct Sockets {
     ports: Ports,
     // Datagrams of all sockets in the order in which they were sent; those of closed sockets still go.
     outbox: VecDeque<Datagram>,
+    flows: Flows,
     memory: usize,
     limits: Limits,
     offloads: Offloads,
@@ -159,9 +165,12 @@ impl Sockets {
     /// No sockets yet, with `config`'s bounds.
     ///
     /// # Errors
-    /// `InvalidInput` if the ephemeral ports are no range.
-    pub fn new(config: &Config, rng: Rng) -> Result<Sockets> {
+    /// `InvalidInput` if the ephemeral ports are no range, or a flow's idle time is zero.
+    pub fn new(config: &Config, mut rng: Rng) -> Result<Sockets> {
+        flows::check(&config.flows)?;
+        let flows = Flows::new(config.flows.clone(), rng.key());
         Ok(Sockets {
+            flows,
             slots: Vec::new(),
             free: Vec::new(),
             ports: Ports::new(config.tcp.ephemeral_low, config.tcp.ephemeral_high, rng)?,
@@ -206,7 +215,7 @@ impl Sockets {
             Bound::All => {}
             Bound::AllV4 | Bound::AllV6 => _ = ip.source_for(unmapped(local.ip())).ok_or(Error::Unsupported)?,
             Bound::One(addr) => {
-                if !ip.is_local(addr) && !addr.is_multicast() && !ip.is_broadcast(addr) {
+                if !ip.takes(addr) && !addr.is_multicast() && !ip.is_broadcast(addr) {
                     return Err(Error::AddrNotAvailable);
                 }
             }
@@ -226,11 +235,13 @@ impl Sockets {
         } else {
             self.ports.bind(bound, local.port(), sharing, index)?
         };
-        if self.free.pop().is_none() {
-            self.slots.push(Slot::default());
-        }
-        let slot = &mut self.slots[index as usize];
-        let options = UdpOptions {
+        let local = SocketAddr::new(local.ip(), port);
+        Ok(self.put(Socket::new(local, how, self.default_options())))
+    }
+
+    /// What sockets are set to at first.
+    fn default_options(&self) -> UdpOptions {
+        UdpOptions {
             ttl: self.ttl,
             tos: 0,
             broadcast: false,
@@ -246,10 +257,18 @@ impl Sockets {
             gro: false,
             mtu_discovery: MtuDiscovery::Want,
             recv_errors: false,
-        };
-        let local = SocketAddr::new(local.ip(), port);
-        slot.socket = Some(Box::new(Socket::new(local, how, options)));
-        Ok(UdpId { index, generation: slot.generation })
+        }
+    }
+
+    /// Gives `socket` the next free place: there is one.
+    fn put(&mut self, socket: Socket) -> UdpId {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            self.slots.len() as u32 - 1
+        });
+        let slot = &mut self.slots[index as usize];
+        slot.socket = Some(Box::new(socket));
+        UdpId { index, generation: slot.generation }
     }
 
     /// Sets the peer: only its datagrams are received from now on, though what is queued stays. A socket that was bound
@@ -257,9 +276,10 @@ impl Sockets {
     ///
     /// # Errors
     /// `BadHandle`, `InvalidInput` if no host can have `peer`, `PermissionDenied` for broadcast where the socket may
-    /// not, `NetworkUnreachable` without an address of the family, `AddrInUse`.
+    /// not, `NetworkUnreachable` without an address of the family, `AddrInUse`, `AlreadyConnected` for a flow's socket.
     pub fn connect(&mut self, ip: &Ip, id: UdpId, peer: SocketAddr) -> Result<()> {
         let socket = named(&mut self.slots, id)?;
+        socket.check_no_flow()?;
         let peer = socket.on_wire(peer).ok_or(Error::AddressFamily)?;
         let local = match socket.bound {
             Bound::One(addr) => {
@@ -274,9 +294,11 @@ impl Sockets {
     /// Forgets the peer, and the local address that was chosen for its sake.
     ///
     /// # Errors
-    /// `BadHandle`; `AddrInUse` if another socket has the address that it would have again.
+    /// `BadHandle`; `AddrInUse` if another socket has the address that it would have again; `AlreadyConnected` for a flow's
+    /// socket, which keeps its peer.
     pub fn disconnect(&mut self, id: UdpId) -> Result<()> {
         let socket = named(&mut self.slots, id)?;
+        socket.check_no_flow()?;
         let local = match socket.bound {
             Bound::One(addr) => addr,
             Bound::AllV4 => Ipv4Addr::UNSPECIFIED.into(),
@@ -366,7 +388,7 @@ impl Sockets {
         check_segments(data, segment)?;
         let segment = segment.unwrap_or(data.len());
         let socket = named(&mut self.slots, id)?;
-        socket.errors.check()?;
+        socket.check_open()?;
         let dst = match destination {
             // The kernel calls IPv4 unreachable from a socket of IPv6 alone.
             Some(destination) => socket.on_wire(destination).ok_or(if destination.is_ipv4() {
@@ -562,29 +584,40 @@ impl Sockets {
 
     /// The shard that the socket sends from which `report` concerns, if there are several.
     pub fn home(&mut self, report: &Report) -> Option<u16> {
-        bound(&self.ports, &mut self.slots, report.local, report.remote, report.interface)?.1.home
+        bound(&self.ports, &self.flows, &mut self.slots, report.local, report.remote, report.interface)?.1.home
     }
 
-    /// Gives the handle and its port up. What was received is lost, what was sent still goes.
+    /// Gives the handle and its port up. What was received is lost, what was sent still goes. Gives the source of the flow
+    /// that it was the socket of.
     ///
     /// # Errors
     /// `BadHandle`.
-    pub fn close(&mut self, ip: &mut Ip, id: UdpId) -> Result<()> {
+    pub fn close(&mut self, ip: &mut Ip, id: UdpId) -> Result<Option<SocketAddr>> {
         self.get(id)?;
+        let source = self.forget_flow(id);
+        if let Some(mut socket) = self.remove(id) {
+            socket.leave_all(ip);
+            if socket.flow.is_none() {
+                self.ports.release(socket.ends(), id.index);
+            }
+        }
+        Ok(source)
+    }
+
+    /// Empties the place of `id`, which is in use.
+    fn remove(&mut self, id: UdpId) -> Option<Box<Socket>> {
         let slot = &mut self.slots[id.index as usize];
         slot.generation = slot.generation.wrapping_add(1);
-        if let Some(mut socket) = slot.socket.take() {
-            socket.leave_all(ip);
-            self.memory -= socket.inbox.charged() + socket.errors.charged();
-            self.ports.release(socket.ends(), id.index);
-        }
         self.free.push(id.index);
-        Ok(())
+        let socket = slot.socket.take()?;
+        self.memory -= socket.inbox.charged() + socket.errors.charged();
+        Some(socket)
     }
 
     // ---- packets ----
 
-    /// Takes a datagram that [`Ip::input`] found in `frame`.
+    /// Takes a datagram that [`Ip::input`] found in `frame`. It is [held](Disposition::Held) if a flow is to be begun with it:
+    /// that done, it is to be given here again.
     pub fn input(&mut self, ip: &mut Ip, now: Instant, frame: &RxFrame, packet: &Packet, stats: &mut Stats) -> Outcome {
         let (header, data) = match datagram(frame, packet) {
             Ok(parsed) => parsed,
@@ -608,10 +641,16 @@ impl Sockets {
         if !packet.unicast {
             return self.deliver_to_all(to, &arrival);
         }
-        let Some((id, _)) = bound(&self.ports, &mut self.slots, to, from, packet.interface) else {
+        let Some((id, socket)) = bound(&self.ports, &self.flows, &mut self.slots, to, from, packet.interface) else {
+            if self.flows.is_open() && from.port() != 0 {
+                return Outcome { disposition: Disposition::Held, ..Outcome::dropped(DropReason::UdpNoSocket) };
+            }
             let reply = ip.error_about(now, frame, ErrorKind::PortUnreachable, stats).map(Box::new);
             return Outcome { reply, ..Outcome::dropped(DropReason::UdpNoSocket) };
         };
+        if let Some(flow) = &mut socket.flow {
+            flow.hears(now);
+        }
         if !self.deliver(id.index, &arrival) {
             return Outcome::dropped(DropReason::UdpQueueFull);
         }
@@ -692,6 +731,9 @@ impl Sockets {
         if let Ok(socket) = self.get_mut(id) {
             socket.unsent_bytes -= freed;
             socket.unsent -= usize::from(is_gone);
+            if is_gone && let Some(flow) = &mut socket.flow {
+                flow.answers(now);
+            }
         }
         let mut frame = TxFrame::default();
         let (from, to) = (src.ip(), dst.ip());
@@ -728,16 +770,19 @@ fn named(slots: &mut [Slot], id: UdpId) -> Result<&mut Socket> {
     slot.and_then(|slot| slot.socket.as_deref_mut()).ok_or(Error::BadHandle)
 }
 
-/// The most specific socket that hears `from` at `local` and by the interface `by`, with its handle.
+/// The most specific socket that hears `from` at `local` and by the interface `by`, with its handle; the flow's of `from`,
+/// if there is no other.
 fn bound<'a>(
     ports: &Ports,
+    flows: &Flows,
     slots: &'a mut [Slot],
     local: SocketAddr,
     from: SocketAddr,
     by: u8,
 ) -> Option<(UdpId, &'a mut Socket)> {
     let socket = |index: u32| slots.get(index as usize)?.socket.as_deref();
-    let index = ports.find(local, from, |index| socket(index).is_some_and(|socket| socket.comes_by(by)))?;
+    let found = ports.find(local, from, |index| socket(index).is_some_and(|socket| socket.comes_by(by)));
+    let index = found.or_else(|| flows.find(from))?;
     let slot = slots.get_mut(index as usize)?;
     let id = UdpId { index, generation: slot.generation };
     slot.socket.as_deref_mut().map(|socket| (id, socket))
@@ -759,6 +804,12 @@ impl Outcome {
     fn dropped(reason: DropReason) -> Outcome {
         Outcome { disposition: Disposition::Dropped(reason), changed: None, others: Vec::new(), reply: None }
     }
+}
+
+/// Who has sent the datagram that [`Ip::input`] found in `frame`.
+pub fn source(frame: &RxFrame, packet: &Packet) -> Option<SocketAddr> {
+    let (header, _) = wire::parse(&frame.data[packet.bytes.clone()]).ok()?;
+    Some(SocketAddr::new(packet.src, header.src_port))
 }
 
 /// The header and data of a received datagram or of several in a super-segment, cut to its own length, its checksum verified.

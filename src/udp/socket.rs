@@ -1,5 +1,6 @@
 //! One UDP socket: its ends, its groups, what was received for it, what went wrong.
 
+use super::flows::Flow;
 use super::ports::Ends;
 use crate::error::{Error, Result};
 use crate::ip::Ip;
@@ -37,6 +38,8 @@ pub(super) struct Socket {
     pub(super) inbox: Inbox,
     groups: Vec<Membership>,
     pub(super) errors: Errors,
+    /// Set if it is the socket of a flow.
+    pub(super) flow: Option<Flow>,
 }
 
 /// A group that a socket is a member of.
@@ -65,6 +68,7 @@ impl Socket {
             inbox: Inbox::default(),
             groups: Vec::new(),
             errors: Errors::default(),
+            flow: None,
         }
     }
 
@@ -109,15 +113,31 @@ impl Socket {
         }
     }
 
+    /// Whether it may send: it has no pending error, which is taken, and its flow is not over.
+    pub(super) fn check_open(&mut self) -> Result<()> {
+        self.errors.check()?;
+        if self.flow.as_ref().is_some_and(Flow::is_over) { Err(Error::TimedOut) } else { Ok(()) }
+    }
+
+    /// Whether it may be given another peer: not so a flow's.
+    pub(super) fn check_no_flow(&self) -> Result<()> {
+        if self.flow.is_some() { Err(Error::AlreadyConnected) } else { Ok(()) }
+    }
+
+    /// Whether there is something to read. If there will never be again, that is an error.
+    fn check_readable(&mut self) -> Result<()> {
+        if self.inbox.is_empty() { self.check_open() } else { self.errors.check() }
+    }
+
     /// Copies what fits of the next datagram into `buf`; the rest of it is lost, unless it is only peeked at.
     pub(super) fn pop(&mut self, buf: &mut [u8], peek: bool) -> Result<RecvMsg> {
-        self.errors.check()?;
+        self.check_readable()?;
         self.inbox.pop(buf, peek)
     }
 
     /// Copies the next datagram and those that continue it, as many as fit whole.
     pub(super) fn pop_run(&mut self, buf: &mut [u8]) -> Result<RecvMsg> {
-        self.errors.check()?;
+        self.check_readable()?;
         self.inbox.pop_run(buf)
     }
 
@@ -194,6 +214,9 @@ impl Socket {
         // As on Linux, a writer is called when half of it is free.
         if self.unsent < send_queue && self.unsent_bytes <= self.options.send_buffer / 2 {
             ready |= Readiness::WRITABLE;
+        }
+        if self.flow.as_ref().is_some_and(Flow::is_over) {
+            ready |= Readiness::READABLE | Readiness::WRITABLE | Readiness::HANGUP;
         }
         ready
     }

@@ -42,7 +42,7 @@ impl Socket {
             _ => return Err(Error::InvalidInput("the source port is not the socket's")),
         };
         let wanted = wanted.map(|wanted| wanted.ip()).filter(|addr| !addr.is_unspecified());
-        if wanted.is_some_and(|addr| !ip.is_local(addr)) {
+        if wanted.is_some_and(|addr| !ip.takes(addr)) {
             return Err(Error::AddrNotAvailable);
         }
         let addr = self.source(ip, dst, wanted.or_else(|| fixed(ip, self.local.ip())))?;

@@ -9,6 +9,7 @@ mod bytes;
 mod cost;
 mod exhaustion;
 mod fuzz;
+mod gate;
 mod handles;
 mod mangle;
 mod numbers;

@@ -17,9 +17,12 @@ mod ipv6;
 mod offload;
 mod perf;
 mod pmtu;
+mod proxy;
 mod queues;
 mod scripts;
 mod sockets;
+#[path = "../../examples/transparent_proxy.rs"]
+mod transparent_proxy;
 mod tuns;
 mod way;
 
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         offload::TESTS,
         perf::TESTS,
         pmtu::TESTS,
+        proxy::TESTS,
         queues::TESTS,
         scripts::TESTS,
         groups::TESTS,
@@ -52,7 +56,19 @@ fn main() -> ExitCode {
     .iter()
     .collect();
     let mut args = std::env::args().skip(1);
-    if args.next().as_deref() == Some(harness::INSIDE) {
+    let first = args.next();
+    match first.as_deref() {
+        Some(proxy::UPSTREAM) => {
+            proxy::upstream();
+            return ExitCode::SUCCESS;
+        }
+        Some(proxy::PROXY) => {
+            transparent_proxy::main().expect("a proxy");
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
+    }
+    if first.as_deref() == Some(harness::INSIDE) {
         let name = args.next().unwrap_or_default();
         let test = tests.iter().copied().chain(harness::PROBES).find(|t| t.name == name);
         inside(test.unwrap_or_else(|| panic!("no test is called {name:?}")));

@@ -10,6 +10,7 @@ mod congestion;
 mod cubic;
 mod events;
 mod figures;
+mod gate;
 mod handshake;
 mod header;
 mod hostile;

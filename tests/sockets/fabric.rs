@@ -30,19 +30,15 @@ struct Side {
 }
 
 /// Protocol and both ends, the lower one first.
-type Flow = (u8, [[u8; 6]; 2]);
+type Flow = (u8, [Vec<u8>; 2]);
 
 fn flow(packet: &[u8]) -> Flow {
-    let header = usize::from(packet[0] & 15) * 4;
-    let protocol = packet[9];
-    let ports = if protocol == 1 { [0; 4] } else { packet[header..header + 4].try_into().unwrap() };
-    let end = |addr: usize, port: usize| {
-        let mut end = [0; 6];
-        end[..4].copy_from_slice(&packet[addr..addr + 4]);
-        end[4..].copy_from_slice(&ports[port..port + 2]);
-        end
-    };
-    let mut ends = [end(12, 0), end(16, 2)];
+    let v4 = packet[0] >> 4 == 4;
+    let (header, protocol) = if v4 { (usize::from(packet[0] & 15) * 4, packet[9]) } else { (40, packet[6]) };
+    let (addresses, len) = if v4 { (12, 4) } else { (8, 16) };
+    let ports = if matches!(protocol, 6 | 17) { &packet[header..header + 4] } else { &[0; 4] };
+    let end = |n: usize| [&packet[addresses + n * len..addresses + (n + 1) * len], &ports[2 * n..2 * n + 2]].concat();
+    let mut ends = [end(0), end(1)];
     ends.sort_unstable();
     (protocol, ends)
 }
@@ -57,7 +53,7 @@ impl Side {
             return (x / 100) as usize % n;
         }
         let learnt = self.learnt.lock().unwrap().get(&flow).copied();
-        learnt.unwrap_or_else(|| self.hasher.hash_one(flow) as usize % n)
+        learnt.unwrap_or_else(|| self.hasher.hash_one(&flow) as usize % n)
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod common;
 mod datagrams;
 pub(crate) mod fabric;
 mod families;
+mod gates;
 mod groups;
 mod hosts;
 mod interfaces;

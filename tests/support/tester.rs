@@ -115,6 +115,13 @@ impl Tester {
         self.flow
     }
 
+    /// A further conversation, with a stack that takes any address.
+    pub fn new_flow_to(&mut self, peer: SocketAddrV4, local: SocketAddrV4) -> usize {
+        self.flows.push(Flow::new(peer, local));
+        self.flow = self.flows.len() - 1;
+        self.flow
+    }
+
     /// Makes a conversation the current one.
     pub fn switch(&mut self, flow: usize) {
         self.flow = flow;
@@ -313,7 +320,8 @@ impl Tester {
             Ok(packet) => packet,
             Err(what) => panic!("the stack sent a bad packet: {what}\n{}", self.conversation()),
         };
-        let ours = self.stack.config().addresses.iter().any(|c| c.addr == on_wire(*packet.src.ip()));
+        let Config { addresses, any_address, .. } = self.stack.config();
+        let ours = *any_address || addresses.iter().any(|c| c.addr == on_wire(*packet.src.ip()));
         assert!(ours, "the source {} is not one of ours", packet.src);
         assert!(packet.df || !self.check_df, "TCP without DF\n{}", self.conversation());
         let fits = |f: &Flow| f.peer == packet.dst && f.local == packet.src;

@@ -685,8 +685,8 @@ fn connect_to_itself_is_refused_on_a_free_port(t: &Test) {
 }
 
 fn send_and_sync(t: &Test) {
-    fn both<T: Send + Sync + std::fmt::Debug>() -> bool {
-        true
+    fn both<T: Send + Sync + std::fmt::Debug + 'static>() -> bool {
+        std::any::TypeId::of::<T>() == std::any::TypeId::of::<T>()
     }
     t.see("stream", both::<TcpStream>());
     t.see("listener", both::<TcpListener>());

@@ -1,13 +1,8 @@
 //! Two stacks joined by hand in one loop: no device, no threads, no clock. One opens a connection to the other, sends a
 //! line, gets it back, and both close. Every packet is printed.
 //!
-//! ```text
-//! cargo run --example bare_loop
-//! ```
-//!
-//! This is all that the owner of a [`Stack`] has to do: give it the frames that arrive, pull those that leave, call it
-//! when its deadline has passed, and serve the sockets that it names. Here the wire is a `Vec`, and time is a number that
-//! jumps to the next thing that will happen, so that TIME-WAIT takes no time at all.
+//! The wire is a `Vec`, and time is a number that jumps to the next thing that will happen, so that TIME-WAIT takes no time
+//! at all.
 
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -22,16 +17,8 @@ use tunstack::wire::{RxFrame, TxFrame, ipv4, tcp};
 /// The delay of our wire in one direction.
 const DELAY: Duration = Duration::from_millis(5);
 
-fn main() -> Result<()> {
-    let mut log = String::new();
-    let answer = run(&mut log);
-    print!("{log}");
-    println!("the client got {:?}", answer?);
-    Ok(())
-}
-
 /// Runs the whole story, writes the packets to `log`, and gives what the client got back.
-fn run(log: &mut String) -> Result<String> {
+pub(crate) fn run(log: &mut String) -> Result<String> {
     let mut now = Instant::ZERO;
     let mut client = stack("192.0.2.1", 1, now)?;
     let mut server = stack("192.0.2.2", 2, now)?;
@@ -130,7 +117,7 @@ fn serve(stack: &mut Stack, socket: SocketId, now: Instant) -> Result<()> {
             }
         },
         SocketId::Tcp(id) => echo(stack, id, now),
-        SocketId::Udp(_) | SocketId::Raw(_) => Ok(()),
+        SocketId::Udp(_) | SocketId::Raw(_) | SocketId::SynGate(_) | SocketId::UdpGate(_) => Ok(()),
     }
 }
 

@@ -1,0 +1,195 @@
+//! `UdpGate`: datagrams to every address and port, as flows.
+
+use super::parts::{self, EVERYWHERE, Parts, Place, Places};
+use super::patience::{Blocking, Timeout};
+use super::{Host, UdpSocket};
+use crate::error;
+use crate::stack::{Readiness, SendMsg, SocketId, UdpGateId};
+use core::fmt;
+use core::task::{Context, Poll, ready};
+use smallvec::smallvec;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// The gate by which datagrams come that no socket takes. What one address and port sends, wherever to, is one
+/// [`UdpFlow`] (endpoint-independent mapping, RFC 4787).
+///
+/// Flows are bounded ([`FlowConfig`](crate::stack::FlowConfig)) and end when they are idle for too long. The gate is
+/// closed when it and its clones are dropped; flows that were accepted go on.
+#[derive(Clone)]
+pub struct UdpGate(Arc<Inner>);
+
+struct Inner {
+    parts: Parts<UdpGateId>,
+    /// Where the next call looks first.
+    turn: AtomicUsize,
+    blocking: Blocking,
+    /// Dropped after its parts.
+    host: Host,
+}
+
+impl UdpGate {
+    pub(super) fn open(host: &Host) -> io::Result<UdpGate> {
+        let parts = Parts::open(host.shards(), EVERYWHERE, |stack, _| stack.udp_gate_open())?;
+        let (turn, blocking) = (AtomicUsize::new(0), Blocking::default());
+        Ok(UdpGate(Arc::new(Inner { parts, turn, blocking, host: host.clone() })))
+    }
+
+    /// Waits for the next flow, which has a datagram to read.
+    ///
+    /// # Errors
+    /// `WouldBlock` if the gate is non-blocking, or after its time-out, and there is none; `ConnectionAborted` once the
+    /// host is shutting down; `NetworkDown` if its device is gone.
+    pub fn accept(&self) -> io::Result<UdpFlow> {
+        let Inner { parts, turn, blocking, host } = &*self.0;
+        let patience = blocking.patience(&blocking.read);
+        let first = turn.fetch_add(1, Ordering::Relaxed);
+        let (number, id, source) = parts.wait(first, Readiness::READABLE, patience, |number, gate, core, _| {
+            let (id, source) = core.stack.udp_gate_accept(gate)?;
+            core.adopt(SocketId::Udp(id));
+            Ok((number, id, source))
+        })?;
+        UdpFlow::new(host, parts.get(number).0, id, source)
+    }
+
+    /// As [`accept`](UdpGate::accept), for a task: if there is no flow, its waker is called when it is worth asking again.
+    ///
+    /// # Errors
+    /// As [`accept`](UdpGate::accept), but `WouldBlock`.
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<UdpFlow>> {
+        loop {
+            ready!(self.poll_ready(cx, Readiness::READABLE))?;
+            for (shard, gate) in self.0.parts.iter() {
+                let accepted = shard.act(|core, _| {
+                    let (id, source) = core.stack.udp_gate_accept(gate)?;
+                    core.adopt(SocketId::Udp(id));
+                    Ok((id, source))
+                });
+                match accepted {
+                    Err(error::Error::WouldBlock) => {}
+                    Err(error) => return Poll::Ready(Err(error.into())),
+                    Ok((id, source)) => return Poll::Ready(UdpFlow::new(&self.0.host, shard, id, source)),
+                }
+            }
+            // Somebody else has it.
+        }
+    }
+
+    /// Whether [`accept`](UdpGate::accept) fails with `WouldBlock` instead of waiting. Clones share it; flows do not
+    /// inherit it.
+    ///
+    /// # Errors
+    /// None; the signature is std's.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.0.blocking.set_nonblocking(nonblocking);
+        Ok(())
+    }
+
+    /// How long [`accept`](UdpGate::accept) waits, `None` being for ever; beyond it fails with `WouldBlock`.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is zero.
+    pub fn set_accept_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        Timeout::set(&self.0.blocking.read, timeout)
+    }
+
+    /// What it is ready for: readable means that there is a new flow.
+    pub fn readiness(&self) -> Readiness {
+        parts::readiness(&self.places())
+    }
+
+    pub(super) fn places(&self) -> Places<'_> {
+        let place = |(shard, id)| Place { shard, id: SocketId::UdpGate(id), home: true };
+        self.0.parts.iter().map(place).collect()
+    }
+
+    /// The host it belongs to.
+    pub fn host(&self) -> &Host {
+        &self.0.host
+    }
+}
+
+impl fmt::Debug for UdpGate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UdpGate").field("readiness", &self.readiness()).finish()
+    }
+}
+
+/// All that one address and port sends, wherever to, and the way back to it, from wherever. It ends when it is dropped, or
+/// when it was idle for too long: then its calls fail with `TimedOut`, and what its source sends begins a new one.
+pub struct UdpFlow {
+    socket: UdpSocket,
+    source: SocketAddr,
+}
+
+impl UdpFlow {
+    fn new(
+        host: &Host,
+        shard: &Arc<crate::runtime::Shard>,
+        id: crate::stack::UdpId,
+        source: SocketAddr,
+    ) -> io::Result<UdpFlow> {
+        let socket = UdpSocket::new(host, Parts::of(smallvec![(shard.clone(), id)]), 0)?;
+        Ok(UdpFlow { socket, source })
+    }
+
+    /// Whose it is.
+    pub fn source(&self) -> SocketAddr {
+        self.source
+    }
+
+    /// Waits for a datagram of the source, and gives its length and where it was sent to. What does not fit into `buf` is
+    /// lost.
+    ///
+    /// # Errors
+    /// `WouldBlock` (non-blocking, or after the read time-out), `TimedOut` when the flow is over, `ConnectionRefused` and
+    /// the like, once, if the source has refused what was sent back.
+    pub fn recv(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.socket.recv_msg(buf).map(|message| (message.len, message.destination))
+    }
+
+    /// Sends a datagram to the source, as if `from` had: the host's own address, or any with
+    /// [`any_address`](super::Builder::any_address).
+    ///
+    /// # Errors
+    /// As [`UdpSocket::send`]; `AddrNotAvailable` if the host may not send from there, `TimedOut` when the flow is over.
+    pub fn send(&self, buf: &[u8], from: SocketAddr) -> io::Result<usize> {
+        self.socket.send_msg(&SendMsg { data: buf, source: Some(from), ..SendMsg::default() })
+    }
+
+    /// Its socket, for time-outs, options, and all other calls.
+    pub fn socket(&self) -> &UdpSocket {
+        &self.socket
+    }
+
+    /// What it is ready for, as poll(2) would tell.
+    pub fn readiness(&self) -> Readiness {
+        self.socket.readiness()
+    }
+
+    pub(super) fn places(&self) -> Places<'_> {
+        self.socket.places()
+    }
+
+    /// Another handle on the same flow. All share the settings.
+    ///
+    /// # Errors
+    /// None; the signature is std's.
+    pub fn try_clone(&self) -> io::Result<UdpFlow> {
+        Ok(UdpFlow { socket: self.socket.try_clone()?, source: self.source })
+    }
+
+    /// The host it belongs to.
+    pub fn host(&self) -> &Host {
+        self.socket.host()
+    }
+}
+
+impl fmt::Debug for UdpFlow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UdpFlow").field("source", &self.source).finish()
+    }
+}
