@@ -5,7 +5,7 @@
 //! [`Poller`], drives the host while it waits, and serves whoever is ready, a bounded piece at a time so that all have
 //! their turn.
 
-use super::service::{Limits, PATIENCE, may_answer, over};
+use super::service::{Limits, PATIENCE, may_answer, over, reply};
 use crate::net::{Event, Events, Host, Interest, Poller, TcpListener, TcpStream, Trigger, UdpSocket};
 use std::io::{self, ErrorKind};
 use std::thread::{self, JoinHandle};
@@ -317,7 +317,7 @@ struct Datagrams<F> {
 impl<F: FnMut(&[u8]) -> Option<&[u8]> + Send> Member for Datagrams<F> {
     fn serve(&mut self, _: &Poller, _: u32, buf: &mut [u8]) -> bool {
         for _ in 0..TURN {
-            let (len, from) = match self.socket.recv_from(buf) {
+            let got = match self.socket.recv_msg(buf) {
                 Ok(received) => received,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 // An ICMP error about an earlier answer: it says nothing about the next datagram.
@@ -328,11 +328,11 @@ impl<F: FnMut(&[u8]) -> Option<&[u8]> + Send> Member for Datagrams<F> {
                 }
             };
             // If there is no room for the answer, it is lost, as datagrams are.
-            if may_answer(from)
-                && let Some(reply) = (self.answer)(&buf[..len])
-                && let Err(error) = self.socket.send_to(reply, from)
+            if may_answer(got.source)
+                && let Some(data) = (self.answer)(&buf[..got.len])
+                && let Err(error) = reply(&self.socket, &got, data)
             {
-                log::debug!("{}: to {from}: {error}", self.name);
+                log::debug!("{}: to {}: {error}", self.name, got.source);
             }
         }
         true

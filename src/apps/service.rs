@@ -1,6 +1,6 @@
 //! What all services share: a thread for each connection, a bound on their number, and time-outs.
 
-use crate::net::{TcpListener, TcpStream, UdpSocket};
+use crate::net::{RecvMsg, SendMsg, TcpListener, TcpStream, UdpSocket};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -169,7 +169,7 @@ fn answer_loop(name: &str, socket: &UdpSocket, mut answer: impl FnMut(&[u8]) -> 
     let mut buf = vec![0; 65_535];
     let mut errors = 0;
     while errors < PATIENCE {
-        let (len, from) = match socket.recv_from(&mut buf) {
+        let got = match socket.recv_msg(&mut buf) {
             Ok(received) => received,
             Err(e) if over(&e) => break,
             // An ICMP error about an earlier answer is reported here; it says nothing about the next datagram.
@@ -182,14 +182,22 @@ fn answer_loop(name: &str, socket: &UdpSocket, mut answer: impl FnMut(&[u8]) -> 
             }
         };
         errors = 0;
-        if !may_answer(from) {
+        if !may_answer(got.source) {
             continue;
         }
-        if let Some(reply) = answer(&buf[..len])
-            && let Err(e) = socket.send_to(&reply, from)
+        if let Some(data) = answer(&buf[..got.len])
+            && let Err(e) = reply(socket, &got, &data)
         {
-            log::debug!("{name}: to {from}: {e}");
+            log::debug!("{name}: to {}: {e}", got.source);
         }
+    }
+}
+
+/// Sends `data` to the sender of `got`, from the address that was asked, if that is one host's.
+pub(super) fn reply(socket: &UdpSocket, got: &RecvMsg, data: &[u8]) -> io::Result<usize> {
+    match socket.send_msg(&SendMsg { source: Some(got.destination), ..SendMsg::to(got.source, data) }) {
+        Err(e) if e.kind() == ErrorKind::AddrNotAvailable => socket.send_to(data, got.source),
+        sent => sent,
     }
 }
 

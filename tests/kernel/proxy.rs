@@ -6,17 +6,20 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tunstack::device::Device;
 use tunstack::device::tun::Tun;
+use tunstack::net::Host;
 use tunstack::wire::Offloads;
 
 pub const TESTS: &[Test] = &[
     Test { name: "proxy::answers_as_the_upstream_does", tools: &["curl", "ip"], limit: 60, body: answers },
     Test { name: "proxy::many_at_once", tools: &["curl", "ip"], limit: 300, body: many },
     Test { name: "proxy::datagrams", tools: &["ip"], limit: 60, body: datagrams },
+    Test { name: "proxy::gates_of_two_queues", tools: &["ip"], limit: 60, body: queues },
     Test { name: "proxy::serve_any_address", tools: &["ip"], limit: 60, body: serve_any_address },
 ];
 
@@ -32,6 +35,9 @@ const SERVER_V6: &str = "2001:db8:9::9";
 const SILENT: &str = "198.51.100.7";
 /// That the servers' namespace has no way to.
 const UNREACHABLE: &str = "203.0.113.77";
+
+/// Bytes of what those get who wait for each other.
+const SMALL: usize = 20_000;
 
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(10));
 
@@ -101,7 +107,10 @@ fn serve(mut stream: TcpStream) -> std::io::Result<()> {
             !waited.expect("nobody panics").1.timed_out()
         }
     };
-    let body = page();
+    let mut body = page();
+    if path != "/page" {
+        body.truncate(SMALL);
+    }
     let status = if together { "200 OK" } else { "504 Alone" };
     write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len())?;
     stream.write_all(&body)
@@ -258,7 +267,7 @@ fn many() {
         let mut errors = String::new();
         child.stderr.take().expect("its errors").read_to_string(&mut errors).expect("reading them");
         assert!(status.success(), "{status}: {errors}");
-        let good = format!("200 {}", page().len());
+        let good = format!("200 {SMALL}");
         let right = said.lines().filter(|line| *line == good).count();
         assert_eq!(right, own, "{said}\n{errors}");
         served += right;
@@ -289,14 +298,81 @@ fn datagrams() {
     assert!(seen[0].starts_with("203.0.113.9:") && seen[2].starts_with("[2001:db8:9::9]:"), "{seen:?}");
 }
 
+/// The gates of a TUN with two queues, with the kernel choosing the queue of every packet.
+fn queues() {
+    let tuns = Tun::open_queues("tun0", 1500, Offloads::ALL, 2).expect("a TUN");
+    ip("address add 192.0.2.1/24 dev tun0");
+    ip("link set dev tun0 up");
+    ip("route add 203.0.113.0/24 dev tun0");
+    let devices = tuns.into_iter().map(|tun| Arc::new(tun) as Arc<dyn Device>).collect();
+    let host = Host::builder().address("192.0.2.2/24").any_address().start_queues(devices).expect("a running stack");
+    let (tcp, udp) = (host.syn_gate().expect("a gate"), host.udp_gate().expect("a gate"));
+    let deciding = thread::spawn(move || {
+        for request in &tcp {
+            let request = request.expect("a request");
+            let to = request.destination();
+            if to.port().is_multiple_of(4) {
+                request.reset().expect("it waits");
+                continue;
+            }
+            let mut stream = request.accept().expect("it waits");
+            assert_eq!(stream.local_addr().expect("an address"), to);
+            stream.write_all(to.to_string().as_bytes()).expect("room");
+        }
+    });
+    let connecting: Vec<_> = (0..60u16)
+        .map(|n| {
+            thread::spawn(move || {
+                let to: SocketAddr = ([203, 0, 113, (n % 5 + 1) as u8], 1000 + n).into();
+                let connected = TcpStream::connect_timeout(&to, Duration::from_secs(10));
+                if to.port().is_multiple_of(4) {
+                    assert_eq!(connected.expect_err("refused").kind(), std::io::ErrorKind::ConnectionRefused);
+                } else {
+                    let mut said = String::new();
+                    connected.expect("accepted").read_to_string(&mut said).expect("a line");
+                    assert_eq!(said, to.to_string());
+                }
+            })
+        })
+        .collect();
+    connecting.into_iter().for_each(|thread| thread.join().expect("a client"));
+    // One source, many destinations: the kernel spreads them over both queues, and they are one flow.
+    let socket = UdpSocket::bind("192.0.2.1:0").expect("a socket");
+    socket.set_read_timeout(PATIENCE).expect("a time-out");
+    let at = |n: u16| SocketAddr::from(([203, 0, 113, 9], 2000 + n));
+    socket.send_to(b"first", at(0)).expect("sending");
+    let flow = udp.accept().expect("a flow");
+    flow.socket().set_read_timeout(PATIENCE).expect("a time-out");
+    let mut buf = [0; 100];
+    assert_eq!(flow.recv(&mut buf).expect("what it began with"), (5, at(0)));
+    for n in 1..200 {
+        socket.send_to(b"next", at(n)).expect("sending");
+        assert_eq!(flow.recv(&mut buf).expect("the same flow"), (4, at(n)));
+        flow.send(b"back", at(n)).expect("sending");
+        assert_eq!(socket.recv_from(&mut buf).expect("an answer"), (4, at(n)));
+    }
+    let stats = host.stats();
+    assert_eq!((stats.gate.flows, stats.gate.requests), (1, 60));
+    assert!(stats.misdirected > 20, "only {} came by the other queue", stats.misdirected);
+    host.shutdown(Duration::ZERO);
+    deciding.join().expect("it ends with the host");
+}
+
 /// The daemon's own services, at any address that leads to it.
 fn serve_any_address() {
-    for (args, status) in [(&["--accept-any"][..], Some(200)), (&[], None)] {
+    for any in [true, false] {
+        let args: &[&str] = if any { &["--accept-any", "--http", "--echo"] } else { &[] };
         let daemon = Daemon::serve(args);
         ip("route add 203.0.113.0/24 dev tun0");
         let to = "203.0.113.5:80".parse().expect("an address");
-        if status.is_some() {
+        if any {
             assert_eq!(http_at(to, "/").expect("an answer").0, 200);
+            // Datagrams too are answered from where they were sent to.
+            let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+            socket.set_read_timeout(PATIENCE).expect("a time-out");
+            let echo: SocketAddr = "203.0.113.6:7".parse().expect("an address");
+            socket.send_to(b"echo", echo).expect("sending");
+            assert_eq!(socket.recv_from(&mut [0; 9]).expect("an answer"), (4, echo));
         } else {
             let refused = TcpStream::connect_timeout(&to, Duration::from_millis(1500)).map(drop);
             assert_eq!(refused.expect_err("that is not its address").kind(), std::io::ErrorKind::TimedOut);
