@@ -8,6 +8,7 @@ mod gates;
 mod groups;
 mod hosts;
 mod interfaces;
+mod outside;
 mod poller;
 mod raw;
 mod streams;
