@@ -2,11 +2,14 @@
 
 use crate::support::*;
 
+/// The bytes of a segment, the ACK that it brings and that one's blocks.
+type Arrival = (i64, i64, i64, &'static [(u32, u32)]);
+
 /// One example: what arrives in order before it, and then what arrives, with the ACK that this brings and its blocks.
 struct Example {
     section: &'static str,
     held: i64,
-    arrivals: &'static [(i64, i64, i64, &'static [(u32, u32)])],
+    arrivals: &'static [Arrival],
 }
 
 /// The examples' numbers are those of the text's bytes; the first that is not received in order comes at `held`.
