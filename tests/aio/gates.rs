@@ -52,7 +52,7 @@ fn a_task_decides_before_the_syn_ack() {
             // The host's end ends the wait.
             let waiting = tokio::spawn(async move { gate.accept().await.unwrap_err().kind() });
             sleep(5 * MS).await;
-            tunstack::aio::shutdown(&server, Duration::ZERO).await;
+            tunstack::aio::shutdown(&server, Duration::ZERO).await.unwrap();
             assert_eq!(waiting.await.unwrap(), ErrorKind::ConnectionAborted);
         })
     });
