@@ -1,9 +1,8 @@
 //! The gates for tokio: who wants to connect, and flows of datagrams, with verdicts and answers that may take their time.
 
 use super::ready::socket;
-use crate::net::{self, Host, Readiness, SynRequest};
+use crate::net::{self, Host, Readiness, SendMsg, SynRequest};
 use crate::runtime::Seat;
-use crate::stack::SendMsg;
 use core::task::{Context, Poll};
 use std::io;
 use std::net::SocketAddr;
