@@ -1,10 +1,10 @@
-//! Settings of connections and listeners that std has not, and all of them by Linux's names.
+//! Settings of connections and listeners, most of which std has not, and all of them by Linux's names.
 
 use super::sockopt::{self, Name, OptValue, SockOpt, Value};
 use super::{MsgFlags, TcpListener, TcpStream};
 use crate::error;
 use crate::runtime::Patience;
-use crate::stack::Readiness;
+use crate::stack::{Congestion, Keepalive, MtuDiscovery, Readiness};
 use std::io;
 use std::time::Duration;
 
@@ -46,6 +46,212 @@ impl TcpStream {
             Name::IP_MTU | Name::IPV6_MTU => sockopt::number(self.mtu()?),
             name => self.option(|options| sockopt::get(options, name))??,
         }))
+    }
+
+    /// Chooses the congestion control that governs what is sent (TCP_CONGESTION). Another one goes on from the window that
+    /// the one before it has left.
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn set_congestion(&self, congestion: Congestion) -> io::Result<()> {
+        self.set_option(|options| options.congestion = congestion)
+    }
+
+    /// The congestion control.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn congestion(&self) -> io::Result<Congestion> {
+        self.option(|options| options.congestion)
+    }
+
+    /// Sends no more than so many bytes a second (SO_MAX_PACING_RATE); `None` is no limit.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a limit of zero, or if the host has ended.
+    pub fn set_max_pacing_rate(&self, limit: Option<u64>) -> io::Result<()> {
+        self.set_option(|options| options.max_pacing_rate = limit)
+    }
+
+    /// The most that is sent, in bytes a second.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn max_pacing_rate(&self) -> io::Result<Option<u64>> {
+        self.option(|options| options.max_pacing_rate)
+    }
+
+    /// Acknowledges all that is received at once (TCP_QUICKACK), until it is switched off again.
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn set_quick_ack(&self, quick_ack: bool) -> io::Result<()> {
+        self.set_option(|options| options.quick_ack = quick_ack)
+    }
+
+    /// Whether all that is received is acknowledged at once.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn quick_ack(&self) -> io::Result<bool> {
+        self.option(|options| options.quick_ack)
+    }
+
+    /// Sets the TTL of the connection's packets, 1 to 255.
+    ///
+    /// # Errors
+    /// `InvalidInput`, or if the host has ended.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        let ttl = super::check_ttl(ttl)?;
+        self.set_option(|options| options.ttl = ttl)
+    }
+
+    /// Has its packets leave by the interface `name`, and takes what comes in by that one alone (SO_BINDTODEVICE); none is
+    /// whichever. See [`Host::connect_by`] for one that begins so.
+    ///
+    /// # Errors
+    /// ENODEV if there is no such interface; or if the host has ended.
+    pub fn bind_device(&self, name: Option<&str>) -> io::Result<()> {
+        let number = self.0.shard.look(|stack| name.map_or(Ok(0), |name| stack.interface_named(name)))?;
+        self.set_option(|options| options.interface = number as u8)
+    }
+
+    /// The TTL of the connection's packets.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.option(|options| options.ttl.into())
+    }
+
+    /// Sets what is done about the path's MTU (IP_MTU_DISCOVER, IPV6_MTU_DISCOVER). TCP never fragments: `Want` and `Do` are
+    /// the same to it.
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn set_mtu_discovery(&self, mtu_discovery: MtuDiscovery) -> io::Result<()> {
+        self.set_option(|options| options.mtu_discovery = mtu_discovery)
+    }
+
+    /// What is done about the path's MTU.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn mtu_discovery(&self) -> io::Result<MtuDiscovery> {
+        self.option(|options| options.mtu_discovery)
+    }
+
+    /// The largest packet that the path carries, in bytes, as far as is known (IP_MTU, IPV6_MTU).
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn mtu(&self) -> io::Result<usize> {
+        Ok(self.info()?.pmtu)
+    }
+
+    /// Sets the byte with DSCP and ECN of the connection's packets, 0 to 255 (IP_TOS, IPV6_TCLASS). The two bits of ECN are
+    /// not the application's to set, and are kept as zero, as on Linux.
+    ///
+    /// # Errors
+    /// `InvalidInput`, or if the host has ended.
+    pub fn set_tos(&self, tos: u32) -> io::Result<()> {
+        let tos = super::check_tos(tos)?;
+        self.set_option(|options| options.tos = tos)
+    }
+
+    /// The byte with the DSCP of the connection's packets.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn tos(&self) -> io::Result<u32> {
+        self.option(|options| options.tos.into())
+    }
+
+    /// What dropping the stream does with data that the peer has not acknowledged: `None` delivers it in the
+    /// background, zero resets the connection, and a longer time waits as long for it, in the drop, before it goes on
+    /// in the background; a stream that is non-blocking does not wait.
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        self.set_option(|options| options.linger = linger)
+    }
+
+    /// What was set by [`set_linger`](TcpStream::set_linger).
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        self.option(|options| options.linger)
+    }
+
+    /// Probes a silent peer (SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT), or does not.
+    ///
+    /// # Errors
+    /// `InvalidInput` if a time is zero, or if the host has ended.
+    pub fn set_keepalive(&self, keepalive: Option<Keepalive>) -> io::Result<()> {
+        self.set_option(|options| {
+            options.keepalive = keepalive;
+            options.keepalive_times = keepalive.unwrap_or(options.keepalive_times);
+        })
+    }
+
+    /// How a silent peer is probed, if it is.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn keepalive(&self) -> io::Result<Option<Keepalive>> {
+        self.option(|options| options.keepalive)
+    }
+
+    /// How long data may stay unacknowledged before the connection is given up (TCP_USER_TIMEOUT); `None` leaves it to
+    /// the number of retransmissions.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is zero, or if the host has ended.
+    pub fn set_user_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.set_option(|options| options.user_timeout = timeout)
+    }
+
+    /// How long data may stay unacknowledged.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn user_timeout(&self) -> io::Result<Option<Duration>> {
+        self.option(|options| options.user_timeout)
+    }
+
+    /// Sets the size of the receive buffer in bytes (SO_RCVBUF): the most that the window offers. One that is not set
+    /// grows with how fast the application reads.
+    ///
+    /// # Errors
+    /// `InvalidInput`, or if the host has ended.
+    pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
+        self.set_option(|options| options.recv_buffer = Some(bytes))
+    }
+
+    /// The size of the receive buffer in bytes, as set or as tuned.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn recv_buffer_size(&self) -> io::Result<usize> {
+        Ok(self.info()?.recv_buffer)
+    }
+
+    /// Sets the size of the send buffer in bytes (SO_SNDBUF). One that is not set grows with the congestion window.
+    ///
+    /// # Errors
+    /// `InvalidInput`, or if the host has ended.
+    pub fn set_send_buffer_size(&self, bytes: usize) -> io::Result<()> {
+        self.set_option(|options| options.send_buffer = Some(bytes))
+    }
+
+    /// The size of the send buffer in bytes, as set or as tuned.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn send_buffer_size(&self) -> io::Result<usize> {
+        Ok(self.info()?.send_buffer)
     }
 
     /// Sends full segments only (TCP_CORK), until it is switched off again, or until the time of a retransmission (200 ms
