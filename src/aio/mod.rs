@@ -39,6 +39,7 @@
 #[cfg(feature = "axum")]
 mod axum;
 mod driver;
+mod names;
 mod ready;
 mod split;
 mod split_owned;
@@ -48,6 +49,7 @@ mod timer;
 mod udp;
 
 pub use driver::shutdown;
+pub use names::resolve;
 pub use split::{ReadHalf, WriteHalf};
 pub use split_owned::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use tcp_listener::{Incoming, TcpListener};
