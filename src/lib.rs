@@ -41,6 +41,7 @@
 //! - `cli` (default): the command `tunstack` and all that it needs: `apps`, `daemon`
 //! - `tokio`: the sockets for tokio, `aio`
 //! - `axum`: `axum::serve` takes an `aio::TcpListener`
+//! - `dns`: a resolver for names, `dns`
 //! - `sim`: the deterministic simulator, `sim`
 //! - `pcap`: the pcapng tap, `device::pcap`
 #![deny(unsafe_code)]
@@ -54,6 +55,8 @@ pub mod buf;
 #[cfg(feature = "cli")]
 pub mod daemon;
 pub mod device;
+#[cfg(feature = "dns")]
+pub mod dns;
 pub mod error;
 pub mod icmp;
 pub mod ip;

@@ -104,11 +104,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("runtime", &["stack", "device", "sys", "buf", "wire", "time", "rng", "error", "stats", "trace", "tcp::state"]),
     ("net", &["runtime", "stack", "device", "buf", "wire", "time", "rng", "error", "stats", "trace", "tcp::state"]),
     ("aio", &["net", "runtime", "device", "sys::tasks", "sys::wait", "time"]),
-    ("apps", &["net"]),
+    ("dns", &["aio", "net"]),
+    ("apps", &["aio", "dns", "net"]),
     ("sim", &["stack", "device", "buf", "wire", "time", "rng", "error", "stats", "trace", "tcp::state"]),
     (
         "daemon",
         &[
+            "aio",
+            "dns",
             "net",
             "runtime",
             "apps",

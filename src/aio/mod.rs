@@ -40,6 +40,7 @@
 mod axum;
 mod driver;
 mod gates;
+mod names;
 mod ready;
 mod split;
 mod split_owned;
@@ -50,6 +51,7 @@ mod udp;
 
 pub use driver::shutdown;
 pub use gates::{SynGate, UdpFlow, UdpGate};
+pub use names::resolve;
 pub use split::{ReadHalf, WriteHalf};
 pub use split_owned::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use tcp_listener::{Incoming, TcpListener};

@@ -33,9 +33,7 @@ impl TcpStream {
     /// As [`Host::connect`].
     pub async fn connect_on(host: &Host, addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
         let mut last = None;
-        // What `addr` gives need not be `Send`, which the future is to be.
-        let addrs: Vec<SocketAddr> = addr.to_socket_addrs()?.collect();
-        for addr in addrs {
+        for addr in super::names::addresses(host, addr).await? {
             match TcpStream::open(host, None, addr).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = Some(error),

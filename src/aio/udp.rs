@@ -37,7 +37,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`net::UdpSocket::connect`].
     pub async fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<()> {
-        self.0.connect(addr)
+        self.0.connect(&*super::names::addresses(self.0.host(), addr).await?)
     }
 
     /// Waits until there is room for a datagram.
@@ -80,7 +80,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`net::UdpSocket::send_to`].
     pub async fn send_to(&self, buf: &[u8], addr: impl ToSocketAddrs) -> io::Result<usize> {
-        let to = addr.to_socket_addrs()?.next();
+        let to = super::names::addresses(self.0.host(), addr).await?.into_iter().next();
         let to = to.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no addresses to send data to"))?;
         self.send_datagram(buf, Some(to)).await
     }

@@ -2,7 +2,7 @@
 
 use super::addr::{ToCidr, ToSocketAddrs, each};
 use super::error::invalid;
-use super::{IcmpSocket, Interface, RawSocket, SynGate, TcpListener, TcpStream, UdpGate, UdpSocket};
+use super::{IcmpSocket, Interface, RawSocket, Resolve, SynGate, TcpListener, TcpStream, UdpGate, UdpSocket};
 use crate::buf::Chunk;
 use crate::device::{Device, Several};
 use crate::error;
@@ -14,7 +14,7 @@ use core::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -46,6 +46,7 @@ struct Inner {
     /// Counts what is spread over the shards in turn.
     turn: AtomicUsize,
     caretakers: Mutex<Vec<JoinHandle<()>>>,
+    resolver: RwLock<Option<Arc<dyn Resolve>>>,
 }
 
 impl Inner {
@@ -113,7 +114,7 @@ impl Host {
     /// # Errors
     /// As [`listen`](Host::listen).
     pub fn listen_with(&self, addr: impl ToSocketAddrs, backlog: usize) -> io::Result<TcpListener> {
-        each(addr, |addr| Ok(TcpListener::new(self, TcpListener::parts(self.shards(), addr, backlog, false)?)))
+        each(self, addr, |addr| Ok(TcpListener::new(self, TcpListener::parts(self.shards(), addr, backlog, false)?)))
     }
 
     /// As [`listen_with`](Host::listen_with), but on `::` no connection over IPv4 is accepted (IPV6_V6ONLY), so that
@@ -122,7 +123,7 @@ impl Host {
     /// # Errors
     /// As [`listen`](Host::listen).
     pub fn listen_only_v6(&self, addr: impl ToSocketAddrs, backlog: usize) -> io::Result<TcpListener> {
-        each(addr, |addr| Ok(TcpListener::new(self, TcpListener::parts(self.shards(), addr, backlog, true)?)))
+        each(self, addr, |addr| Ok(TcpListener::new(self, TcpListener::parts(self.shards(), addr, backlog, true)?)))
     }
 
     /// As [`listen_with`](Host::listen_with), a listener for each queue, in their order: each accepts what came to its
@@ -132,7 +133,7 @@ impl Host {
     /// # Errors
     /// As [`listen`](Host::listen).
     pub fn listen_on_each(&self, addr: impl ToSocketAddrs, backlog: usize) -> io::Result<Vec<TcpListener>> {
-        let parts = each(addr, |addr| TcpListener::parts(self.shards(), addr, backlog, false))?;
+        let parts = each(self, addr, |addr| TcpListener::parts(self.shards(), addr, backlog, false))?;
         Ok(parts.split().into_iter().map(|part| TcpListener::new(self, part)).collect())
     }
 
@@ -142,7 +143,7 @@ impl Host {
     /// Of the last one tried: `ConnectionRefused`, `TimedOut`, `HostUnreachable`, `NetworkUnreachable`,
     /// `AddrNotAvailable` (no free port), and those of [`ToSocketAddrs`].
     pub fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        each(addr, |addr| TcpStream::open(self, None, addr, None, None))
+        each(self, addr, |addr| TcpStream::open(self, None, addr, None, None))
     }
 
     /// As [`connect`](Host::connect), by the interface `name`, whatever the routes say: the peer is taken to be on its
@@ -151,7 +152,7 @@ impl Host {
     /// # Errors
     /// As [`connect`](Host::connect); ENODEV if there is no such interface.
     pub fn connect_by(&self, name: &str, addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        each(addr, |addr| TcpStream::open(self, None, addr, Some(name), None))
+        each(self, addr, |addr| TcpStream::open(self, None, addr, Some(name), None))
     }
 
     /// Connects to `addr`, within `timeout`.
@@ -196,7 +197,7 @@ impl Host {
     /// # Errors
     /// As [`bind_udp`](Host::bind_udp); `InvalidInput` if a socket of every port names one.
     pub fn bind_udp_with(&self, addr: impl ToSocketAddrs, how: UdpBind) -> io::Result<UdpSocket> {
-        each(addr, |addr| UdpSocket::new(self, UdpSocket::parts(self.shards(), addr, how)?, self.next()))
+        each(self, addr, |addr| UdpSocket::new(self, UdpSocket::parts(self.shards(), addr, how)?, self.next()))
     }
 
     /// As [`bind_udp`](Host::bind_udp), a socket for each queue, in their order: each receives what comes to its queue
@@ -205,7 +206,7 @@ impl Host {
     /// # Errors
     /// As [`bind_udp`](Host::bind_udp).
     pub fn bind_udp_on_each(&self, addr: impl ToSocketAddrs) -> io::Result<Vec<UdpSocket>> {
-        let parts = each(addr, |addr| UdpSocket::parts(self.shards(), addr, UdpBind::default()))?;
+        let parts = each(self, addr, |addr| UdpSocket::parts(self.shards(), addr, UdpBind::default()))?;
         Ok(parts.split().into_iter().map(|part| UdpSocket::new(self, part, 0)).collect::<error::Result<_>>()?)
     }
 
@@ -259,6 +260,22 @@ impl Host {
     /// that there is not has nothing to send.
     pub fn batch_on(&self, queue: usize) -> Batch<'_> {
         Batch::begin(self.shards().get(queue).map_or(&[], std::slice::from_ref))
+    }
+
+    // ---- names ----
+
+    /// Has `resolver` find the addresses of names from now on. There is none at first.
+    pub fn set_resolver(&self, resolver: impl Resolve + 'static) {
+        *self.0.resolver.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(resolver));
+    }
+
+    pub(super) fn resolver(&self) -> Option<Arc<dyn Resolve>> {
+        self.0.resolver.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A handle that does not keep the host running.
+    pub fn downgrade(&self) -> WeakHost {
+        WeakHost(Arc::downgrade(&self.0))
     }
 
     // ---- the default host ----
@@ -433,6 +450,23 @@ impl Host {
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Host").field("addresses", &self.0.addresses).field("alive", &self.is_alive()).finish()
+    }
+}
+
+/// A handle on a [`Host`] that does not keep it running.
+#[derive(Clone)]
+pub struct WeakHost(Weak<Inner>);
+
+impl WeakHost {
+    /// The host, if some other handle or socket still keeps it.
+    pub fn upgrade(&self) -> Option<Host> {
+        self.0.upgrade().map(Host)
+    }
+}
+
+impl fmt::Debug for WeakHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakHost")
     }
 }
 
@@ -640,7 +674,14 @@ impl Builder {
         }
         let others = config.interfaces.iter().flat_map(|interface| &interface.addresses);
         let addresses = config.addresses.iter().chain(others).copied().collect();
-        let inner = Inner { shards, config, addresses, turn: AtomicUsize::new(0), caretakers: Mutex::default() };
+        let inner = Inner {
+            shards,
+            config,
+            addresses,
+            turn: AtomicUsize::new(0),
+            caretakers: Mutex::default(),
+            resolver: RwLock::default(),
+        };
         Ok(Host(Arc::new(inner)))
     }
 }

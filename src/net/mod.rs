@@ -44,6 +44,7 @@
 //! | `setsockopt(TCP_NODELAY)`, `(SO_LINGER)`, `(SO_KEEPALIVE)` | `set_nodelay`, `set_linger`, `set_keepalive` |
 //! | `getsockopt(SO_ERROR)`, `(TCP_INFO)` | `take_error`, [`TcpStream::info`] |
 //! | `setsockopt(SO_BINDTODEVICE)` | [`UdpSocket::bind_device`], [`TcpListener::bind_device`], [`Host::connect_by`] |
+//! | `getaddrinfo()` | [`Host::resolve`], [`ToSocketAddrs`] |
 //! | `selectors.DefaultSelector`, `select.epoll()` | [`Poller`] |
 //! | `fileno()`, to be waited on | `read_fd`, `write_fd` |
 
@@ -56,6 +57,7 @@ mod patience;
 mod poller;
 mod raw;
 mod ready_fd;
+mod resolve;
 mod syn_gate;
 #[cfg(feature = "tokio")]
 mod tasks;
@@ -74,11 +76,14 @@ pub use crate::stack::{
     Unreachable,
 };
 pub use addr::{ToCidr, ToSocketAddrs};
-pub use host::{Builder, Host};
+pub use host::{Builder, Host, WeakHost};
 pub use interface::Interface;
 pub use poller::{Event, Events, Interest, Poller, Source};
 pub use raw::{IcmpSocket, RawSocket};
 pub use ready_fd::ReadyFd;
+#[cfg(feature = "tokio")]
+pub(crate) use resolve::of_all_answers;
+pub use resolve::{Resolve, Tell};
 pub use std::net::Shutdown;
 pub use syn_gate::{SynGate, SynRequest, SynRequests};
 pub use tcp_listener::{Incoming, TcpListener};

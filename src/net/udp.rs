@@ -1,7 +1,7 @@
 //! `UdpSocket`, with std's names and behaviour.
 
 use super::Host;
-use super::addr::{ToSocketAddrs, each};
+use super::addr::{ToSocketAddrs, each, first};
 use super::error::invalid;
 use super::parts::{self, Favourite, Parts, Place, Places};
 use super::patience::{Blocking, Timeout};
@@ -59,7 +59,7 @@ impl UdpSocket {
     /// broadcast that was not allowed, `NetworkUnreachable`, `InvalidInput`, and once a pending error of an earlier
     /// datagram: `ConnectionRefused`, `HostUnreachable`.
     pub fn send_to<A: ToSocketAddrs>(&self, buf: &[u8], addr: A) -> io::Result<usize> {
-        match addr.to_socket_addrs()?.next() {
+        match first(self.host(), addr)? {
             Some(to) => Ok(self.send_datagram(buf, Some(to))?),
             None => Err(invalid("no addresses to send data to")),
         }
@@ -81,7 +81,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`send_to`](UdpSocket::send_to); `InvalidInput` also if `segment` is zero or there are too many.
     pub fn send_segmented_to<A: ToSocketAddrs>(&self, buf: &[u8], segment: usize, addr: A) -> io::Result<usize> {
-        match addr.to_socket_addrs()?.next() {
+        match first(self.host(), addr)? {
             Some(to) => Ok(self.send_segments(buf, segment, Some(to))?),
             None => Err(invalid("no addresses to send data to")),
         }
@@ -177,7 +177,7 @@ impl UdpSocket {
     /// # Errors
     /// `NetworkUnreachable`, `InvalidInput`, and those of [`ToSocketAddrs`].
     pub fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
-        each(addr, |addr| self.0.parts.act(|stack, id| stack.udp_connect(id, addr)))
+        each(self.host(), addr, |addr| self.0.parts.act(|stack, id| stack.udp_connect(id, addr)))
     }
 
     /// Forgets the peer, as connect(2) with AF_UNSPEC: everybody is heard again, at the address that the socket was bound

@@ -7,6 +7,7 @@
 mod aio;
 mod apps;
 mod capture;
+mod clients;
 mod demo;
 mod device;
 mod faults;
@@ -15,6 +16,7 @@ mod groups;
 mod harness;
 mod http;
 mod ipv6;
+mod names;
 mod offload;
 mod perf;
 mod pmtu;
@@ -51,6 +53,8 @@ fn main() -> ExitCode {
         scripts::TESTS,
         groups::TESTS,
         way::TESTS,
+        clients::TESTS,
+        names::TESTS,
         tuns::TESTS,
     ]
     .concat()
