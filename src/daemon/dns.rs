@@ -61,8 +61,14 @@ impl DnsArgs {
                         output::line(&if self.short { record.data } else { record.to_string() });
                     }
                 }
-                Err(error) if failure.as_ref().is_none_or(|f| f.kind() == ErrorKind::NotFound) => failure = Some(error),
-                Err(_) => {}
+                Err(error) => {
+                    // Whoever does not answer one question is not asked the next.
+                    let absent = error.kind() == ErrorKind::NotFound;
+                    failure = Some(error);
+                    if !absent {
+                        break;
+                    }
+                }
             }
         }
         match failure {
