@@ -39,6 +39,7 @@
 #[cfg(feature = "axum")]
 mod axum;
 mod driver;
+mod gates;
 mod names;
 mod ready;
 mod split;
@@ -49,6 +50,7 @@ mod timer;
 mod udp;
 
 pub use driver::shutdown;
+pub use gates::{SynGate, UdpFlow, UdpGate};
 pub use names::resolve;
 pub use split::{ReadHalf, WriteHalf};
 pub use split_owned::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};

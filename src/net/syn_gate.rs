@@ -6,7 +6,6 @@ use super::{Host, TcpStream};
 use crate::error::{self, Error};
 use crate::stack::{Readiness, Refusal, SocketId, SynGateId, SynOptions, Unreachable};
 use core::fmt;
-use core::task::{Context, Poll, ready};
 use rustix::io::Errno;
 use std::io;
 use std::net::SocketAddr;
@@ -69,34 +68,22 @@ impl SynGate {
     /// `WouldBlock` if the gate is non-blocking, or after its time-out, and there is none; `ConnectionAborted` once the
     /// host is shutting down; `NetworkDown` if its device is gone.
     pub fn accept(&self) -> io::Result<SynRequest> {
-        let Inner { parts, turn, blocking, .. } = &*self.0;
+        let Inner { parts, blocking, .. } = &*self.0;
         let patience = blocking.patience(&blocking.read);
-        let first = turn.fetch_add(1, Ordering::Relaxed);
-        let (number, request) = parts.wait(first, Readiness::READABLE, patience, |number, gate, core, _| {
+        let (number, request) = parts.wait(self.turn(), Readiness::READABLE, patience, |number, gate, core, _| {
             Ok((number, core.stack.syn_next(gate)?))
         })?;
-        Ok(SynRequest { gate: self.0.clone(), number, request, answered: false })
+        Ok(self.given(number, request))
     }
 
-    /// As [`accept`](SynGate::accept), for a task: if there is no request, its waker is called when it is worth asking
-    /// again.
-    ///
-    /// # Errors
-    /// As [`accept`](SynGate::accept), but `WouldBlock`.
-    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<SynRequest>> {
-        loop {
-            ready!(self.poll_ready(cx, Readiness::READABLE))?;
-            for (number, (shard, gate)) in self.0.parts.iter().enumerate() {
-                match shard.act(|core, _| core.stack.syn_next(gate)) {
-                    Err(Error::WouldBlock) => {}
-                    Err(error) => return Poll::Ready(Err(error.into())),
-                    Ok(request) => {
-                        return Poll::Ready(Ok(SynRequest { gate: self.0.clone(), number, request, answered: false }));
-                    }
-                }
-            }
-            // Somebody else has it.
-        }
+    /// Where the next call looks first.
+    pub(super) fn turn(&self) -> usize {
+        self.0.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The request that the part with this number has given.
+    pub(super) fn given(&self, number: usize, request: crate::stack::SynRequest) -> SynRequest {
+        SynRequest { gate: self.0.clone(), number, request, answered: false }
     }
 
     /// An iterator over the requests. It comes to an end when the host has ended, as
@@ -259,10 +246,10 @@ impl SynRequest {
             core.check_open()?;
             let id = core.stack.syn_accept(now, gate, request)?;
             core.adopt(SocketId::Tcp(id));
-            Ok(id)
+            Ok((id, core.stack.tcp_options(id)?.recv_low_water))
         });
-        let id = id.map_err(over)?;
-        Ok(TcpStream::new(&self.gate.host, shard, id))
+        let (id, low_water) = id.map_err(over)?;
+        Ok(TcpStream::new(&self.gate.host, shard, id, low_water))
     }
 
     /// Refuses with RST, as a host does where nobody listens.

@@ -5,11 +5,11 @@ use super::Host;
 use super::parts::{self, Place, Places};
 use super::tcp_stream::{LARGE, SMALL};
 use super::udp::to_connected;
-use super::{TcpListener, TcpStream, UdpSocket};
+use super::{SynGate, SynRequest, TcpListener, TcpStream, UdpFlow, UdpGate, UdpSocket};
 use crate::buf::{CHUNK_CAPACITY, Chunk, Slice, Slices};
 use crate::error::{self, Error};
 use crate::runtime::Seat;
-use crate::stack::{Readiness, SocketId, TcpId, UdpId};
+use crate::stack::{Readiness, RecvMsg, SendMsg, SocketId, TcpId, UdpId};
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::io::{self, IoSlice};
@@ -79,7 +79,36 @@ macro_rules! seated {
     )*};
 }
 
-seated!(TcpListener, TcpStream, UdpSocket);
+seated!(TcpListener, TcpStream, UdpSocket, SynGate, UdpGate);
+
+impl SynGate {
+    /// Takes the next request.
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>, seat: Seat) -> Poll<io::Result<SynRequest>> {
+        let places = self.places();
+        let next = parts::poll_wait(&places, self.turn(), cx, seat, Readiness::READABLE, |place, core, _| {
+            let SocketId::SynGate(gate) = place.id else { return Err(Error::BadHandle) };
+            // Its parts are in all shards, in their order.
+            Ok((place.shard.number(), core.stack.syn_next(gate)?))
+        });
+        let (number, request) = ready!(next)?;
+        Poll::Ready(Ok(self.given(number, request)))
+    }
+}
+
+impl UdpGate {
+    /// Accepts a flow.
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>, seat: Seat) -> Poll<io::Result<UdpFlow>> {
+        let places = self.places();
+        let next = parts::poll_wait(&places, self.turn(), cx, seat, Readiness::READABLE, |place, core, _| {
+            let SocketId::UdpGate(gate) = place.id else { return Err(Error::BadHandle) };
+            let (flow, source) = core.stack.udp_gate_accept(gate)?;
+            core.adopt(SocketId::Udp(flow));
+            Ok((place.shard.clone(), flow, source))
+        });
+        let (shard, flow, source) = ready!(next)?;
+        Poll::Ready(UdpFlow::new(self.host(), &shard, flow, source))
+    }
+}
 
 impl TcpListener {
     /// Accepts a connection.
@@ -89,10 +118,11 @@ impl TcpListener {
             let SocketId::Listener(listener) = place.id else { return Err(Error::BadHandle) };
             let (accepted, peer) = core.stack.tcp_accept(now, listener)?;
             core.adopt(SocketId::Tcp(accepted));
-            Ok((place.shard.clone(), accepted, peer))
+            let low_water = core.stack.tcp_options(accepted)?.recv_low_water;
+            Ok((place.shard.clone(), accepted, low_water, peer))
         });
-        let (shard, id, peer) = ready!(accepted)?;
-        let stream = TcpStream::new(self.host(), &shard, id);
+        let (shard, id, low_water, peer) = ready!(accepted)?;
+        let stream = TcpStream::new(self.host(), &shard, id, low_water);
         stream.set_nonblocking(true)?;
         Poll::Ready(Ok((stream, peer)))
     }
@@ -201,6 +231,30 @@ impl UdpSocket {
             core.stack.udp_recv(udp(place)?, buf, peek)
         });
         received.map_err(io::Error::from)
+    }
+
+    /// Receives a datagram, with all that came with it.
+    pub(crate) fn poll_recv_msg(&self, cx: &mut Context<'_>, seat: Seat, buf: &mut [u8]) -> Poll<io::Result<RecvMsg>> {
+        let places = self.places();
+        let first = self.favourite().first(places.len());
+        let received = parts::poll_wait(&places, first, cx, seat, Readiness::READABLE, |place, core, _| {
+            core.stack.udp_recv_msg(udp(place)?, buf, false)
+        });
+        received.map_err(io::Error::from)
+    }
+
+    /// Sends what `message` says.
+    pub(crate) fn poll_send_msg(
+        &self,
+        cx: &mut Context<'_>,
+        seat: Seat,
+        message: &SendMsg<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let home = self.home();
+        let sent = parts::poll_wait(&home, 0, cx, seat, Readiness::WRITABLE, |place, core, now| {
+            core.stack.udp_send_msg(now, udp(place)?, message)
+        });
+        sent.map_err(to_connected)
     }
 
     /// Sends a datagram, to the connected peer if none is said.

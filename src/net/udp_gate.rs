@@ -3,10 +3,8 @@
 use super::parts::{self, EVERYWHERE, Parts, Place, Places};
 use super::patience::{Blocking, Timeout};
 use super::{Host, UdpSocket};
-use crate::error;
 use crate::stack::{Readiness, SendMsg, SocketId, UdpGateId};
 use core::fmt;
-use core::task::{Context, Poll, ready};
 use smallvec::smallvec;
 use std::io;
 use std::net::SocketAddr;
@@ -44,38 +42,20 @@ impl UdpGate {
     /// `WouldBlock` if the gate is non-blocking, or after its time-out, and there is none; `ConnectionAborted` once the
     /// host is shutting down; `NetworkDown` if its device is gone.
     pub fn accept(&self) -> io::Result<UdpFlow> {
-        let Inner { parts, turn, blocking, host } = &*self.0;
+        let Inner { parts, blocking, host, .. } = &*self.0;
         let patience = blocking.patience(&blocking.read);
-        let first = turn.fetch_add(1, Ordering::Relaxed);
-        let (number, id, source) = parts.wait(first, Readiness::READABLE, patience, |number, gate, core, _| {
-            let (id, source) = core.stack.udp_gate_accept(gate)?;
-            core.adopt(SocketId::Udp(id));
-            Ok((number, id, source))
-        })?;
+        let (number, id, source) =
+            parts.wait(self.turn(), Readiness::READABLE, patience, |number, gate, core, _| {
+                let (id, source) = core.stack.udp_gate_accept(gate)?;
+                core.adopt(SocketId::Udp(id));
+                Ok((number, id, source))
+            })?;
         UdpFlow::new(host, parts.get(number).0, id, source)
     }
 
-    /// As [`accept`](UdpGate::accept), for a task: if there is no flow, its waker is called when it is worth asking again.
-    ///
-    /// # Errors
-    /// As [`accept`](UdpGate::accept), but `WouldBlock`.
-    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<UdpFlow>> {
-        loop {
-            ready!(self.poll_ready(cx, Readiness::READABLE))?;
-            for (shard, gate) in self.0.parts.iter() {
-                let accepted = shard.act(|core, _| {
-                    let (id, source) = core.stack.udp_gate_accept(gate)?;
-                    core.adopt(SocketId::Udp(id));
-                    Ok((id, source))
-                });
-                match accepted {
-                    Err(error::Error::WouldBlock) => {}
-                    Err(error) => return Poll::Ready(Err(error.into())),
-                    Ok((id, source)) => return Poll::Ready(UdpFlow::new(&self.0.host, shard, id, source)),
-                }
-            }
-            // Somebody else has it.
-        }
+    /// Where the next call looks first.
+    pub(super) fn turn(&self) -> usize {
+        self.0.turn.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Whether [`accept`](UdpGate::accept) fails with `WouldBlock` instead of waiting. Clones share it; flows do not
@@ -126,7 +106,7 @@ pub struct UdpFlow {
 }
 
 impl UdpFlow {
-    fn new(
+    pub(super) fn new(
         host: &Host,
         shard: &Arc<crate::runtime::Shard>,
         id: crate::stack::UdpId,

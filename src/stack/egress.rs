@@ -125,7 +125,7 @@ impl Stack {
         let slot = self.table.get_mut(index)?;
         let options =
             slot.socket.as_ref().map_or(&self.default_options, |socket| socket.options(&self.default_options));
-        let (tuple, ttl, tos, interface) = (slot.tuple, options.ttl, options.tos, options.interface);
+        let (tuple, ttl, tos, interface) = (slot.tuple, options.ttl, options.tos, options.leaves_by());
         let mut cx = crate::tcp::connection::Cx {
             now,
             config: &self.config.tcp,
@@ -150,9 +150,13 @@ impl Stack {
             return None;
         };
         let may_have_more = connection.may_have_output(&cx);
+        let counts_unsent = cx.options.unsent_low_water.is_some();
         self.arm(index);
         if may_have_more {
             self.mark_egress(index);
+        }
+        if counts_unsent {
+            self.recount(index, now);
         }
         Some(self.segment_frame(&tuple, segment, ttl, tos, interface, !may_be_fragmented))
     }

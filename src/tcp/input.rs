@@ -260,6 +260,7 @@ impl Tcb {
         let up = segment.seq + u32::from(segment.up);
         if up.after(self.rcv.read_point()) && self.rcv.up.is_none_or(|known| up.after(known)) {
             self.rcv.up = Some(up);
+            self.rcv.urgent_taken = false;
             self.rcv.urgent_news = true;
         }
     }

@@ -3,4 +3,5 @@
 mod common;
 mod datagrams;
 mod driver;
+mod gates;
 mod streams;

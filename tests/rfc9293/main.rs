@@ -20,6 +20,7 @@ mod ip;
 mod isn;
 mod keepalive;
 mod offload;
+mod options;
 mod pacing;
 mod pmtu;
 mod rfc2018;
