@@ -330,7 +330,8 @@ fn incoming_nonblocking(t: &Test) {
 fn incoming_by_reference(t: &Test) {
     let (listener, addr) = listen(t);
     let _near = TcpStream::connect(addr).unwrap();
-    t.see("first", <&TcpListener>::clone(&&listener).incoming().next().map(|stream| stream.map(drop)));
+    let reference = &listener;
+    t.see("first", reference.incoming().next().map(|stream| stream.map(drop)));
     t.see("size", listener.incoming().size_hint().1);
 }
 
