@@ -39,17 +39,24 @@
 //!
 //! # Features
 //! - `cli` (default): the command `tunstack` and all that it needs: `apps`, `daemon`
+//! - `tokio`: the sockets for tokio, `aio`
+//! - `axum`: `axum::serve` takes an `aio::TcpListener`
+//! - `dns`: a resolver for names, `dns`
 //! - `sim`: the deterministic simulator, `sim`
 //! - `pcap`: the pcapng tap, `device::pcap`
 #![deny(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 
+#[cfg(feature = "tokio")]
+pub mod aio;
 #[cfg(feature = "cli")]
 pub mod apps;
 pub mod buf;
 #[cfg(feature = "cli")]
 pub mod daemon;
 pub mod device;
+#[cfg(feature = "dns")]
+pub mod dns;
 pub mod error;
 pub mod icmp;
 pub mod ip;

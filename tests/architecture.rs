@@ -103,11 +103,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("device", &["sys", "buf", "wire", "time", "rng", "error", "stats", "trace", "tcp::state"]),
     ("runtime", &["stack", "device", "sys", "buf", "wire", "time", "rng", "error", "stats", "trace", "tcp::state"]),
     ("net", &["runtime", "stack", "device", "buf", "wire", "time", "rng", "error", "stats", "trace", "tcp::state"]),
-    ("apps", &["net"]),
+    ("aio", &["net", "runtime", "device", "sys::tasks", "sys::wait", "time"]),
+    ("dns", &["aio", "net"]),
+    ("apps", &["aio", "dns", "net"]),
     ("sim", &["stack", "device", "buf", "wire", "time", "rng", "error", "stats", "trace", "tcp::state"]),
     (
         "daemon",
         &[
+            "aio",
+            "dns",
             "net",
             "runtime",
             "apps",

@@ -137,3 +137,12 @@ fn a_simulation_repeats_tells_and_draws() {
     let (code, told) = sim(&[]);
     assert!(code == Some(3) && told.contains("line 2"), "{told}");
 }
+
+/// Names are looked up over the stack. A program that could ask the system's resolver would import this function of libc.
+#[test]
+fn the_systems_resolver_is_not_even_linked() {
+    let program = std::fs::read(env!("CARGO_BIN_EXE_tunstack")).unwrap();
+    let has = |name: &[u8]| program.split(|b| *b == 0).any(|text| text == name);
+    assert!(has(b"epoll_wait"), "the names of imports were not found");
+    assert!(!has(b"getaddrinfo"));
+}

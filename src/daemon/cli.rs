@@ -2,7 +2,11 @@
 
 use super::control;
 use super::demo::{self, DemoArgs};
+use super::dns::{self, DnsArgs};
 use super::error::{Failure, Kind};
+use super::forward::{self, ForwardArgs};
+use super::get::{self, GetArgs};
+use super::nc::{self, NcArgs};
 use super::options::Options;
 use super::output;
 use super::perf::{self, PerfArgs};
@@ -10,6 +14,7 @@ use super::ping::{self, PingArgs};
 use super::serve;
 use super::settings::Settings;
 use super::sim::{self, SimArgs};
+use super::socks5::{self, Socks5Args};
 use super::ss::{self, Filter};
 use super::traceroute::{self, TracerouteArgs};
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -44,11 +49,21 @@ enum Command {
     /// Show one page fetched by the kernel's TCP from ours, in a private network namespace
     Demo(DemoArgs),
     /// Measure throughput over this stack; the other end is iperf3 on the kernel's, or another of these
-    Perf(Box<RunPerfArgs>),
+    Perf(Box<Client<PerfArgs>>),
     /// Ask a host for echoes over this stack
-    Ping(Box<RunPingArgs>),
+    Ping(Box<Client<PingArgs>>),
     /// Show the way to a host over this stack
-    Traceroute(Box<RunTracerouteArgs>),
+    Traceroute(Box<Client<TracerouteArgs>>),
+    /// Fetch a file by HTTP or HTTPS over this stack
+    Get(Box<Client<GetArgs>>),
+    /// Join the standard input and output with a connection of this stack
+    Nc(Box<Client<NcArgs>>),
+    /// Look a name up over this stack
+    Dns(Box<Client<DnsArgs>>),
+    /// Have ports of the kernel's side lead over this stack, or the other way round
+    Forward(Box<Client<ForwardArgs>>),
+    /// Offer this stack to programs that speak SOCKS 5
+    Socks5(Box<Client<Socks5Args>>),
     /// Show the live connections of a running daemon
     Ss(SsArgs),
     /// Run two of these stacks against each other in virtual time, over a link as bad as you like
@@ -64,31 +79,21 @@ struct ServeArgs {
     config: Option<PathBuf>,
 }
 
+/// What a command takes that is no daemon.
 #[derive(Args, Debug)]
-struct RunPerfArgs {
+struct Client<A: Args> {
     #[command(flatten)]
-    perf: PerfArgs,
+    args: A,
     /// The configuration file, as of serve
     #[arg(long, value_name = "FILE", env = "TUNSTACK_CONFIG", help_heading = "Running")]
     config: Option<PathBuf>,
 }
 
-#[derive(Args, Debug)]
-struct RunPingArgs {
-    #[command(flatten)]
-    ping: PingArgs,
-    /// The configuration file, as of serve
-    #[arg(long, value_name = "FILE", env = "TUNSTACK_CONFIG", help_heading = "Running")]
-    config: Option<PathBuf>,
-}
-
-#[derive(Args, Debug)]
-struct RunTracerouteArgs {
-    #[command(flatten)]
-    traceroute: TracerouteArgs,
-    /// The configuration file, as of serve
-    #[arg(long, value_name = "FILE", env = "TUNSTACK_CONFIG", help_heading = "Running")]
-    config: Option<PathBuf>,
+impl<A: Args> Client<A> {
+    /// Runs it with the options of the file.
+    fn run(&self, run: impl FnOnce(&A, Options) -> Result<ExitCode, Failure>) -> Result<ExitCode, Failure> {
+        run(&self.args, Options::from_file(self.config.as_deref())?)
+    }
 }
 
 #[derive(Args, Debug)]
@@ -119,14 +124,19 @@ struct SsArgs {
     states: Vec<String>,
 }
 
-/// The command, with those that offer nothing not showing the services that only `serve` has.
+/// The command. Those that offer nothing do not show the services that only `serve` has, and those that use no names not
+/// whom to ask for them.
 fn command() -> clap::Command {
-    let hide = |arg: clap::Arg| {
-        let service = arg.get_help_heading() == Some("Services");
-        arg.hide(service)
+    let without = |cli: clap::Command, names: &[&str], heading: &'static str| {
+        let hide = |arg: clap::Arg| {
+            let of_it = arg.get_help_heading() == Some(heading);
+            arg.hide(of_it)
+        };
+        names.iter().fold(cli, |cli, name| cli.mut_subcommand(*name, |command| command.mut_args(hide)))
     };
-    let commands = ["perf", "ping", "traceroute"].into_iter();
-    commands.fold(Cli::command(), |cli, name| cli.mut_subcommand(name, |command| command.mut_args(hide)))
+    let clients = ["perf", "ping", "traceroute", "get", "nc", "dns", "forward", "socks5"];
+    let cli = without(Cli::command(), &clients, "Services");
+    without(cli, &["serve", "perf"], "Names")
 }
 
 /// Runs the command.
@@ -144,15 +154,14 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(args) => run_serve(*args, cli.quiet),
         Command::Demo(args) => demo::run(&args),
-        Command::Perf(args) => {
-            Options::from_file(args.config.as_deref()).and_then(|file| perf::run(args.perf, file, cli.quiet))
-        }
-        Command::Ping(args) => {
-            Options::from_file(args.config.as_deref()).and_then(|file| ping::run(&args.ping, file, cli.quiet))
-        }
-        Command::Traceroute(args) => {
-            Options::from_file(args.config.as_deref()).and_then(|file| traceroute::run(&args.traceroute, file))
-        }
+        Command::Perf(client) => client.run(|args, file| perf::run(args, file, cli.quiet)),
+        Command::Ping(client) => client.run(|args, file| ping::run(args, file, cli.quiet)),
+        Command::Traceroute(client) => client.run(traceroute::run),
+        Command::Get(client) => client.run(|args, file| get::run(args, file, cli.quiet)),
+        Command::Nc(client) => client.run(|args, file| nc::run(args, file, cli.quiet)),
+        Command::Dns(client) => client.run(dns::run),
+        Command::Forward(client) => client.run(|args, file| forward::run(args, file, cli.quiet)),
+        Command::Socks5(client) => client.run(|args, file| socks5::run(args, file, cli.quiet)),
         Command::Ss(args) => run_ss(&args),
         Command::Sim(args) => sim::run(&args, cli.quiet),
     };

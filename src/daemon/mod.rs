@@ -1,4 +1,4 @@
-//! The command `tunstack`: `serve`, `demo`, `perf`, `ping`, `traceroute`, `ss` and `sim`.
+//! The command `tunstack`: `serve`, `demo`, the clients, `ss` and `sim`.
 //!
 //! | file | what |
 //! |---|---|
@@ -10,16 +10,24 @@
 //! | `demo` | one page fetched by the kernel's TCP from ours, and what happened, as a ladder |
 //! | `mtu` | follows the link's MTU |
 //! | `perf` | measuring throughput |
-//! | `ping`, `traceroute`, `target` | whether a host answers, and the way to it |
+//! | `ping`, `traceroute` | whether a host answers, and the way to it |
+//! | `get`, `nc`, `dns` | a file, a connection, a name |
+//! | `forward`, `socks5` | this stack for programs that use the kernel's |
+//! | `client`, `target` | what the clients have in common |
 //! | `sim` | worlds in virtual time: scenario files, many seeds, plots |
 //! | `packets` | packets in the log |
 //! | `error`, `output` | exit codes; printing |
 
 mod cli;
+mod client;
 mod control;
 mod demo;
+mod dns;
 mod error;
+mod forward;
+mod get;
 mod mtu;
+mod nc;
 pub mod netif;
 mod options;
 mod output;
@@ -31,6 +39,7 @@ mod serve;
 mod services;
 mod settings;
 mod sim;
+mod socks5;
 mod ss;
 mod target;
 mod traceroute;

@@ -66,6 +66,17 @@ pub(crate) struct Options {
     #[arg(long, env = "TUNSTACK_ACCEPT_ANY", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL", help_heading = "Interface")]
     pub(crate) accept_any: Option<bool>,
 
+    /// The servers to ask for names, over this stack: an address, or one with a port [default: those of --resolv-conf]
+    #[arg(long, value_name = "ADDR[:PORT],...", env = "TUNSTACK_DNS", value_delimiter = ',', help_heading = "Names")]
+    #[serde(deserialize_with = "one_or_more")]
+    pub(crate) dns: Vec<String>,
+    /// The file that names the servers, unless --dns does [default: /etc/resolv.conf]
+    #[arg(long, value_name = "FILE", env = "TUNSTACK_RESOLV_CONF", help_heading = "Names")]
+    pub(crate) resolv_conf: Option<PathBuf>,
+    /// The file of names that nobody is asked for [default: /etc/hosts]
+    #[arg(long, value_name = "FILE", env = "TUNSTACK_HOSTS_FILE", help_heading = "Names")]
+    pub(crate) hosts_file: Option<PathBuf>,
+
     /// Serve HTTP [port: 80]; this is what happens when no service is named
     #[arg(long, value_name = "PORT", env = "TUNSTACK_HTTP", num_args = 0..=1, default_missing_value = "80", help_heading = "Services")]
     pub(crate) http: Option<u16>,
@@ -151,6 +162,9 @@ impl Options {
             txqueuelen,
             queues,
             netns,
+            dns,
+            resolv_conf,
+            hosts_file,
             accept_any,
             http,
             dir,
@@ -188,6 +202,9 @@ impl Options {
             txqueuelen: txqueuelen.or(fallback.txqueuelen),
             queues: queues.or(fallback.queues),
             netns: netns.or(fallback.netns),
+            dns: if dns.is_empty() { fallback.dns } else { dns },
+            resolv_conf: resolv_conf.or(fallback.resolv_conf),
+            hosts_file: hosts_file.or(fallback.hosts_file),
             accept_any: accept_any.or(fallback.accept_any),
             http: http.or(fallback.http),
             dir: dir.or(fallback.dir),

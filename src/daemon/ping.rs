@@ -1,9 +1,9 @@
 //! `tunstack ping`: echo requests over our stack, told as ping(8) tells them.
 
+use super::client;
 use super::error::Failure;
 use super::options::Options;
 use super::output;
-use super::serve;
 use super::target::{self, Family, seconds};
 use crate::net::{Echo, EchoError, Host, IcmpError, IcmpSocket};
 use clap::Args;
@@ -32,7 +32,7 @@ const MAX_SIZE: u32 = 65_507;
     after_help = "Exit codes: 0 a reply came, 1 none came, 2 something else is wrong; the others are those of serve."
 )]
 pub(crate) struct PingArgs {
-    /// The address to ask; names are not resolved yet
+    /// Whom to ask
     #[arg(value_name = "HOST")]
     target: String,
     /// Stop after this many requests
@@ -61,9 +61,10 @@ pub(crate) struct PingArgs {
 
 /// Runs `ping`; the file's options are in `file`.
 pub(crate) fn run(args: &PingArgs, file: Options, quiet: bool) -> Result<ExitCode, Failure> {
-    let target = args.family.address(&args.target)?;
+    args.family.check(&args.target)?;
     let settings = target::settings(args.options.clone(), file, "ping")?;
-    let (up, mut signals, _) = serve::bring_up(&settings)?;
+    let (up, mut signals) = client::bring_up(&settings)?;
+    let target = args.family.resolve(&up.host, &args.target)?;
     let stop = Arc::new(AtomicBool::new(false));
     let (handle, stopped) = (signals.handle(), stop.clone());
     let watcher = std::thread::spawn(move || wait_for(&mut signals, &stopped));

@@ -5,15 +5,19 @@ use super::options::Options;
 use super::prefixed::Prefixed;
 use crate::apps::http;
 use crate::device::impair::Impairment;
+use crate::dns;
 use crate::net::{Drive, Spin};
 use crate::stack::{Congestion, Route};
 use crate::wire::ipv6;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// The smallest MTU that IPv4 allows a link (RFC 791), and the largest that a packet's length field allows.
 const MTU: std::ops::RangeInclusive<u32> = 68..=65_535;
+
+/// The port of name servers.
+const DNS_PORT: u16 = 53;
 
 /// As many queues as a host serves.
 const QUEUES: std::ops::RangeInclusive<usize> = 1..=64;
@@ -184,6 +188,8 @@ pub(crate) struct Settings {
     pub(crate) queues: usize,
     /// The network namespace to be in.
     pub(crate) netns: Netns,
+    /// Who is asked for names, where any are used.
+    pub(crate) dns: dns::Config,
     /// The services, at least one.
     pub(crate) offers: Vec<Offer>,
     /// Whether no service was asked for, so that HTTP is the default.
@@ -276,6 +282,7 @@ impl TryFrom<Options> for Settings {
             offload,
             txqueuelen: options.txqueuelen.unwrap_or(10_000),
             queues,
+            dns: names(&options)?,
             netns: match options.netns.as_deref() {
                 None | Some("self") => Netns::Own,
                 Some("new") => Netns::New,
@@ -353,6 +360,26 @@ fn offers(options: &Options) -> Vec<Offer> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// Whom to ask for names.
+fn names(options: &Options) -> Result<dns::Config, Failure> {
+    let usual = dns::Config::default();
+    Ok(dns::Config {
+        servers: options.dns.iter().map(|text| name_server(text)).collect::<Result<_, _>>()?,
+        resolv_conf: options.resolv_conf.clone().unwrap_or(usual.resolv_conf),
+        hosts: options.hosts_file.clone().unwrap_or(usual.hosts),
+    })
+}
+
+fn name_server(text: &str) -> Result<SocketAddr, Failure> {
+    let by_port = text.parse().ok().filter(|at: &SocketAddr| at.port() > 0);
+    let addr = || text.parse().ok().map(|addr: IpAddr| SocketAddr::new(addr, DNS_PORT));
+    by_port.or_else(addr).ok_or_else(|| {
+        Failure::usage(format!(
+            "--dns {text}: it must be an address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53"
+        ))
+    })
 }
 
 fn refuse_shared_ports(offers: &[Offer]) -> Result<(), Failure> {
@@ -515,6 +542,8 @@ mod tests {
             (Options { echo: Some(7), dir: Some("/".into()), ..Options::default() }, "are for --http"),
             (Options { offload: Some("on".into()), ..Options::default() }, "--offload on"),
             (Options { fault: Some("loss=200%".into()), ..Options::default() }, "--fault: "),
+            (Options { dns: vec!["ns.example".into()], ..Options::default() }, "--dns ns.example"),
+            (Options { dns: vec!["192.0.2.53:0".into()], ..Options::default() }, "--dns 192.0.2.53:0"),
             (Options { grace: Some("soon".into()), ..Options::default() }, "--grace: "),
             (Options { drive: Some("nobody".into()), ..Options::default() }, "--drive: "),
             (Options { cc: Some("vegas".into()), ..Options::default() }, "--cc: "),
@@ -525,6 +554,17 @@ mod tests {
             let error = settings(options).unwrap_err();
             assert!(error.contains(text), "{error}");
         }
+    }
+
+    #[test]
+    fn servers_have_a_port_or_the_usual_one() {
+        let dns = ["192.0.2.53", "192.0.2.53:5353", "2001:db8::53", "[2001:db8::53]:54"].map(String::from).to_vec();
+        let parsed = settings(Options { dns, ..Options::default() }).unwrap().dns;
+        let servers: Vec<String> = parsed.servers.iter().map(SocketAddr::to_string).collect();
+        assert_eq!(servers, ["192.0.2.53:53", "192.0.2.53:5353", "[2001:db8::53]:53", "[2001:db8::53]:54"]);
+        let given = Options { resolv_conf: Some("r".into()), hosts_file: Some("h".into()), ..Options::default() };
+        let parsed = settings(given).unwrap().dns;
+        assert_eq!((parsed.servers.len(), parsed.resolv_conf, parsed.hosts), (0, "r".into(), "h".into()));
     }
 
     #[test]

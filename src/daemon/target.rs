@@ -1,8 +1,10 @@
-//! Whom `ping` and `traceroute` ask.
+//! Whom the clients ask.
 
 use super::error::Failure;
 use super::options::Options;
 use super::settings::{Capture, Settings};
+use crate::dns::Families;
+use crate::net::Host;
 use clap::Args;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -19,21 +21,39 @@ pub(crate) struct Family {
 }
 
 impl Family {
-    /// The address that `text` is.
+    /// The IP versions that are left.
+    pub(crate) fn families(self) -> Families {
+        match (self.ipv4, self.ipv6) {
+            (true, _) => Families::V4,
+            (_, true) => Families::V6,
+            _ => Families::Both,
+        }
+    }
+
+    /// Refuses an address of the other version.
     ///
     /// # Errors
-    /// A usage failure if it is none, or one of the other family.
-    pub(crate) fn address(self, text: &str) -> Result<IpAddr, Failure> {
-        let addr: IpAddr = text.parse().map_err(|_| {
-            Failure::usage(format!(
-                "{text}: not an address such as 192.0.2.1 or 2001:db8::1; names are not resolved yet"
-            ))
-        })?;
-        match addr {
-            IpAddr::V4(_) if self.ipv6 => Err(Failure::usage(format!("{text}: -6 wants an address of IPv6"))),
-            IpAddr::V6(_) if self.ipv4 => Err(Failure::usage(format!("{text}: -4 wants an address of IPv4"))),
-            addr => Ok(addr),
+    /// A usage failure.
+    pub(crate) fn check(self, text: &str) -> Result<(), Failure> {
+        match text.parse() {
+            Ok(IpAddr::V4(_)) if self.ipv6 => Err(Failure::usage(format!("{text}: -6 wants an address of IPv6"))),
+            Ok(IpAddr::V6(_)) if self.ipv4 => Err(Failure::usage(format!("{text}: -4 wants an address of IPv4"))),
+            _ => Ok(()),
         }
+    }
+
+    /// The first address of the host called `name`, or the address that it is.
+    ///
+    /// # Errors
+    /// As [`Host::resolve`], and if all addresses are of the other version; for the command a usage failure, as of ping(8).
+    pub(crate) fn resolve(self, host: &Host, name: &str) -> Result<IpAddr, Failure> {
+        let families = self.families();
+        let addrs = match name.parse() {
+            Ok(addr) => vec![addr],
+            Err(_) => host.resolve(name).map_err(|e| Failure::usage(e.to_string()))?,
+        };
+        let first = addrs.into_iter().find(|addr| families.holds(*addr));
+        first.ok_or_else(|| Failure::usage(format!("{name}: it has no address of the version that is wanted")))
     }
 }
 
@@ -78,12 +98,11 @@ mod tests {
             (family(false, true), "192.0.2.1", false),
             (family(false, false), "2001:db8::1", true),
             (family(true, false), "2001:db8::1", false),
-            (family(false, false), "example.org", false),
+            // What a name stands for is seen later.
+            (family(true, false), "example.org", true),
         ] {
-            assert_eq!(family.address(text).is_ok(), good, "{family:?} {text}");
+            assert_eq!(family.check(text).is_ok(), good, "{family:?} {text}");
         }
-        let failure = family(false, false).address("example.org").unwrap_err();
-        assert!(failure.text.contains("names are not resolved yet"), "{failure}");
     }
 
     #[test]

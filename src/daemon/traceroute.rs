@@ -1,10 +1,10 @@
 //! `tunstack traceroute`: the way to a host, by packets whose time to live runs out on it, told as traceroute(8) tells it.
 
+use super::client;
 use super::error::Failure;
 use super::options::Options;
 use super::output;
 use super::ping;
-use super::serve;
 use super::target::{self, Family, seconds};
 use crate::net::{Host, IcmpError, IcmpSocket, RawSocket, SendMsg, UdpSocket};
 use crate::wire::{ip, protocol};
@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(50);
     after_help = "Exit codes: 0 the host answered, 1 it did not, 2 something else is wrong; the others are those of serve."
 )]
 pub(crate) struct TracerouteArgs {
-    /// The address whose way is wanted; names are not resolved yet
+    /// The host whose way is wanted
     #[arg(value_name = "HOST")]
     target: String,
     /// Hops to look at
@@ -59,9 +59,10 @@ pub(crate) struct TracerouteArgs {
 
 /// Runs `traceroute`; the file's options are in `file`.
 pub(crate) fn run(args: &TracerouteArgs, file: Options) -> Result<ExitCode, Failure> {
-    let target = args.family.address(&args.target)?;
+    args.family.check(&args.target)?;
     let settings = target::settings(args.options.clone(), file, "traceroute")?;
-    let (up, mut signals, _) = serve::bring_up(&settings)?;
+    let (up, mut signals) = client::bring_up(&settings)?;
+    let target = args.family.resolve(&up.host, &args.target)?;
     let stop = Arc::new(AtomicBool::new(false));
     let (handle, stopped) = (signals.handle(), stop.clone());
     let watcher = std::thread::spawn(move || ping::wait_for(&mut signals, &stopped));

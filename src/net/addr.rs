@@ -1,5 +1,6 @@
 //! Addresses as users write them.
 
+use super::Host;
 use super::error::invalid;
 use crate::stack::Cidr;
 use std::io;
@@ -8,17 +9,23 @@ use std::{iter, option, slice, vec};
 
 /// As `std::net::ToSocketAddrs`, but nothing ever asks the system's resolver, whose answers belong to another network.
 ///
-/// Only literal addresses are understood yet: `"192.0.2.1:80"`, `("2001:db8::1", 80)`, a [`SocketAddr`], or a slice of
-/// them. Names come with this stack's own resolver.
+/// A [`SocketAddr`], a slice of them, or a text such as `"192.0.2.1:80"`, `("2001:db8::1", 80)` or `"example.org:80"`. A
+/// name is looked up by the resolver of the host that connects or sends ([`Host::set_resolver`]).
 pub trait ToSocketAddrs {
     /// What is given.
     type Iter: Iterator<Item = SocketAddr>;
 
-    /// The addresses.
+    /// The addresses. A name's are those that the default host's resolver finds, the one to try first at the front.
     ///
     /// # Errors
-    /// `InvalidInput` if it is no address with a port; `Unsupported` if it has a name where an address must be.
+    /// `InvalidInput` if it is no address with a port; and for names those of [`Host::resolve`], or `NetworkDown` if there
+    /// is no default host.
     fn to_socket_addrs(&self) -> io::Result<Self::Iter>;
+
+    /// The name and the port, if it has a name that must be looked up.
+    fn unresolved(&self) -> Option<(&str, u16)> {
+        None
+    }
 }
 
 fn one(addr: SocketAddr) -> io::Result<option::IntoIter<SocketAddr>> {
@@ -39,35 +46,64 @@ macro_rules! one_address {
 one_address!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16));
 
 impl ToSocketAddrs for (&str, u16) {
-    type Iter = option::IntoIter<SocketAddr>;
+    type Iter = vec::IntoIter<SocketAddr>;
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
-        one((literal(self.0)?, self.1).into())
+        let (host, port) = *self;
+        match host.parse() {
+            Ok(addr) => Ok(vec![SocketAddr::new(addr, port)].into_iter()),
+            Err(_) => by_name(&Host::get_default()?, host, port),
+        }
+    }
+
+    fn unresolved(&self) -> Option<(&str, u16)> {
+        self.0.parse::<IpAddr>().is_err().then_some(*self)
     }
 }
 
 impl ToSocketAddrs for (String, u16) {
-    type Iter = option::IntoIter<SocketAddr>;
+    type Iter = vec::IntoIter<SocketAddr>;
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
         (&*self.0, self.1).to_socket_addrs()
+    }
+
+    fn unresolved(&self) -> Option<(&str, u16)> {
+        self.0.parse::<IpAddr>().is_err().then_some((&*self.0, self.1))
     }
 }
 
 impl ToSocketAddrs for str {
-    type Iter = option::IntoIter<SocketAddr>;
+    type Iter = vec::IntoIter<SocketAddr>;
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
         if let Ok(addr) = self.parse() {
-            return one(addr);
+            return Ok(vec![addr].into_iter());
         }
-        let (host, port) = self.rsplit_once(':').ok_or_else(|| invalid(format!("`{self}` has no port")))?;
-        let port: u16 = port.parse().map_err(|_| invalid(format!("`{port}` is not a port")))?;
-        (host, port).to_socket_addrs()
+        host_and_port(self)?.to_socket_addrs()
+    }
+
+    fn unresolved(&self) -> Option<(&str, u16)> {
+        if self.parse::<SocketAddr>().is_ok() {
+            return None;
+        }
+        let (host, port) = host_and_port(self).ok()?;
+        host.parse::<IpAddr>().is_err().then_some((host, port))
     }
 }
 
+/// The parts of a text such as `example.org:80`.
+fn host_and_port(text: &str) -> io::Result<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':').ok_or_else(|| invalid(format!("`{text}` has no port")))?;
+    let port = port.parse().map_err(|_| invalid(format!("`{port}` is not a port")))?;
+    Ok((host, port))
+}
+
 impl ToSocketAddrs for String {
-    type Iter = option::IntoIter<SocketAddr>;
+    type Iter = vec::IntoIter<SocketAddr>;
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
         (**self).to_socket_addrs()
+    }
+
+    fn unresolved(&self) -> Option<(&str, u16)> {
+        (**self).unresolved()
     }
 }
 
@@ -90,22 +126,44 @@ impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
         (**self).to_socket_addrs()
     }
+
+    fn unresolved(&self) -> Option<(&str, u16)> {
+        (**self).unresolved()
+    }
 }
 
-fn literal(host: &str) -> io::Result<IpAddr> {
-    host.parse().map_err(|_| {
-        let text = format!("names cannot be resolved yet: give an IP address instead of `{host}`");
-        io::Error::new(io::ErrorKind::Unsupported, text)
-    })
+fn by_name(host: &Host, name: &str, port: u16) -> io::Result<vec::IntoIter<SocketAddr>> {
+    let addrs = host.resolve(name)?;
+    Ok(addrs.into_iter().map(|addr| SocketAddr::new(addr, port)).collect::<Vec<_>>().into_iter())
 }
 
-/// Tries `f` on each address until one succeeds, and gives the last error otherwise, as std does.
+/// The first of `addrs`, names being looked up by `host`'s resolver.
+pub(super) fn first(host: &Host, addrs: impl ToSocketAddrs) -> io::Result<Option<SocketAddr>> {
+    match addrs.unresolved() {
+        None => Ok(addrs.to_socket_addrs()?.next()),
+        Some((name, port)) => Ok(by_name(host, name, port)?.next()),
+    }
+}
+
+/// Tries `f` on each address until one succeeds, and gives the last error otherwise, as std does. Names are looked up by
+/// `host`'s resolver.
 pub(super) fn each<T>(
+    host: &Host,
     addrs: impl ToSocketAddrs,
+    f: impl FnMut(SocketAddr) -> crate::error::Result<T>,
+) -> io::Result<T> {
+    match addrs.unresolved() {
+        None => try_each(addrs.to_socket_addrs()?, f),
+        Some((name, port)) => try_each(by_name(host, name, port)?, f),
+    }
+}
+
+fn try_each<T>(
+    addrs: impl Iterator<Item = SocketAddr>,
     mut f: impl FnMut(SocketAddr) -> crate::error::Result<T>,
 ) -> io::Result<T> {
     let mut last = None;
-    for addr in addrs.to_socket_addrs()? {
+    for addr in addrs {
         match f(addr) {
             Ok(value) => return Ok(value),
             Err(error) => last = Some(error),
@@ -211,8 +269,11 @@ mod tests {
         assert_eq!(addrs("192.0.2.1"), Err(ErrorKind::InvalidInput));
         assert_eq!(addrs("192.0.2.1:x"), Err(ErrorKind::InvalidInput));
         assert_eq!(addrs("192.0.2.1:65536"), Err(ErrorKind::InvalidInput));
-        assert_eq!(addrs("example.org:80"), Err(ErrorKind::Unsupported));
-        assert_eq!(addrs(("localhost", 80)), Err(ErrorKind::Unsupported));
+        assert_eq!("example.org:80".unresolved(), Some(("example.org", 80)));
+        assert_eq!((String::from("localhost"), 80).unresolved(), Some(("localhost", 80)));
+        for known in ["192.0.2.1:80", "[2001:db8::1]:80", "example.org", "example.org:http"] {
+            assert_eq!(known.unresolved(), None, "{known}");
+        }
     }
 
     #[test]
@@ -220,12 +281,12 @@ mod tests {
         use crate::error::Error;
         let all: Vec<SocketAddr> = (1..4).map(|port| (Ipv4Addr::LOCALHOST, port).into()).collect();
         let odd = |addr: SocketAddr| if addr.port() == 2 { Ok(addr) } else { Err(Error::AddrInUse) };
-        assert_eq!(each(&all, odd).unwrap().port(), 2);
+        assert_eq!(try_each(all.iter().copied(), odd).unwrap().port(), 2);
         let none = |addr: SocketAddr| -> Result<(), _> {
             Err(if addr.port() == 3 { Error::ConnectionRefused } else { Error::TimedOut })
         };
-        assert_eq!(each(&all, none).unwrap_err().kind(), ErrorKind::ConnectionRefused);
-        assert_eq!(each(Vec::new(), none).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(try_each(all.into_iter(), none).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert_eq!(try_each([].into_iter(), none).unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 
     #[test]

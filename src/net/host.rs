@@ -2,7 +2,9 @@
 
 use super::addr::{ToCidr, ToSocketAddrs, each};
 use super::error::invalid;
-use super::{IcmpSocket, Interface, RawSocket, SynGate, TcpListener, TcpSocket, TcpStream, UdpGate, UdpSocket};
+use super::{
+    IcmpSocket, Interface, RawSocket, Resolve, SynGate, TcpListener, TcpSocket, TcpStream, UdpGate, UdpSocket,
+};
 use crate::buf::Chunk;
 use crate::device::{Device, Several};
 use crate::error;
@@ -14,7 +16,7 @@ use core::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -46,6 +48,7 @@ struct Inner {
     /// Counts what is spread over the shards in turn.
     turn: AtomicUsize,
     caretakers: Mutex<Vec<JoinHandle<()>>>,
+    resolver: RwLock<Option<Arc<dyn Resolve>>>,
 }
 
 impl Inner {
@@ -71,7 +74,7 @@ impl Host {
         Builder::default()
     }
 
-    pub(super) fn shards(&self) -> &[Arc<Shard>] {
+    pub(crate) fn shards(&self) -> &[Arc<Shard>] {
         &self.0.shards
     }
 
@@ -113,7 +116,7 @@ impl Host {
     /// # Errors
     /// As [`listen`](Host::listen).
     pub fn listen_with(&self, addr: impl ToSocketAddrs, backlog: usize) -> io::Result<TcpListener> {
-        each(addr, |addr| {
+        each(self, addr, |addr| {
             Ok(TcpListener::new(self, TcpListener::parts(self.shards(), addr, backlog, &self.default_tcp_options())?))
         })
     }
@@ -125,7 +128,7 @@ impl Host {
     /// As [`listen`](Host::listen).
     pub fn listen_only_v6(&self, addr: impl ToSocketAddrs, backlog: usize) -> io::Result<TcpListener> {
         let options = TcpOptions { only_v6: true, ..self.default_tcp_options() };
-        each(addr, |addr| Ok(TcpListener::new(self, TcpListener::parts(self.shards(), addr, backlog, &options)?)))
+        each(self, addr, |addr| Ok(TcpListener::new(self, TcpListener::parts(self.shards(), addr, backlog, &options)?)))
     }
 
     /// As [`listen_with`](Host::listen_with), a listener for each queue, in their order: each accepts what came to its
@@ -135,7 +138,8 @@ impl Host {
     /// # Errors
     /// As [`listen`](Host::listen).
     pub fn listen_on_each(&self, addr: impl ToSocketAddrs, backlog: usize) -> io::Result<Vec<TcpListener>> {
-        let parts = each(addr, |addr| TcpListener::parts(self.shards(), addr, backlog, &self.default_tcp_options()))?;
+        let parts =
+            each(self, addr, |addr| TcpListener::parts(self.shards(), addr, backlog, &self.default_tcp_options()))?;
         Ok(parts.split().into_iter().map(|part| TcpListener::new(self, part)).collect())
     }
 
@@ -145,7 +149,7 @@ impl Host {
     /// Of the last one tried: `ConnectionRefused`, `TimedOut`, `HostUnreachable`, `NetworkUnreachable`,
     /// `AddrNotAvailable` (no free port), and those of [`ToSocketAddrs`].
     pub fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        each(addr, |addr| TcpStream::open(self, None, addr, None, None))
+        each(self, addr, |addr| TcpStream::open(self, None, addr, None, None))
     }
 
     /// As [`connect`](Host::connect), by the interface `name`, whatever the routes say: the peer is taken to be on its
@@ -155,7 +159,7 @@ impl Host {
     /// As [`connect`](Host::connect); ENODEV if there is no such interface.
     pub fn connect_by(&self, name: &str, addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
         let options = TcpOptions { interface: self.interface(Some(name))?, ..self.default_tcp_options() };
-        each(addr, |addr| TcpStream::open(self, None, addr, Some(&options), None))
+        each(self, addr, |addr| TcpStream::open(self, None, addr, Some(&options), None))
     }
 
     /// Connects to `addr`, within `timeout`.
@@ -226,7 +230,7 @@ impl Host {
     /// # Errors
     /// As [`bind_udp`](Host::bind_udp); `InvalidInput` if a socket of every port names one.
     pub fn bind_udp_with(&self, addr: impl ToSocketAddrs, how: UdpBind) -> io::Result<UdpSocket> {
-        each(addr, |addr| UdpSocket::new(self, UdpSocket::parts(self.shards(), addr, how)?, self.next()))
+        each(self, addr, |addr| UdpSocket::new(self, UdpSocket::parts(self.shards(), addr, how)?, self.next()))
     }
 
     /// As [`bind_udp`](Host::bind_udp), a socket for each queue, in their order: each receives what comes to its queue
@@ -235,7 +239,7 @@ impl Host {
     /// # Errors
     /// As [`bind_udp`](Host::bind_udp).
     pub fn bind_udp_on_each(&self, addr: impl ToSocketAddrs) -> io::Result<Vec<UdpSocket>> {
-        let parts = each(addr, |addr| UdpSocket::parts(self.shards(), addr, UdpBind::default()))?;
+        let parts = each(self, addr, |addr| UdpSocket::parts(self.shards(), addr, UdpBind::default()))?;
         Ok(parts.split().into_iter().map(|part| UdpSocket::new(self, part, 0)).collect::<error::Result<_>>()?)
     }
 
@@ -289,6 +293,22 @@ impl Host {
     /// that there is not has nothing to send.
     pub fn batch_on(&self, queue: usize) -> Batch<'_> {
         Batch::begin(self.shards().get(queue).map_or(&[], std::slice::from_ref))
+    }
+
+    // ---- names ----
+
+    /// Has `resolver` find the addresses of names from now on. There is none at first.
+    pub fn set_resolver(&self, resolver: impl Resolve + 'static) {
+        *self.0.resolver.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(resolver));
+    }
+
+    pub(super) fn resolver(&self) -> Option<Arc<dyn Resolve>> {
+        self.0.resolver.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A handle that does not keep the host running.
+    pub fn downgrade(&self) -> WeakHost {
+        WeakHost(Arc::downgrade(&self.0))
     }
 
     // ---- the default host ----
@@ -466,6 +486,23 @@ impl fmt::Debug for Host {
     }
 }
 
+/// A handle on a [`Host`] that does not keep it running.
+#[derive(Clone)]
+pub struct WeakHost(Weak<Inner>);
+
+impl WeakHost {
+    /// The host, if some other handle or socket still keeps it.
+    pub fn upgrade(&self) -> Option<Host> {
+        self.0.upgrade().map(Host)
+    }
+}
+
+impl fmt::Debug for WeakHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakHost")
+    }
+}
+
 type Setting = Box<dyn FnOnce(&mut Config)>;
 
 /// Makes a [`Host`].
@@ -614,6 +651,20 @@ impl Builder {
     /// # Errors
     /// As [`start`](Builder::start); `InvalidInput` if there is no queue, or there are more than 64.
     pub fn start_queues(self, devices: Vec<Arc<dyn Device>>) -> io::Result<Host> {
+        let Host(inner) = self.assemble(devices)?;
+        for shard in &inner.shards {
+            // If there is no thread for one, all end with `inner`.
+            let caretaker = shard.start()?;
+            inner.caretakers.lock().unwrap_or_else(PoisonError::into_inner).push(caretaker);
+        }
+        Ok(Host(inner))
+    }
+
+    /// A host that nobody drives yet.
+    ///
+    /// # Errors
+    /// As [`start_queues`](Builder::start_queues).
+    pub(crate) fn assemble(self, devices: Vec<Arc<dyn Device>>) -> io::Result<Host> {
         if let Some(error) = self.failure {
             return Err(error);
         }
@@ -656,12 +707,14 @@ impl Builder {
         }
         let others = config.interfaces.iter().flat_map(|interface| &interface.addresses);
         let addresses = config.addresses.iter().chain(others).copied().collect();
-        let inner = Inner { shards, config, addresses, turn: AtomicUsize::new(0), caretakers: Mutex::default() };
-        for shard in &inner.shards {
-            // If there is no thread for one, all end with `inner`.
-            let caretaker = shard.start()?;
-            inner.caretakers.lock().unwrap_or_else(PoisonError::into_inner).push(caretaker);
-        }
+        let inner = Inner {
+            shards,
+            config,
+            addresses,
+            turn: AtomicUsize::new(0),
+            caretakers: Mutex::default(),
+            resolver: RwLock::default(),
+        };
         Ok(Host(Arc::new(inner)))
     }
 }

@@ -47,7 +47,9 @@
 //! | `setsockopt()`, `getsockopt()` of any other | `setsockopt`, `getsockopt`, with the names in [`sockopt`] |
 //! | `socket()`, `setsockopt()`, then `bind()` | [`TcpSocket`] |
 //! | `setsockopt(SO_BINDTODEVICE)` | [`UdpSocket::bind_device`], [`TcpListener::bind_device`], [`Host::connect_by`] |
+//! | `getaddrinfo()` | [`Host::resolve`], [`ToSocketAddrs`] |
 //! | `selectors.DefaultSelector`, `select.epoll()` | [`Poller`] |
+//! | `fileno()`, to be waited on | `read_fd`, `write_fd` |
 
 mod addr;
 mod error;
@@ -58,8 +60,12 @@ mod parts;
 mod patience;
 mod poller;
 mod raw;
+mod ready_fd;
+mod resolve;
 pub mod sockopt;
 mod syn_gate;
+#[cfg(feature = "tokio")]
+mod tasks;
 mod tcp_listener;
 mod tcp_options;
 mod tcp_socket;
@@ -78,11 +84,15 @@ pub use crate::stack::{
     Unreachable,
 };
 pub use addr::{ToCidr, ToSocketAddrs};
-pub use host::{Builder, Host};
+pub use host::{Builder, Host, WeakHost};
 pub use interface::Interface;
 pub use msg_flags::MsgFlags;
 pub use poller::{Event, Events, Interest, Poller, Source};
 pub use raw::{IcmpSocket, RawSocket};
+pub use ready_fd::ReadyFd;
+#[cfg(feature = "tokio")]
+pub(crate) use resolve::of_all_answers;
+pub use resolve::{Resolve, Tell};
 pub use std::net::Shutdown;
 pub use syn_gate::{SynGate, SynRequest, SynRequests};
 pub use tcp_listener::{Incoming, TcpListener};

@@ -2,7 +2,7 @@
 //! meets one socket. With one shard there is one part.
 
 use crate::error::{Error, Result};
-use crate::runtime::{Core, Patience, Shard, wait_any};
+use crate::runtime::{Core, Patience, Seat, Shard, wait_any};
 use crate::stack::{ListenerId, RawId, Readiness, SocketId, Stack, SynGateId, UdpGateId, UdpId};
 use crate::time::Instant;
 use core::ops::ControlFlow;
@@ -263,6 +263,19 @@ impl Place<'_> {
         if self.home { interest } else { interest.without(Readiness::WRITABLE) }
     }
 
+    /// What it is ready for, of `interest`, with errors, hang-ups and the peer's end.
+    ///
+    /// # Errors
+    /// `WouldBlock` if it is nothing.
+    pub(super) fn ready(&self, core: &Core, interest: Readiness) -> Result<Readiness> {
+        let told = self.interest(interest).union(Readiness::ERROR).union(Readiness::HANGUP);
+        let ready = core.stack.readiness(self.id);
+        if !ready.intersects(told) {
+            return Err(Error::WouldBlock);
+        }
+        Ok(ready.intersection(told.union(Readiness::READ_CLOSED)))
+    }
+
     fn readiness(&self) -> Readiness {
         // Everything, if the stack has panicked: each call then fails at once.
         let all = Readiness::READABLE | Readiness::WRITABLE | Readiness::HANGUP | Readiness::ERROR;
@@ -278,15 +291,25 @@ pub(super) fn readiness(places: &Places<'_>) -> Readiness {
 /// Whether any of a socket's parts is ready for `interest`, an error or a hang-up. If none is, the task is woken when it
 /// is worth asking again.
 pub(super) fn poll_ready(places: &Places<'_>, cx: &mut Context<'_>, interest: Readiness) -> Poll<Result<Readiness>> {
-    for place in places {
-        let interest = place.interest(interest);
-        let told = interest.union(Readiness::ERROR).union(Readiness::HANGUP);
-        let ready = place.shard.poll_wait(cx, place.id, interest, |core, _| {
-            let ready = core.stack.readiness(place.id).intersection(told);
-            if ready.is_empty() { Err(Error::WouldBlock) } else { Ok(ready) }
-        });
-        if ready.is_ready() {
-            return ready;
+    poll_wait(places, 0, cx, Seat::Shared, interest, |place, core, _| place.ready(core, interest))
+}
+
+/// As [`Shard::poll_wait`], on whichever of a socket's parts has something. It looks into that with the number `first`
+/// first.
+pub(super) fn poll_wait<T>(
+    places: &Places<'_>,
+    first: usize,
+    cx: &mut Context<'_>,
+    seat: Seat,
+    interest: Readiness,
+    mut act: impl FnMut(&Place<'_>, &mut Core, Instant) -> Result<T>,
+) -> Poll<Result<T>> {
+    for k in 0..places.len() {
+        let place = &places[(first + k) % places.len()];
+        let wanted = place.interest(interest);
+        let result = place.shard.poll_wait(cx, seat, place.id, wanted, |core, now| act(place, core, now));
+        if result.is_ready() {
+            return result;
         }
     }
     Poll::Pending

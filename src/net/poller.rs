@@ -2,14 +2,16 @@
 
 use super::error::invalid;
 use super::parts::{self, Favourite, Place, Places};
+use super::ready_fd;
 use super::{Host, IcmpSocket, RawSocket, SynGate, TcpListener, TcpStream, UdpFlow, UdpGate, UdpSocket};
 use crate::error::{self, Error};
-use crate::runtime::{Patience, PollerId, Shard, Trigger, Turn, Watch, clock, wait_for_events};
+use crate::runtime::{Outsider, Patience, PollerId, Shard, Signal, Trigger, Turn, Watch, clock, wait_for_events};
 use crate::stack::{Readiness, SocketId};
 use core::fmt;
 use core::task::{Context, Poll};
 use std::io;
-use std::sync::Arc;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Tells which of many sockets of one [`Host`] are ready, as epoll(7) does for the kernel's. One thread can serve
@@ -18,6 +20,12 @@ use std::time::Duration;
 ///
 /// Sockets should be non-blocking, because what was ready may be so no longer. A thread that waits drives the host
 /// itself if no other thread does, so that packets reach it without a hand-over.
+///
+/// A poller is also a descriptor: [`as_fd`](AsFd::as_fd) gives one that polls readable (POLLIN) when a wait would give
+/// something, for a program that waits for other things too, in poll(2), epoll(7) or mio. Then call
+/// [`wait`](Poller::wait) with a time-out of zero; with an edge-triggered wait outside, until it gives nothing. It may be
+/// readable without anything to give, once for what was ready and is so no longer, and always once the host has ended.
+/// From the first `as_fd` on the host's own thread drives the host, whatever [`Drive`](super::Drive) says.
 ///
 /// ```no_run
 /// use tunstack::net::{Events, Host, Interest, Poller, Trigger};
@@ -42,6 +50,11 @@ pub struct Poller {
     /// Its parts in the host's shards.
     parts: Box<[(Arc<Shard>, PollerId)]>,
     favourite: Favourite,
+    /// Whether each part has something to tell, and, of several, whether any has.
+    signals: Box<[Arc<Signal>]>,
+    any: Option<OwnedFd>,
+    /// Since the descriptor was asked for.
+    outsiders: OnceLock<Box<[Outsider]>>,
     host: Host,
 }
 
@@ -104,7 +117,11 @@ impl Poller {
     fn open(host: &Host, shards: &[Arc<Shard>]) -> io::Result<Poller> {
         let open = |shard: &Arc<Shard>| Ok((shard.clone(), shard.open_poller()?));
         let parts = shards.iter().map(open).collect::<io::Result<_>>()?;
-        Ok(Poller { parts, favourite: Favourite::default(), host: host.clone() })
+        let (favourite, outsiders, host) = (Favourite::default(), OnceLock::new(), host.clone());
+        let signals: Box<[Arc<Signal>]> =
+            shards.iter().map(|_| Signal::readable().map(Arc::new)).collect::<io::Result<_>>()?;
+        let any = ready_fd::any(&signals)?;
+        Ok(Poller { parts, favourite, signals, any, outsiders, host })
     }
 
     /// Watches `source` for `interest` and names it `key` in the events. What it is ready for already is told too. The
@@ -206,6 +223,23 @@ impl Poller {
             return Err(invalid("this socket belongs to another queue"));
         }
         Ok(())
+    }
+}
+
+impl AsFd for Poller {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.outsiders.get_or_init(|| {
+            let outsiders = ready_fd::outsiders(self.parts.iter().map(|(shard, _)| shard));
+            self.parts.iter().zip(&self.signals).for_each(|((shard, id), signal)| shard.show_poller(*id, signal));
+            outsiders
+        });
+        self.any.as_ref().map_or_else(|| self.signals[0].as_fd(), AsFd::as_fd)
+    }
+}
+
+impl AsRawFd for Poller {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
     }
 }
 

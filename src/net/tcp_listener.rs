@@ -208,6 +208,12 @@ impl TcpListener {
         parts::readiness(&self.places())
     }
 
+    /// The number of the part that the next call is to look into first.
+    #[cfg(feature = "tokio")]
+    pub(super) fn turn(&self) -> usize {
+        self.0.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
     pub(super) fn blocking(&self) -> &Blocking {
         &self.0.blocking
     }

@@ -128,7 +128,7 @@ impl TcpSocket {
     /// # Errors
     /// As [`Host::connect`]; EAFNOSUPPORT for an address of the other family.
     pub fn connect(self, addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        each(addr, |addr| self.open(addr, None))
+        each(&self.host, addr, |addr| self.open(addr, None))
     }
 
     /// Connects to `addr`, within `timeout`.

@@ -7,7 +7,9 @@ use super::patience::{Blocking, Timeout};
 use crate::buf::{CHUNK_CAPACITY, Chunk, Slice};
 use crate::error::{self, Error};
 use crate::runtime::{Patience, Shard, clock, press};
-use crate::stack::{Congestion, Keepalive, MtuDiscovery, Readiness, SocketId, TcpId, TcpInfo, TcpOptions, destination};
+use crate::stack::{
+    Congestion, Keepalive, MtuDiscovery, Readiness, SocketId, Stack, TcpId, TcpInfo, TcpOptions, destination,
+};
 use crate::tcp::state::State;
 use crate::time::Instant;
 use core::fmt;
@@ -17,10 +19,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Up to this many bytes are copied under the stack's lock, which is cheaper than to move a chunk.
-const SMALL: usize = 4096;
+pub(super) const SMALL: usize = 4096;
 
 /// Bytes that are copied into one chunk.
-const LARGE: usize = 64 * 1024;
+pub(super) const LARGE: usize = 64 * 1024;
 
 /// A TCP connection, as `std::net::TcpStream`.
 ///
@@ -44,6 +46,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         let shard = &self.shard;
         if !std::thread::panicking()
+            && !self.blocking.is_nonblocking()
             && let Ok(Some(linger)) = shard.look(|stack| Ok(stack.tcp_options(self.id)?.linger))
             && !linger.is_zero()
         {
@@ -139,12 +142,7 @@ impl TcpStream {
         let stream = TcpStream::begin(host, local, remote, options)?;
         let id = stream.0.id;
         let connected = stream.0.shard.wait(SocketId::Tcp(id), Readiness::WRITABLE, patience, |core, _| {
-            match core.stack.tcp_state(id)? {
-                // What a router says meanwhile ends nothing (RFC 9293 3.9.2.2, MUST-56): the next SYN may get through.
-                State::SynSent | State::SynReceived => Err(Error::WouldBlock),
-                State::Closed => Err(core.stack.tcp_take_error(id)?.unwrap_or(Error::ConnectionAborted)),
-                _ => Ok(()),
-            }
+            TcpStream::check_connected(&mut core.stack, id)
         });
         match connected {
             Ok(()) => Ok(stream),
@@ -154,6 +152,19 @@ impl TcpStream {
                 Err(reason.unwrap_or(Error::WouldBlock))
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the handshake is over.
+    ///
+    /// # Errors
+    /// `WouldBlock` if it is not; what it failed by.
+    pub(super) fn check_connected(stack: &mut Stack, id: TcpId) -> error::Result<()> {
+        match stack.tcp_state(id)? {
+            // What a router says meanwhile ends nothing (RFC 9293 3.9.2.2, MUST-56): the next SYN may get through.
+            State::SynSent | State::SynReceived => Err(Error::WouldBlock),
+            State::Closed => Err(stack.tcp_take_error(id)?.unwrap_or(Error::ConnectionAborted)),
+            _ => Ok(()),
         }
     }
 
@@ -621,7 +632,7 @@ impl TcpStream {
 
     /// What dropping the stream does with data that the peer has not acknowledged: `None` delivers it in the
     /// background, zero resets the connection, and a longer time waits as long for it, in the drop, before it goes on
-    /// in the background.
+    /// in the background; a stream that is non-blocking does not wait.
     ///
     /// # Errors
     /// If the host has ended.

@@ -1,7 +1,7 @@
 //! `UdpSocket`, with std's names and behaviour.
 
 use super::Host;
-use super::addr::{ToSocketAddrs, each};
+use super::addr::{ToSocketAddrs, each, first};
 use super::error::invalid;
 use super::parts::{self, Favourite, Parts, Place, Places};
 use super::patience::{Blocking, Timeout};
@@ -59,7 +59,7 @@ impl UdpSocket {
     /// broadcast that was not allowed, `NetworkUnreachable`, `InvalidInput`, and once a pending error of an earlier
     /// datagram: `ConnectionRefused`, `HostUnreachable`.
     pub fn send_to<A: ToSocketAddrs>(&self, buf: &[u8], addr: A) -> io::Result<usize> {
-        match addr.to_socket_addrs()?.next() {
+        match first(self.host(), addr)? {
             Some(to) => Ok(self.send_datagram(buf, Some(to))?),
             None => Err(invalid("no addresses to send data to")),
         }
@@ -81,7 +81,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`send_to`](UdpSocket::send_to); `InvalidInput` also if `segment` is zero or there are too many.
     pub fn send_segmented_to<A: ToSocketAddrs>(&self, buf: &[u8], segment: usize, addr: A) -> io::Result<usize> {
-        match addr.to_socket_addrs()?.next() {
+        match first(self.host(), addr)? {
             Some(to) => Ok(self.send_segments(buf, segment, Some(to))?),
             None => Err(invalid("no addresses to send data to")),
         }
@@ -195,7 +195,7 @@ impl UdpSocket {
     /// # Errors
     /// `NetworkUnreachable`, `InvalidInput`, and those of [`ToSocketAddrs`].
     pub fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
-        each(addr, |addr| self.0.parts.act(|stack, id| stack.udp_connect(id, addr)))
+        each(self.host(), addr, |addr| self.0.parts.act(|stack, id| stack.udp_connect(id, addr)))
     }
 
     /// Forgets the peer, as connect(2) with AF_UNSPEC: everybody is heard again, at the address that the socket was bound
@@ -332,6 +332,19 @@ impl UdpSocket {
     /// Looks at what its parts have in common.
     pub(super) fn parts_look<T>(&self, look: impl FnOnce(&mut Stack, UdpId) -> error::Result<T>) -> error::Result<T> {
         self.0.parts.look(look)
+    }
+
+    /// The part that sends.
+    #[cfg(feature = "tokio")]
+    pub(super) fn home(&self) -> Places<'_> {
+        let (shard, id) = self.0.parts.get(self.0.home);
+        Places::from_buf([Place { shard, id: SocketId::Udp(id), home: true }])
+    }
+
+    /// Which part to look into first.
+    #[cfg(feature = "tokio")]
+    pub(super) fn favourite(&self) -> &Favourite {
+        &self.0.favourite
     }
 
     pub(super) fn places(&self) -> Places<'_> {

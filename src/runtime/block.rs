@@ -6,7 +6,7 @@ use super::driver::Reader;
 use super::parker::Parker;
 use super::shard::{Core, Drive, Ending, Locked, Output, Patience, Shard};
 use super::sync::clock;
-use super::wait::{Abroad, Target, Waiter, Wakeups};
+use super::wait::{Abroad, Seat, Target, Waiter, Wakeups};
 use crate::error::{Error, Result};
 use crate::stack::{Readiness, SocketId, Stack};
 use crate::time::Instant;
@@ -30,7 +30,16 @@ impl Core {
         if let Some(ending) = self.ending().filter(|_| !reads) {
             return Err(ending.error());
         }
-        match (act(self, now), self.ending()) {
+        let result = act(self, now);
+        if self.waits.outsiders > 0
+            && let Target::Socket(id, interest) = target
+        {
+            // A read that was refused says nothing of the room to write.
+            let refused = interest.contains(Readiness::WRITABLE) && matches!(result, Err(Error::WouldBlock));
+            let Core { waits, stack, wakeups, .. } = self;
+            waits.show(stack, id, refused, wakeups);
+        }
+        match (result, self.ending()) {
             (Err(_), Some(ending)) => Err(ending.error()),
             (Err(Error::BadHandle), None) if self.is_closing() => Err(Ending::Shutdown.error()),
             (result, _) => result,
@@ -89,14 +98,15 @@ impl Shard {
         }
     }
 
-    /// As [`wait`](Shard::wait), for a task: if it must wait, its waker is called when it is worth trying again. The last
-    /// task that waited for the same is the one that is woken.
+    /// As [`wait`](Shard::wait), for a task in `seat`: if it must wait, its waker is called when it is worth trying again.
+    /// If it need not, it leaves a seat of its own.
     ///
     /// # Errors
     /// As [`wait`](Shard::wait).
     pub(crate) fn poll_wait<T>(
         &self,
         cx: &mut Context<'_>,
+        seat: Seat,
         id: SocketId,
         interest: Readiness,
         mut act: impl FnMut(&mut Core, Instant) -> Result<T>,
@@ -107,11 +117,13 @@ impl Shard {
         };
         let now = clock::now();
         let mut result = core.attempt(Target::Socket(id, interest), now, &mut act);
+        let Core { waits, wakeups, .. } = &mut *core;
         if matches!(result, Err(Error::WouldBlock)) {
-            let Core { waits, wakeups, .. } = &mut *core;
-            if !waits.register_task(id, interest, cx.waker(), wakeups) {
+            if !waits.register_task(id, interest, cx.waker(), seat, wakeups) {
                 result = Err(Error::BadHandle);
             }
+        } else if seat != Seat::Shared {
+            waits.vacate(id, seat, wakeups);
         }
         let out = self.prepare(&mut core, now);
         self.finish(core, out);
@@ -119,6 +131,12 @@ impl Shard {
             Err(Error::WouldBlock) => Poll::Pending,
             result => Poll::Ready(result),
         }
+    }
+
+    /// The task in `seat` waits on `id` no longer.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn vacate(&self, id: SocketId, seat: Seat) {
+        self.act_finally(|core, _| core.waits.vacate(id, seat, &mut core.wakeups));
     }
 
     /// Waits until `done`, which is asked again whenever anything has happened, or until `at`. True if `done`.
@@ -239,7 +257,7 @@ impl<A> Wait<'_, A> {
 
     /// Takes the role if it is free. True if so.
     fn take_role(&mut self, core: &mut Core) -> bool {
-        if self.reader.is_none() && self.shard.drive == Drive::Caller {
+        if self.reader.is_none() && self.shard.drive == Drive::Caller && core.waits.outsiders == 0 {
             self.reader = core.role.take();
             self.drives.set(self.reader.is_some());
             return self.reader.is_some();

@@ -29,7 +29,8 @@ fn watch(shard: &Shard, parker: &Arc<Parker>) -> Option<Ending> {
             return None;
         }
         let mut wakeups = Wakeups::default();
-        let duty = core.role.duty(&mut seen, shard.drive == Drive::Caretaker, parker, &mut wakeups);
+        let always = shard.drive == Drive::Caretaker || core.waits.outsiders > 0;
+        let duty = core.role.duty(&mut seen, always, parker, &mut wakeups);
         drop(core);
         wakeups.wake(&shard.alarm);
         match duty {
@@ -70,7 +71,8 @@ fn drive(shard: &Shard, parker: &Arc<Parker>, mut reader: Box<Reader>) -> Left {
         let now = clock::now();
         reader.process(shard, &mut core, now);
         let mut out = shard.prepare(&mut core, now);
-        if !more && shard.drive == Drive::Caller && out.wakeups.has_quick(parker) {
+        let shares = shard.drive == Drive::Caller && core.waits.outsiders == 0;
+        if !more && shares && out.wakeups.has_quick(parker) {
             core.role.leave(reader, &mut out.wakeups);
             shard.finish(core, out);
             return Left::Role;

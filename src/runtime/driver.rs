@@ -13,6 +13,8 @@ use crate::time::Instant;
 use crate::wire::RxFrame;
 use core::time::Duration;
 use std::io;
+#[cfg(feature = "tokio")]
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 /// Frames that are read before the stack gets them.
@@ -46,6 +48,21 @@ pub(super) struct Reader {
     _farewell: Farewell,
 }
 
+/// How long a device is left alone that has polled ready in vain so many times in a row; not at all, if it was not often.
+pub(crate) fn pause_after(fruitless: u32) -> Option<Duration> {
+    let doublings = fruitless.checked_sub(PATIENCE)?.min(MAX_BACKOFF);
+    Some(Duration::from_millis(1 << doublings))
+}
+
+/// How long one who drives may sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rest {
+    /// Until then, or until the device has something or the alarm is rung.
+    pub(super) until: Option<Instant>,
+    /// The device was full: until it has room, too.
+    pub(super) blocked: bool,
+}
+
 /// Tells the caretaker that the device is let go.
 pub(super) struct Farewell {
     pub(super) gone: Arc<AtomicBool>,
@@ -60,6 +77,12 @@ impl Drop for Farewell {
 }
 
 impl Reader {
+    /// What polls readable when the device has something.
+    #[cfg(feature = "tokio")]
+    pub(super) fn device(&self) -> BorrowedFd<'_> {
+        self.device.as_fd()
+    }
+
     pub(super) fn new(device: Arc<dyn Device>, spin: Spin, farewell: Farewell) -> Reader {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let spinner = Spinner::new(spin, processors);
@@ -104,6 +127,12 @@ impl Reader {
         Ok(true)
     }
 
+    /// Whether the last read found nothing.
+    #[cfg(feature = "tokio")]
+    pub(super) fn is_idle(&self) -> bool {
+        self.frames.is_empty()
+    }
+
     /// Gives the stack what was read, and does what is due.
     pub(super) fn process(&mut self, shard: &Shard, core: &mut Core, now: Instant) {
         if !self.frames.is_empty() {
@@ -140,6 +169,15 @@ impl Reader {
         }
     }
 
+    /// The alarm was set to `planned`, under the lock; now a last look at what changes without the stack's lock.
+    pub(super) fn last_look(&self, shard: &Shard, planned: Option<Instant>) -> Rest {
+        let blocked = shard.tx.is_blocked();
+        let at_once = shard.tx.has_work() || shard.mailbox.has_mail();
+        let at_once = at_once.then_some(Instant::ZERO);
+        let until = Instant::earlier(at_once, Instant::earlier(planned, self.device_deadline(shard)));
+        Rest { until, blocked }
+    }
+
     /// Sleeps until the device is ready, the alarm is rung, the thread of `parker` is woken, or until `until`. The alarm
     /// was set to `planned` under the lock.
     pub(super) fn sleep(
@@ -149,10 +187,9 @@ impl Reader {
         until: Option<Instant>,
         parker: Option<&Parker>,
     ) {
-        // The alarm is set; now a last look at what changes without the stack's lock.
-        let blocked = shard.tx.is_blocked();
-        let mut until = Instant::earlier(Instant::earlier(planned, until), self.device_deadline(shard));
-        if shard.tx.has_work() || shard.mailbox.has_mail() || parker.is_some_and(Parker::is_woken) {
+        let Rest { until: planned, blocked } = self.last_look(shard, planned);
+        let mut until = Instant::earlier(planned, until);
+        if parker.is_some_and(Parker::is_woken) {
             until = Some(Instant::ZERO);
         }
         let sent = shard.tx.sent();
@@ -168,11 +205,9 @@ impl Reader {
             shard.alarm.awake(true);
             return;
         }
-        let left_alone = self.fruitless >= PATIENCE;
-        if left_alone {
-            let pause = Duration::from_millis(1 << (self.fruitless - PATIENCE).min(MAX_BACKOFF));
-            until = Instant::earlier(until, Some(clock::now() + pause));
-        }
+        let pause = pause_after(self.fruitless);
+        let left_alone = pause.is_some();
+        until = Instant::earlier(until, pause.map(|pause| clock::now() + pause));
         let interest = if blocked { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
         let mut fds =
             [PollFd::new(&shard.alarm, PollFlags::IN), PollFd::from_borrowed_fd(self.device.as_fd(), interest)];

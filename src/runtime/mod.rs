@@ -12,10 +12,12 @@
 //! | `driver` | what the one who drives does |
 //! | `block` | calls that wait, and drive |
 //! | `caretaker` | the thread that covers the gaps |
+//! | `steps` | the caretaker's work for a task, which must not block |
 //! | `batch` | what a thread sends in a row goes out together |
 //! | `transmit` | the order of outgoing frames, and who writes them |
 //! | `wait` | who waits for what |
 //! | `pollers`, `polling` | many sockets for one thread |
+//! | `outside` | descriptors for those who wait elsewhere |
 //! | `parker` | where a thread sleeps |
 //! | `alarm` | when the driver wakes |
 //! | `spin` | looking once more before sleeping |
@@ -42,6 +44,7 @@ mod mailbox;
 )]
 mod model;
 mod names;
+mod outside;
 #[cfg(feature = "cli")]
 mod packet_log;
 mod parker;
@@ -52,6 +55,8 @@ mod several;
 mod shard;
 mod siblings;
 mod spin;
+#[cfg(feature = "tokio")]
+mod steps;
 mod sync;
 mod tap;
 #[cfg(test)]
@@ -61,7 +66,10 @@ mod wait;
 
 pub use batch::Batch;
 pub(crate) use batch::press;
+#[cfg(feature = "tokio")]
+pub(crate) use driver::pause_after;
 pub(crate) use names::Book;
+pub(crate) use outside::{Direction, Outsider, Signal};
 #[cfg(feature = "cli")]
 pub use packet_log::{PACKET_TARGET, PacketLog};
 pub use pollers::Trigger;
@@ -71,5 +79,8 @@ pub(crate) use several::wait_any;
 pub use shard::Drive;
 pub(crate) use shard::{Core, Ending, Patience, Shard};
 pub use spin::Spin;
+#[cfg(feature = "tokio")]
+pub(crate) use steps::{Step, Steps};
 pub use tap::Tap;
 pub(crate) use tap::shared;
+pub(crate) use wait::Seat;

@@ -5,6 +5,7 @@
 //! looked at only then, so that nothing is told that is over. What is level-triggered goes back to the end of the queue
 //! when it was told, and is looked at again by the next wait: all have their turn.
 
+use super::outside::Signal;
 use super::wait::{Waiter, Wakeups};
 use crate::stack::{Readiness, SocketId};
 use smallvec::SmallVec;
@@ -109,6 +110,17 @@ struct Poller {
     serial: u32,
     waiters: SmallVec<[Waiter; 1]>,
     notified: bool,
+    /// Shows those outside whether there is something to tell.
+    signal: Option<Arc<Signal>>,
+}
+
+impl Poller {
+    /// Something may have come, or have been told.
+    fn show(&self, wakeups: &mut Wakeups) {
+        if let Some(signal) = &self.signal {
+            signal.want(self.notified || !self.queue.is_empty(), wakeups);
+        }
+    }
 }
 
 /// All pollers of a shard.
@@ -181,6 +193,7 @@ impl Pollers {
             registration.queued = true;
             poller.queue.push_back((id, registration.serial));
             wakeups.extend(poller.waiters.drain(..));
+            poller.show(wakeups);
         }
     }
 
@@ -189,6 +202,7 @@ impl Pollers {
         if let Some(poller) = self.get(id) {
             poller.notified = true;
             wakeups.extend(poller.waiters.drain(..));
+            poller.show(wakeups);
         }
     }
 
@@ -196,6 +210,22 @@ impl Pollers {
     pub(super) fn collect_all(&mut self, wakeups: &mut Wakeups) {
         for poller in self.0.iter_mut().flatten() {
             wakeups.extend(poller.waiters.drain(..));
+            poller.signal.iter().for_each(|signal| signal.want(true, wakeups));
+        }
+    }
+
+    /// `signal` shows from now on whether there is something to tell.
+    pub(super) fn set_signal(&mut self, id: PollerId, signal: Arc<Signal>, wakeups: &mut Wakeups) {
+        if let Some(poller) = self.get(id) {
+            poller.signal = Some(signal);
+            poller.show(wakeups);
+        }
+    }
+
+    /// A wait has taken what it could: what is left is shown to those outside.
+    pub(super) fn show(&mut self, id: PollerId, wakeups: &mut Wakeups) {
+        if let Some(poller) = self.get(id) {
+            poller.show(wakeups);
         }
     }
 

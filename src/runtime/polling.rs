@@ -100,7 +100,9 @@ pub(crate) fn wait_for_events(
             give(key, ready);
         });
         let some = given.get() > before;
-        if waits.pollers.take_notified(poller) || some { Ok(number) } else { Err(Error::WouldBlock) }
+        let notified = waits.pollers.take_notified(poller);
+        waits.pollers.show(poller, wakeups);
+        if notified || some { Ok(number) } else { Err(Error::WouldBlock) }
     };
     // A thread that serves many sockets seldom has to wait: it reads the device all the same.
     let waited = match parts {

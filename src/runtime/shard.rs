@@ -12,6 +12,8 @@ use super::spin::Spin;
 use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering, clock};
 use super::tap::{Tap, Taps};
 use super::transmit::TxQueue;
+#[cfg(feature = "tokio")]
+use super::wait::Seat;
 use super::wait::{Waiter, Waits, Wakeups};
 use crate::buf::Pool;
 use crate::device::Device;
@@ -22,6 +24,8 @@ use crate::time::Instant;
 use crate::trace::TraceEvent;
 use crate::wire::RxFrame;
 use core::ops::{Deref, DerefMut};
+#[cfg(feature = "tokio")]
+use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io;
 use std::sync::{Arc, PoisonError};
@@ -291,6 +295,11 @@ impl Shard {
         caretaker::main(self, &self.caretaker);
     }
 
+    /// Has the caretaker look what it is to do.
+    pub(super) fn call_caretaker(&self) {
+        self.caretaker.unpark();
+    }
+
     /// Chunks for data to be sent.
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
@@ -442,20 +451,36 @@ impl Shard {
 
     /// Waits until all connections are over, or until `until`; then RST on those that are left.
     pub(crate) fn finish_leave(&self, until: Instant) {
-        self.wait_for(until, |stack| !stack.tcp_snapshot().iter().any(|c| is_open(c.state)));
+        self.wait_for(until, has_taken_leave);
         self.reset_all();
         // The last frames may be in another thread's hands, or the device full for a moment.
         for _ in 0..LAST_FRAMES.as_millis() {
-            if self.tx.is_idle() {
+            if self.has_sent_all() {
                 break;
             }
             std::thread::sleep(Duration::from_millis(1));
-            self.transmit();
         }
     }
 
+    /// As the first half of [`finish_leave`](Shard::finish_leave), for a task: whether all connections are over.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_leave(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let Ok(mut core) = self.lock() else { return Poll::Ready(()) };
+        if core.has_ended() || has_taken_leave(&mut core.stack) {
+            return Poll::Ready(());
+        }
+        core.waits.register_progress(Waiter::Task(cx.waker().clone(), Seat::Shared));
+        Poll::Pending
+    }
+
+    /// Writes what can be written. Whether that is all.
+    pub(crate) fn has_sent_all(&self) -> bool {
+        self.transmit();
+        self.tx.is_idle()
+    }
+
     /// Resets what is still open, in portions for which the stack's queue of replies has room.
-    fn reset_all(&self) {
+    pub(crate) fn reset_all(&self) {
         let mut held = self.lock().map(|core| core.waits.ids()).unwrap_or_default().into_iter();
         let mut more = true;
         while more {
@@ -507,6 +532,12 @@ impl Shard {
         self.siblings.end(&ending);
     }
 
+    /// Whether the device is let go: it is some time after the end.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn has_let_go(&self) -> bool {
+        self.reader_gone.load(Ordering::SeqCst)
+    }
+
     /// The caretaker's, after the end: waits until nobody reads the device any longer.
     pub(super) fn close_device(&self) {
         let until = clock::now() + LAST_BATCH;
@@ -521,6 +552,11 @@ impl Shard {
     pub(crate) fn flush_taps(&self) {
         self.core.lock().unwrap_or_else(PoisonError::into_inner).taps.flush();
     }
+}
+
+/// Whether nothing is to be exchanged with any peer any more.
+fn has_taken_leave(stack: &mut Stack) -> bool {
+    !stack.tcp_snapshot().iter().any(|connection| is_open(connection.state))
 }
 
 /// Whether there is still something to be exchanged with the peer.

@@ -2,7 +2,7 @@
 //! own in their stead: locks, atomics, threads' own variables, the clock, and sleeping on descriptors.
 
 pub(super) use super::clock;
-pub(super) use crate::sys::wait::{Kick, PollFd, PollFlags, poll};
+pub(super) use crate::sys::wait::{Gate, Kick, PollFd, PollFlags, poll};
 pub(super) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 pub(super) use std::sync::{Condvar, Mutex, MutexGuard};
 pub(super) use std::thread::yield_now;

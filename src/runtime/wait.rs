@@ -6,6 +6,7 @@
 //! that has just timed out can then never swallow the wake-up of another.
 
 use super::alarm::Alarm;
+use super::outside::{Signal, Signals};
 use super::parker::Parker;
 use super::pollers::{PollerId, Pollers, Registration};
 use super::shard::Shard;
@@ -22,10 +23,32 @@ pub(super) enum Waiter {
     Thread(Arc<Parker>),
     /// A thread that waits here and in other shards.
     Abroad(Arc<Abroad>),
-    /// An asynchronous task.
-    Task(Waker),
+    /// An asynchronous task, in its seat.
+    Task(Waker, Seat),
     /// Another shard, which was sent a frame.
     Shard(Arc<Shard>),
+    /// Whoever waits on a descriptor.
+    Outside(Arc<Signal>),
+}
+
+/// A task's place on the lists of a socket: it is listed once in it, whatever wakers it comes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seat {
+    /// The one for all who poll: of those who wait for the same, the last one has it.
+    Shared,
+    /// A future's own, left when the future is dropped.
+    #[cfg(any(feature = "tokio", test))]
+    Own(u64),
+}
+
+impl Seat {
+    /// One that nobody has.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn own() -> Seat {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Seat::Own(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 /// A thread that waits in several shards at once. In one of them, its *home*, it waits as others do, and drives if need
@@ -68,8 +91,9 @@ impl Waiter {
                 }
             }
             Waiter::Abroad(abroad) => abroad.call(),
-            Waiter::Task(waker) => waker.wake(),
+            Waiter::Task(waker, _) => waker.wake(),
             Waiter::Shard(shard) => shard.alarm.ring(),
+            Waiter::Outside(signal) => signal.show(),
         }
     }
 
@@ -77,7 +101,7 @@ impl Waiter {
         match self {
             Waiter::Thread(own) => Arc::ptr_eq(own, parker),
             Waiter::Abroad(abroad) => Arc::ptr_eq(&abroad.parker, parker),
-            Waiter::Task(_) | Waiter::Shard(_) => false,
+            Waiter::Task(..) | Waiter::Shard(_) | Waiter::Outside(_) => false,
         }
     }
 }
@@ -121,7 +145,7 @@ impl Wakeups {
     pub(super) fn has_quick(&self, own: &Arc<Parker>) -> bool {
         self.waiters.iter().any(|waiter| match waiter {
             Waiter::Thread(parker) => parker.is_quick() && !Arc::ptr_eq(own, parker),
-            Waiter::Abroad(_) | Waiter::Task(_) | Waiter::Shard(_) => false,
+            Waiter::Abroad(_) | Waiter::Task(..) | Waiter::Shard(_) | Waiter::Outside(_) => false,
         })
     }
 }
@@ -135,6 +159,8 @@ struct Entry {
     list: List,
     /// At most one poller has it.
     registration: Option<Registration>,
+    /// If anybody ever asked for them.
+    signals: Option<Box<Signals>>,
 }
 
 /// The sockets of one kind, by number. An idle one costs an entry, and no other memory.
@@ -151,7 +177,7 @@ impl Entries {
         if index >= self.0.len() {
             self.0.resize_with(index + 1, || None);
         }
-        self.0[index] = Some(Entry { generation, list: List::new(), registration: None });
+        self.0[index] = Some(Entry { generation, list: List::new(), registration: None, signals: None });
     }
 
     fn remove(&mut self, index: u32, generation: u32) -> Option<Entry> {
@@ -191,6 +217,8 @@ pub(super) struct Waits {
     syn_gates: Entries,
     udp_gates: Entries,
     pub(super) pollers: Pollers,
+    /// How many may wait outside.
+    pub(super) outsiders: usize,
     /// Woken after every batch: for the few who wait for what is not readiness (linger, shutdown).
     progress: Vec<Waiter>,
     /// Woken when the host ends.
@@ -219,6 +247,7 @@ impl Waits {
         let (entries, index, generation) = place!(self, id);
         if let Some(entry) = entries.remove(index, generation) {
             wakeups.extend(entry.list.into_iter().map(|(_, waiter)| waiter));
+            entry.signals.iter().for_each(|signals| signals.raise(wakeups));
             if let Some(registration) = entry.registration {
                 self.pollers.forget(&registration);
             }
@@ -271,19 +300,21 @@ impl Waits {
         }
     }
 
-    /// A task waits until `id` is ready for any of `interest`. It takes the place of the one that waited for the same
-    /// before, as the contract of asynchronous sockets has it. False if there is no such socket.
+    /// A task waits until `id` is ready for any of `interest`. It takes the place of the one that waited for the same in
+    /// its seat before. False if there is no such socket.
     pub(super) fn register_task(
         &mut self,
         id: SocketId,
         interest: Readiness,
         waker: &Waker,
+        seat: Seat,
         wakeups: &mut Wakeups,
     ) -> bool {
         let Some(entry) = self.entry(id) else { return false };
         for (wanted, waiter) in &mut entry.list {
-            if let Waiter::Task(task) = waiter
+            if let Waiter::Task(task, taken) = waiter
                 && *wanted == interest
+                && *taken == seat
             {
                 if !task.will_wake(waker) {
                     wakeups.forgotten.push(std::mem::replace(task, waker.clone()));
@@ -291,8 +322,19 @@ impl Waits {
                 return true;
             }
         }
-        entry.list.push((interest, Waiter::Task(waker.clone())));
+        entry.list.push((interest, Waiter::Task(waker.clone(), seat)));
         true
+    }
+
+    /// Nobody waits on `id` in `seat` any longer.
+    pub(super) fn vacate(&mut self, id: SocketId, seat: Seat, wakeups: &mut Wakeups) {
+        let Some(entry) = self.entry(id) else { return };
+        let taken = |(_, waiter): &(_, Waiter)| matches!(waiter, Waiter::Task(_, taken) if *taken == seat);
+        while let Some(at) = entry.list.iter().position(taken) {
+            if let (_, Waiter::Task(waker, _)) = entry.list.swap_remove(at) {
+                wakeups.forgotten.push(waker);
+            }
+        }
     }
 
     /// `waiter` waits for anything to happen.
@@ -310,6 +352,18 @@ impl Waits {
         let (entries, index, generation) = place!(self, id);
         let entry = entries.get_mut(index, generation)?;
         Some((&mut entry.registration, &mut self.pollers))
+    }
+
+    /// A socket's signals. `None` if there is no such socket.
+    pub(super) fn signals(&mut self, id: SocketId) -> Option<&mut Signals> {
+        Some(self.entry(id)?.signals.get_or_insert_default())
+    }
+
+    /// A call on `id` has changed what it is ready for, or was `refused`: whoever waits outside is shown that.
+    pub(super) fn show(&mut self, stack: &Stack, id: SocketId, refused: bool, wakeups: &mut Wakeups) {
+        if let Some(signals) = self.entry(id).and_then(|entry| entry.signals.as_ref()) {
+            signals.show(stack.readiness(id), refused, wakeups);
+        }
     }
 
     /// Takes sockets out of the poller's queue and gives the key and readiness of those that have news, up to `max`.
@@ -370,10 +424,11 @@ impl Waits {
         while let Some(id) = stack.poll_ready() {
             let (entries, index, generation) = place!(self, id);
             let Some(entry) = entries.get_mut(index, generation) else { continue };
-            if entry.list.is_empty() && entry.registration.is_none() {
+            if entry.list.is_empty() && entry.registration.is_none() && entry.signals.is_none() {
                 continue;
             }
             let ready = stack.readiness(id);
+            entry.signals.iter().for_each(|signals| signals.show(ready, false, wakeups));
             take_ready(&mut entry.list, ready, wakeups);
             if let Some(registration) = &mut entry.registration {
                 let poller = registration.poller;
@@ -396,6 +451,7 @@ impl Waits {
         for entries in self.all() {
             for entry in entries.iter_mut() {
                 wakeups.extend(entry.list.drain(..).map(|(_, waiter)| waiter));
+                entry.signals.iter().for_each(|signals| signals.raise(wakeups));
             }
         }
         self.pollers.collect_all(wakeups);

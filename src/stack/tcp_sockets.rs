@@ -151,8 +151,11 @@ impl Stack {
         self.queue(now, id, n, Payload::Copy(&data[..n]), n == data.len())
     }
 
-    /// How many bytes may be written now.
-    fn room_to_send(&mut self, id: TcpId) -> Result<usize> {
+    /// How many bytes may be written now, at least one.
+    ///
+    /// # Errors
+    /// As [`tcp_send`](Stack::tcp_send).
+    pub(crate) fn room_to_send(&mut self, id: TcpId) -> Result<usize> {
         let slot = self.table.check_mut(id)?;
         let socket = slot.socket.as_mut().ok_or(Error::BadHandle)?;
         let queued = match &slot.connection {

@@ -222,13 +222,19 @@ impl Daemon {
     /// Starts it and waits until it serves.
     #[track_caller]
     pub fn serve(args: &[&str]) -> Daemon {
-        let (mut daemon, mut ready) = Daemon::spawn(args);
+        Daemon::start("serve", args)
+    }
+
+    /// As [`serve`](Daemon::serve), of another command that goes on until it is ended.
+    #[track_caller]
+    pub fn start(command: &str, args: &[&str]) -> Daemon {
+        let (mut daemon, mut ready) = Daemon::spawn(command, args);
         let mut first = [0; 1];
         match ready.read(&mut first) {
             Ok(1) => daemon,
             _ => {
                 let status = wait(&mut daemon.child, Duration::from_secs(5));
-                panic!("tunstack serve {} did not come up: {status:?}\n{}", args.join(" "), daemon.said());
+                panic!("tunstack {command} {} did not come up: {status:?}\n{}", args.join(" "), daemon.said());
             }
         }
     }
@@ -236,20 +242,20 @@ impl Daemon {
     /// Starts it where it must fail, and gives its exit status and what it said.
     #[track_caller]
     pub fn fails(args: &[&str]) -> (i32, String) {
-        let (mut daemon, _ready) = Daemon::spawn(args);
+        let (mut daemon, _ready) = Daemon::spawn("serve", args);
         let status = wait(&mut daemon.child, Duration::from_secs(10));
         let status = status.unwrap_or_else(|| panic!("it came up, or hangs:\n{}", daemon.said()));
         (status.code().unwrap_or(-1), daemon.said())
     }
 
-    fn spawn(args: &[&str]) -> (Daemon, File) {
+    fn spawn(command: &str, args: &[&str]) -> (Daemon, File) {
         let dir = TempDir::new().expect("a scratch directory");
         let log = dir.path().join("log");
         let (ready, given) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
         fcntl_setfd(&given, FdFlags::empty()).expect("keeping the pipe across exec");
         let said = File::create(&log).expect("a log file");
         let child = Command::new(env!("CARGO_BIN_EXE_tunstack"))
-            .arg("serve")
+            .arg(command)
             .args(["--ready-fd", &given.as_raw_fd().to_string()])
             .args(args)
             // Nothing of this machine's settings, and a control socket of its own.

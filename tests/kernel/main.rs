@@ -4,8 +4,10 @@
 //! A test that cannot run here is reported as ignored, with its reason. `TUNSTACK_REQUIRE_TUN=1` and
 //! `TUNSTACK_REQUIRE_TOOLS=1` turn that into a failure.
 
+mod aio;
 mod apps;
 mod capture;
+mod clients;
 mod demo;
 mod device;
 mod faults;
@@ -14,6 +16,7 @@ mod groups;
 mod harness;
 mod http;
 mod ipv6;
+mod names;
 mod offload;
 mod perf;
 mod pmtu;
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         sockets::TESTS,
         faults::TESTS,
         fragments::TESTS,
+        aio::TESTS,
         apps::TESTS,
         demo::TESTS,
         capture::TESTS,
@@ -49,6 +53,8 @@ fn main() -> ExitCode {
         scripts::TESTS,
         groups::TESTS,
         way::TESTS,
+        clients::TESTS,
+        names::TESTS,
         tuns::TESTS,
     ]
     .concat()

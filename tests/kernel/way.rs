@@ -214,9 +214,9 @@ fn through(net: &Net) {
 
 fn wrong() {
     for (args, text) in [
-        (&["ping", "example.org"][..], "names are not resolved yet"),
+        (&["ping", "a.example", "--resolv-conf", "/nonexistent"][..], "/nonexistent"),
         (&["ping", "-6", "192.0.2.1"], "-6 wants an address of IPv6"),
-        (&["traceroute", "nowhere"], "names are not resolved yet"),
+        (&["traceroute", "a..example"], "\"a..example\" is no name"),
         (&["ping", "192.0.2.1", "--http"], "services are offered by `tunstack serve`"),
         (&["ping", "192.0.2.1", "-s", "65508"], "65508"),
         (&["ping"], "HOST"),

@@ -9,6 +9,7 @@ mod groups;
 mod hosts;
 mod interfaces;
 mod options;
+mod outside;
 mod poller;
 mod raw;
 mod soak;

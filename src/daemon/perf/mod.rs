@@ -115,7 +115,7 @@ impl PerfArgs {
 }
 
 /// Runs `perf`; the file's options are in `file`.
-pub(crate) fn run(args: PerfArgs, file: Options, quiet: bool) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &PerfArgs, file: Options, quiet: bool) -> Result<ExitCode, Failure> {
     let settings = Settings::try_from(args.options.clone())?;
     if !settings.bare {
         return Err(Failure::usage("services are offered by `tunstack serve`, not by `perf`"));
@@ -130,9 +130,9 @@ pub(crate) fn run(args: PerfArgs, file: Options, quiet: bool) -> Result<ExitCode
     }
     let style = if args.json { Style::Json } else { Style::Text };
     match args.client {
-        Some(server) => client(&args, SocketAddr::new(server, args.port), &settings, style),
+        Some(server) => client(args, SocketAddr::new(server, args.port), &settings, style),
         // A reader of JSON wants nothing else.
-        None => serve::run_with(&settings, quiet || args.json, |up| server(&args, up, &settings, style)),
+        None => serve::run_with(&settings, quiet || args.json, |up| server(args, up, &settings, style)),
     }
 }
 

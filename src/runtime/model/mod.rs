@@ -20,6 +20,8 @@ mod caretaker;
 mod driver;
 #[path = "../mailbox.rs"]
 mod mailbox;
+#[path = "../outside.rs"]
+mod outside;
 #[path = "../parker.rs"]
 mod parker;
 #[path = "../pollers.rs"]
@@ -36,6 +38,9 @@ mod shard;
 mod siblings;
 #[path = "../spin.rs"]
 mod spin;
+#[cfg(feature = "tokio")]
+#[path = "../steps.rs"]
+mod steps;
 #[path = "../transmit.rs"]
 mod transmit;
 #[path = "../wait.rs"]

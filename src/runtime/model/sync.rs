@@ -122,6 +122,33 @@ impl AsFd for Kick {
     }
 }
 
+pub(super) struct Gate(real::Gate);
+
+impl Gate {
+    pub(super) fn new() -> io::Result<Gate> {
+        real::Gate::new().map(Gate)
+    }
+
+    pub(super) fn shut(&self) {
+        shuttle::thread::yield_now();
+        self.0.shut();
+    }
+
+    pub(super) fn open(&self) {
+        shuttle::thread::yield_now();
+        if !is_broken_by(Fault::LostKick) {
+            self.0.open();
+            stir();
+        }
+    }
+}
+
+impl AsFd for Gate {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 /// A descriptor may have become ready.
 pub(super) fn stir() {
     let sleepers = SLEEPERS.0.lock().unwrap();

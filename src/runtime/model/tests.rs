@@ -1,11 +1,13 @@
 //! The situations that are tried.
 
+use super::outside::{Direction, Outsider, Signal};
 use super::pollers::{Trigger, Watch};
 use super::polling::wait_for_events;
 use super::several::wait_any;
 use super::shard::{Drive, Patience, Shard};
 use super::spin::Spin;
-use super::sync::{Fault, break_by, stir};
+use super::sync::{Fault, PollFd, PollFlags, break_by, poll, stir};
+use super::wait::Seat;
 use crate::buf::Chunk;
 use crate::device::mem::{self, MemDevice};
 use crate::device::{Device, Offloads};
@@ -82,11 +84,16 @@ impl Net {
     }
 
     fn of(own: Stack, drive: Drive) -> Net {
+        Net::cared_for(own, drive, |shard| shard.take_care())
+    }
+
+    /// `care` is what the caretaker does.
+    fn cared_for(own: Stack, drive: Drive, care: impl FnOnce(&Arc<Shard>) + Send + 'static) -> Net {
         let (near, far) = mem::pair(1500, 16).unwrap();
         let shard = Arc::new(Shard::new(own, Arc::new(Link(near)), Vec::new(), drive, Spin::Off).unwrap());
         let caretaker = thread::spawn({
             let shard = shard.clone();
-            move || shard.take_care()
+            move || care(&shard)
         });
         let mut peer = stack(PEER);
         let from = peer.udp_bind(SocketAddr::from((PEER, 1000))).unwrap();
@@ -127,8 +134,15 @@ fn receive(shard: &Shard, id: UdpId) -> Result<()> {
     shard.wait(SocketId::Udp(id), Readiness::READABLE, Patience::Forever, |core, _| take(core, id))
 }
 
+/// A future with a seat of its own.
+async fn receive_in(seat: u64, shard: &Shard, id: UdpId) -> Result<()> {
+    let seat = Seat::Own(seat);
+    poll_fn(|cx| shard.poll_wait(cx, seat, SocketId::Udp(id), Readiness::READABLE, |core, _| take(core, id))).await
+}
+
 async fn receive_as_a_task(shard: &Shard, id: UdpId) -> Result<()> {
-    poll_fn(|cx| shard.poll_wait(cx, SocketId::Udp(id), Readiness::READABLE, |core, _| take(core, id))).await
+    let id_of = SocketId::Udp(id);
+    poll_fn(|cx| shard.poll_wait(cx, Seat::Shared, id_of, Readiness::READABLE, |core, _| take(core, id))).await
 }
 
 /// Waits for `n` datagrams on `ids` by a poller.
@@ -231,6 +245,146 @@ fn a_task_alone(drive: Drive) {
     });
     (0..2).for_each(|_| net.send(1));
     task.join().unwrap().unwrap();
+    net.end();
+}
+
+fn three_futures_one_socket(drive: Drive) {
+    let mut net = Net::new(drive);
+    let id = bind(&net.shard, 1);
+    let tasks: Vec<_> = (0..3)
+        .map(|seat| {
+            let shard = net.shard.clone();
+            thread::spawn(move || block_on(receive_in(seat, &shard, id)))
+        })
+        .collect();
+    (0..3).for_each(|_| net.send(1));
+    tasks.into_iter().for_each(|task| task.join().unwrap().unwrap());
+    net.end();
+}
+
+/// One that is polled once and dropped takes nobody's wake-up with it.
+#[cfg(feature = "tokio")]
+fn a_future_is_dropped(drive: Drive) {
+    let mut net = Net::new(drive);
+    let id = bind(&net.shard, 1);
+    let [a, b] = [net.shard.clone(), net.shard.clone()];
+    let patient = thread::spawn(move || block_on(receive_in(1, &a, id)));
+    let dropped = thread::spawn(move || {
+        block_on(async {
+            let mut future = std::pin::pin!(receive_in(2, &b, id));
+            poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx).is_ready())).await
+        });
+        b.vacate(SocketId::Udp(id), Seat::Own(2));
+    });
+    // One for each, if the one that is dropped should have taken one.
+    (0..2).for_each(|_| net.send(1));
+    dropped.join().unwrap();
+    patient.join().unwrap().unwrap();
+    net.end();
+}
+
+/// A thread, a task and a poller, on a shard that has no caretaker but a task that drives in steps.
+#[cfg(feature = "tokio")]
+fn driven_in_steps(_: Drive) {
+    let mut net = Net::cared_for(stack(US), Drive::Caretaker, drive_in_steps);
+    let (ids, own) = ([1, 2, 3].map(|port| bind(&net.shard, port)), bind(&net.shard, 4));
+    let [a, b, c] = [net.shard.clone(), net.shard.clone(), net.shard.clone()];
+    let waits = [
+        thread::spawn(move || receive(&a, ids[0])),
+        thread::spawn(move || block_on(receive_in(1, &b, ids[1]))),
+        thread::spawn(move || receive_by_poller(&c, &ids[2..], Trigger::Level, 1)),
+    ];
+    net.send(2);
+    net.send(3);
+    // And what comes from within.
+    net.shard.act(|core, now| core.stack.udp_send(now, own, b"x", Some((US, 1).into()))).unwrap();
+    waits.into_iter().for_each(|wait| wait.join().unwrap().unwrap());
+    net.end();
+}
+
+/// What the driver's task does, with a thread that sleeps.
+#[cfg(feature = "tokio")]
+fn drive_in_steps(shard: &Arc<Shard>) {
+    use super::steps::{Step, Steps};
+    let mut steps = Steps::new(shard).unwrap();
+    let mut rung = false;
+    loop {
+        steps.wake(std::mem::take(&mut rung), false);
+        match steps.step() {
+            Step::Again => {}
+            Step::End => return,
+            Step::Rest { until, .. } => {
+                let mut fds = [steps.alarm(), steps.device()].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+                poll(&mut fds, super::alarm::time_left(until)).unwrap();
+                rung = !fds[0].revents().is_empty();
+            }
+        }
+    }
+}
+
+/// Sleeps until `signal` is raised.
+fn wait_outside(signal: &Signal) {
+    poll(&mut [PollFd::new(signal, PollFlags::IN)], None).unwrap();
+}
+
+/// One waits on a socket's descriptor, another on a poller's, and a thread in a call.
+fn two_outside_and_one_inside(drive: Drive) {
+    let mut net = Net::new(drive);
+    let ids = [1, 2, 3].map(|port| bind(&net.shard, port));
+    let [a, b, c] = [net.shard.clone(), net.shard.clone(), net.shard.clone()];
+    let waits = [
+        thread::spawn(move || {
+            let _outsider = Outsider::new(&a);
+            let id = SocketId::Udp(ids[0]);
+            let signal = a.signal(id, Direction::Read).unwrap();
+            for _ in 0..2 {
+                while a.wait(id, Readiness::READABLE, Patience::None, |core, _| take(core, ids[0])).is_err() {
+                    wait_outside(&signal);
+                }
+            }
+            Ok(())
+        }),
+        thread::spawn(move || {
+            let _outsider = Outsider::new(&b);
+            let (poller, signal) = (b.open_poller()?, Arc::new(Signal::readable().unwrap()));
+            let watch = Watch { key: 0, interest: Readiness::READABLE, trigger: Trigger::Edge, turn: None };
+            b.add_to_poller(poller, SocketId::Udp(ids[1]), watch)?;
+            b.show_poller(poller, &signal);
+            let mut left = 2;
+            while left > 0 {
+                wait_outside(&signal);
+                wait_for_events(&[(b.clone(), poller)], 0, Patience::None, 4, |_, _| ())?;
+                while b.act(|core, _| take(core, ids[1])).is_ok() {
+                    left -= 1;
+                }
+            }
+            b.close_poller(poller);
+            Ok(())
+        }),
+        thread::spawn(move || receive(&c, ids[2])),
+    ];
+    for port in [1, 2, 3, 2, 1] {
+        net.send(port);
+    }
+    waits.into_iter().for_each(|wait| wait.join().unwrap().unwrap());
+    net.end();
+}
+
+/// What is closed shows it to whoever waits outside.
+fn a_close_under_a_wait_outside(drive: Drive) {
+    let net = Net::new(drive);
+    let id = bind(&net.shard, 1);
+    let signal = net.shard.signal(SocketId::Udp(id), Direction::Read).unwrap();
+    let shard = net.shard.clone();
+    let outside = thread::spawn(move || {
+        let _outsider = Outsider::new(&shard);
+        wait_outside(&signal);
+    });
+    net.shard.act_finally(|core, _| {
+        core.disown(SocketId::Udp(id));
+        core.stack.udp_close(id).unwrap();
+    });
+    outside.join().unwrap();
     net.end();
 }
 
@@ -395,6 +549,33 @@ fn a_task_needs_no_thread() {
 }
 
 #[test]
+fn three_futures_share_a_socket() {
+    model(600, three_futures_one_socket);
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_future_that_is_dropped_takes_nothing_with_it() {
+    model(600, a_future_is_dropped);
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_task_that_drives_in_steps_serves_all() {
+    model(400, driven_in_steps);
+}
+
+#[test]
+fn who_waits_outside_is_shown_everything() {
+    model(400, two_outside_and_one_inside);
+}
+
+#[test]
+fn who_waits_outside_is_shown_a_close() {
+    model(400, a_close_under_a_wait_outside);
+}
+
+#[test]
 fn an_edge_is_never_missed() {
     model(600, edge_triggered_poller);
 }
@@ -450,10 +631,13 @@ fn the_model_can_fail() {
         fails(Fault::LostKick, from_thread_to_thread, Drive::Caller),
         fails(Fault::LostKick, a_notice, Drive::Caller),
         fails(Fault::LostKick, passed_on, Drive::Caller),
+        fails(Fault::LostKick, two_outside_and_one_inside, Drive::Caller),
         fails(Fault::LostNotice, two_readers, Drive::Caller),
         fails(Fault::LostNotice, two_readers, Drive::Caretaker),
         fails(Fault::NoLook, a_task_alone, Drive::Caller),
+        #[cfg(feature = "tokio")]
+        fails(Fault::LostKick, driven_in_steps, Drive::Caretaker),
     ];
     std::panic::set_hook(was);
-    assert_eq!(found, [true; 6]);
+    assert!(found.iter().all(|found| *found), "{found:?}");
 }

@@ -1,6 +1,6 @@
 use crate::runtime::alarm::Alarm;
 use crate::runtime::parker::Parker;
-use crate::runtime::wait::{List, Target, Waiter, Waits, Wakeups, take_ready};
+use crate::runtime::wait::{List, Seat, Target, Waiter, Waits, Wakeups, take_ready};
 use crate::stack::{Readiness, SocketId, UdpId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -104,6 +104,31 @@ impl Wake for Count {
     }
 }
 
+/// Futures have seats of their own: all are woken, each is listed once, and one that is dropped leaves nothing.
+#[test]
+fn futures_have_seats_of_their_own() {
+    let (mut waits, mut wakeups) = (Waits::default(), Wakeups::default());
+    waits.open(id(1));
+    let tasks: Vec<Arc<Count>> = (0..10).map(|_| Arc::default()).collect();
+    let mut sit = |waits: &mut Waits, task: usize, seat| {
+        let waker = Waker::from(tasks[task].clone());
+        assert!(waits.register_task(id(1), Readiness::READABLE, &waker, Seat::Own(seat), &mut wakeups));
+    };
+    for task in 0..10 {
+        sit(&mut waits, task, task as u64);
+    }
+    // The fourth is polled by the task of the third now.
+    sit(&mut waits, 3, 4);
+    waits.vacate(id(1), Seat::Own(5), &mut wakeups);
+    waits.vacate(id(2), Seat::Own(6), &mut wakeups);
+    wake(std::mem::take(&mut wakeups));
+    waits.collect_socket(id(1), &mut wakeups);
+    wake(std::mem::take(&mut wakeups));
+    let woken: Vec<usize> = tasks.iter().map(|task| task.woken.load(Ordering::SeqCst)).collect();
+    assert_eq!(woken, [1, 1, 1, 2, 0, 0, 1, 1, 1, 1]);
+    assert!(tasks.iter().all(|task| Arc::strong_count(task) == 1), "nobody is kept");
+}
+
 #[test]
 fn the_last_task_is_the_one_that_is_woken_and_the_list_stays_short() {
     let (mut waits, mut wakeups) = (Waits::default(), Wakeups::default());
@@ -111,8 +136,8 @@ fn the_last_task_is_the_one_that_is_woken_and_the_list_stays_short() {
     let tasks: Vec<Arc<Count>> = (0..100).map(|_| Arc::default()).collect();
     for task in &tasks {
         let waker = Waker::from(task.clone());
-        assert!(waits.register_task(id(1), Readiness::READABLE, &waker, &mut wakeups));
-        assert!(waits.register_task(id(1), Readiness::READABLE, &waker, &mut wakeups));
+        assert!(waits.register_task(id(1), Readiness::READABLE, &waker, Seat::Shared, &mut wakeups));
+        assert!(waits.register_task(id(1), Readiness::READABLE, &waker, Seat::Shared, &mut wakeups));
     }
     let held = tasks.iter().filter(|task| Arc::strong_count(task) > 1).count();
     assert_eq!(held, 100, "tasks are let go with the lock released");
