@@ -107,12 +107,12 @@ impl TcpStream {
     }
 
     /// Has its packets leave by the interface `name`, and takes what comes in by that one alone (SO_BINDTODEVICE); none is
-    /// whichever. See [`Host::connect_by`] for one that begins so.
+    /// whichever. See [`Host::connect_by`](super::Host::connect_by) for one that begins so.
     ///
     /// # Errors
     /// ENODEV if there is no such interface; or if the host has ended.
     pub fn bind_device(&self, name: Option<&str>) -> io::Result<()> {
-        let number = self.0.shard.look(|stack| name.map_or(Ok(0), |name| stack.interface_named(name)))?;
+        let number = self.shard().look(|stack| name.map_or(Ok(0), |name| stack.interface_named(name)))?;
         self.set_option(|options| options.interface = number as u8)
     }
 

@@ -1,6 +1,6 @@
 //! `UdpSocket` with the flags of recv(2) and send(2), and its settings by Linux's names.
 
-use super::addr::ToSocketAddrs;
+use super::addr::{ToSocketAddrs, first};
 use super::error::invalid;
 use super::sockopt::{self, Name, OptValue, SockOpt, Value};
 use super::{MsgFlags, UdpSocket};
@@ -45,7 +45,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`send_to`](UdpSocket::send_to) and [`send_with_flags`](UdpSocket::send_with_flags).
     pub fn send_to_with_flags<A: ToSocketAddrs>(&self, buf: &[u8], addr: A, flags: MsgFlags) -> io::Result<usize> {
-        match addr.to_socket_addrs()?.next() {
+        match first(self.host(), addr)? {
             Some(to) => Ok(self.send_flagged(buf, Some(to), flags)?),
             None => Err(invalid("no addresses to send data to")),
         }

@@ -113,7 +113,9 @@ fn a_pending_error_is_not_lost_in_a_batch() {
 
 #[test]
 fn a_batch_is_bounded_in_number_and_in_bytes() {
-    let mut host = Host::with(|c| (c.udp.send_queue, c.udp.recv_buffer) = (1000, 1 << 24));
+    let mut host = Host::with(|c| {
+        (c.udp.send_queue, c.udp.send_buffer, c.udp.recv_buffer) = (1000, 1 << 24, 1 << 24);
+    });
     let id = host.bind("0.0.0.0:1000");
     let messages = vec![SendMsg::to(at("10.0.0.9:53"), b"x"); MAX_BATCH + 1];
     assert_eq!(host.udp.send_many(&host.ip, id, &messages), Ok(MAX_BATCH));
