@@ -23,8 +23,8 @@ impl CongestionControl for Fixed {
     }
     fn on_ack(&mut self, _ack: &AckSample, _path: &PathSample) {}
     fn on_congestion(&mut self, _flight: u32) {}
-    fn on_recovered(&mut self, _flight: u32) {}
-    fn on_rto(&mut self, _flight: u32, _first: bool) {}
+    fn on_recovered(&mut self, _flight: u32, _paced: bool) {}
+    fn on_rto(&mut self, _flight: u32, _in_flight: u32, _first: bool) {}
     fn on_spurious(&mut self) {}
     fn on_idle(&mut self) {}
     fn on_mss(&mut self, mss: u32) {

@@ -52,6 +52,8 @@ pub enum Error {
     BadHandle,
     /// The operation or address family is not supported (EOPNOTSUPP).
     Unsupported,
+    /// The address is not of the socket's family (EAFNOSUPPORT).
+    AddressFamily,
 }
 
 /// The result of a call on the stack.
@@ -81,6 +83,7 @@ impl fmt::Display for Error {
             Error::NoDevice => "no such interface",
             Error::BadHandle => "socket is closed",
             Error::Unsupported => "operation not supported",
+            Error::AddressFamily => "address of another family",
         })
     }
 }

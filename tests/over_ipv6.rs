@@ -39,6 +39,8 @@ mod rfc2018;
 mod rfc3168;
 #[path = "rfc9293/rfc5961.rs"]
 mod rfc5961;
+#[path = "rfc9293/rfc6191.rs"]
+mod rfc6191;
 #[path = "rfc9293/rfc7323.rs"]
 mod rfc7323;
 #[path = "rfc9293/rto.rs"]

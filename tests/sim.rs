@@ -2,7 +2,7 @@
 
 #[path = "sim/bottleneck.rs"]
 mod bottleneck;
-#[path = "sim/bugs.rs"]
+#[path = "sim/bugs/mod.rs"]
 mod bugs;
 #[path = "sim/campaign.rs"]
 mod campaign;

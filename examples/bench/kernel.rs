@@ -8,13 +8,16 @@ use std::thread;
 /// Bytes of a write or read.
 const BLOCK: usize = 128 * 1024;
 
-/// Serves until it is killed.
-pub fn serve(addr: &str) -> Outcome {
+/// Serves until it is killed, with this congestion control or the kernel's default.
+pub fn serve(addr: &str, congestion: Option<&str>) -> Outcome {
     let addr: IpAddr = addr.parse()?;
     type Serve = fn(TcpStream) -> io::Result<()>;
     let services: [(u16, Serve); 3] = [(DISCARD, discard), (CHARGEN, chargen), (ECHO, echo)];
     for (port, service) in services {
         let listener = TcpListener::bind((addr, port))?;
+        if let Some(name) = congestion {
+            rustix::net::sockopt::set_tcp_congestion(&listener, name)?;
+        }
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 // A connection that fails is the client's affair.

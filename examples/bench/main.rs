@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! bench load CASE ADDR SECONDS PID   one measurement against the server process PID, as one line
-//! bench kernel ADDR                  discard, characters and echo on the kernel's TCP
+//! bench kernel ADDR [CC]             discard, characters and echo on the kernel's TCP
 //! bench smoltcp TUN MTU              the same on smoltcp, at 192.0.2.2, the kernel being 192.0.2.1
+//! bench link NEAR FAR DOWN UP        a bad link between two TUNs, as DOWN and UP say; scripts/fairness uses it
 //! bench report FILE.svg              medians of the lines on the standard input, as Markdown and as a picture
 //! ```
 
 mod kernel;
+mod link;
 mod load;
 mod report;
 mod smoltcp;
@@ -26,10 +28,12 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match args[..] {
         ["load", case, addr, seconds, pid] => load::run(case, addr, seconds, pid),
-        ["kernel", addr] => kernel::serve(addr),
+        ["kernel", addr] => kernel::serve(addr, None),
+        ["kernel", addr, congestion] => kernel::serve(addr, Some(congestion)),
         ["smoltcp", tun, mtu] => smoltcp::serve(tun, mtu),
+        ["link", near, far, down, up] => link::run(near, far, down, up),
         ["report", svg] => report::run(svg),
-        _ => Err("usage: bench load|kernel|smoltcp|report ...; scripts/bench calls it".into()),
+        _ => Err("usage: bench load|kernel|smoltcp|link|report ...; scripts/bench calls it".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -63,6 +63,15 @@ pub fn unmapped(addr: IpAddr) -> IpAddr {
     addr.to_canonical()
 }
 
+/// The destination that `dst` means to a socket bound to `src`: an unspecified one is this host, as on Linux.
+pub fn destination(dst: IpAddr, src: Option<IpAddr>) -> IpAddr {
+    match dst {
+        IpAddr::V4(v4) if v4.is_unspecified() => src.unwrap_or(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        dst => dst,
+    }
+}
+
 /// As [`unmapped`], with a port.
 pub fn unmapped_addr(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(unmapped(addr.ip()), addr.port())

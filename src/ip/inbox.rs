@@ -90,7 +90,8 @@ impl Inbox {
         }
         let destination = SocketAddr::new(to, to_port);
         let interface = interface.into();
-        Ok(RecvMsg { len, segment: len, truncated: len < full, source: from, destination, ttl, tos, interface })
+        let truncated = len < full;
+        Ok(RecvMsg { len, full_len: full, segment: len, truncated, source: from, destination, ttl, tos, interface })
     }
 
     /// Copies the next datagram and those that continue it, with the same headers, as many as fit whole.

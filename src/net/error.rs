@@ -30,6 +30,7 @@ impl From<Error> for io::Error {
             Error::NoDevice => Errno::NODEV,
             Error::BadHandle => Errno::BADF,
             Error::Unsupported => Errno::OPNOTSUPP,
+            Error::AddressFamily => Errno::AFNOSUPPORT,
         };
         errno.into()
     }

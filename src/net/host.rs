@@ -2,17 +2,19 @@
 
 use super::addr::{ToCidr, ToSocketAddrs, each};
 use super::error::invalid;
-use super::{IcmpSocket, Interface, RawSocket, Resolve, SynGate, TcpListener, TcpStream, UdpGate, UdpSocket};
+use super::{
+    IcmpSocket, Interface, RawSocket, Resolve, SynGate, TcpListener, TcpSocket, TcpStream, UdpGate, UdpSocket,
+};
 use crate::buf::Chunk;
 use crate::device::{Device, Several};
 use crate::error;
 use crate::rng::Rng;
 use crate::runtime::{self, Batch, Book, Drive, Ending, Shard, Spin, Tap, clock};
-use crate::stack::{Cidr, Config, IfName, InterfaceInfo, Route, Share, Stack, TcpInfo, UdpBind};
+use crate::stack::{Cidr, Config, IfName, InterfaceInfo, Route, Share, Stack, TcpInfo, TcpOptions, UdpBind};
 use crate::stats::Stats;
 use core::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
@@ -114,7 +116,9 @@ impl Host {
     /// # Errors
     /// As [`listen`](Host::listen).
     pub fn listen_with(&self, addr: impl ToSocketAddrs, backlog: usize) -> io::Result<TcpListener> {
-        each(self, addr, |addr| Ok(TcpListener::new(self, TcpListener::parts(self.shards(), addr, backlog, false)?)))
+        each(self, addr, |addr| {
+            Ok(TcpListener::new(self, TcpListener::parts(self.shards(), addr, backlog, &self.default_tcp_options())?))
+        })
     }
 
     /// As [`listen_with`](Host::listen_with), but on `::` no connection over IPv4 is accepted (IPV6_V6ONLY), so that
@@ -123,7 +127,8 @@ impl Host {
     /// # Errors
     /// As [`listen`](Host::listen).
     pub fn listen_only_v6(&self, addr: impl ToSocketAddrs, backlog: usize) -> io::Result<TcpListener> {
-        each(self, addr, |addr| Ok(TcpListener::new(self, TcpListener::parts(self.shards(), addr, backlog, true)?)))
+        let options = TcpOptions { only_v6: true, ..self.default_tcp_options() };
+        each(self, addr, |addr| Ok(TcpListener::new(self, TcpListener::parts(self.shards(), addr, backlog, &options)?)))
     }
 
     /// As [`listen_with`](Host::listen_with), a listener for each queue, in their order: each accepts what came to its
@@ -133,7 +138,8 @@ impl Host {
     /// # Errors
     /// As [`listen`](Host::listen).
     pub fn listen_on_each(&self, addr: impl ToSocketAddrs, backlog: usize) -> io::Result<Vec<TcpListener>> {
-        let parts = each(self, addr, |addr| TcpListener::parts(self.shards(), addr, backlog, false))?;
+        let parts =
+            each(self, addr, |addr| TcpListener::parts(self.shards(), addr, backlog, &self.default_tcp_options()))?;
         Ok(parts.split().into_iter().map(|part| TcpListener::new(self, part)).collect())
     }
 
@@ -152,7 +158,8 @@ impl Host {
     /// # Errors
     /// As [`connect`](Host::connect); ENODEV if there is no such interface.
     pub fn connect_by(&self, name: &str, addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        each(self, addr, |addr| TcpStream::open(self, None, addr, Some(name), None))
+        let options = TcpOptions { interface: self.interface(Some(name))?, ..self.default_tcp_options() };
+        each(self, addr, |addr| TcpStream::open(self, None, addr, Some(&options), None))
     }
 
     /// Connects to `addr`, within `timeout`.
@@ -161,7 +168,7 @@ impl Host {
     /// As [`connect`](Host::connect); `TimedOut`; `InvalidInput` if `timeout` is zero.
     pub fn connect_timeout(&self, addr: &SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
         super::patience::check_nonzero(timeout)?;
-        Ok(TcpStream::open(self, None, *addr, None, Some(timeout))?)
+        TcpStream::open(self, None, *addr, None, Some(timeout)).map_err(super::tcp_stream::out_of_time)
     }
 
     /// Connects to `remote` from the address and port `local`; port 0 picks one.
@@ -181,6 +188,32 @@ impl Host {
         let stream = TcpStream::begin(self, None, *addr, None)?;
         stream.set_nonblocking(true)?;
         Ok(stream)
+    }
+
+    /// As [`TcpSocket::new_v4`], of this host.
+    pub fn tcp_socket_v4(&self) -> TcpSocket {
+        TcpSocket::new(self, (Ipv4Addr::UNSPECIFIED, 0).into())
+    }
+
+    /// As [`TcpSocket::new_v6`], of this host.
+    pub fn tcp_socket_v6(&self) -> TcpSocket {
+        TcpSocket::new(self, (Ipv6Addr::UNSPECIFIED, 0).into())
+    }
+
+    /// The options of connections whose user chooses none.
+    pub(super) fn default_tcp_options(&self) -> TcpOptions {
+        self.shards()[0].look(|stack| Ok(stack.default_tcp_options())).unwrap_or_default()
+    }
+
+    /// The number of the interface `name`; none is zero.
+    pub(super) fn interface(&self, name: Option<&str>) -> error::Result<u8> {
+        self.shards()[0].look(|stack| name.map_or(Ok(0), |name| stack.interface_named(name))).map(|number| number as u8)
+    }
+
+    /// The name of the interface with this number, if it is not zero.
+    pub(super) fn interface_name(&self, number: u8) -> Option<String> {
+        let found = self.interfaces().into_iter().find(|interface| interface.number == u32::from(number));
+        found.map(|interface| interface.name.to_string())
     }
 
     /// A UDP socket on the first of `addr` that can be had. Port 0 picks a free one.

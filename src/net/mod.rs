@@ -6,7 +6,7 @@
 //! use std::io::{Read, Write};
 //! use tunstack::net::{Host, TcpListener, TcpStream};
 //!
-//! # fn main() -> std::io::Result<()> {
+//! # fn main() -> io::Result<()> {
 //! # let (device, other) = tunstack::device::mem::pair(1500, 64)?;
 //! let server = Host::builder().address("192.0.2.2/24").start(device)?;
 //! let listener = server.listen("192.0.2.2:80")?;
@@ -36,6 +36,7 @@
 //! | `connect_ex()` | [`Host::connect_nonblocking`] and [`TcpStream::take_error`] |
 //! | `send()`, `sendall()`, `recv()` | `write`, `write_all`, `read` |
 //! | `recv(n, MSG_PEEK)` | [`TcpStream::peek`], [`UdpSocket::peek_from`] |
+//! | `recv(n, flags)`, `send(data, flags)` | [`TcpStream::recv_with_flags`], [`TcpStream::send_with_flags`], with [`MsgFlags`] |
 //! | `sendto()`, `recvfrom()` | [`UdpSocket::send_to`], [`UdpSocket::recv_from`] |
 //! | `settimeout(t)`, `setblocking(False)` | `set_read_timeout` and `set_write_timeout`, `set_nonblocking` |
 //! | `shutdown(SHUT_WR)`, `close()` | [`TcpStream::shutdown`], dropping the last clone |
@@ -43,6 +44,8 @@
 //! | `dup()`, `makefile()` | `try_clone`, `BufReader::new(&stream)` |
 //! | `setsockopt(TCP_NODELAY)`, `(SO_LINGER)`, `(SO_KEEPALIVE)` | `set_nodelay`, `set_linger`, `set_keepalive` |
 //! | `getsockopt(SO_ERROR)`, `(TCP_INFO)` | `take_error`, [`TcpStream::info`] |
+//! | `setsockopt()`, `getsockopt()` of any other | `setsockopt`, `getsockopt`, with the names in [`sockopt`] |
+//! | `socket()`, `setsockopt()`, then `bind()` | [`TcpSocket`] |
 //! | `setsockopt(SO_BINDTODEVICE)` | [`UdpSocket::bind_device`], [`TcpListener::bind_device`], [`Host::connect_by`] |
 //! | `getaddrinfo()` | [`Host::resolve`], [`ToSocketAddrs`] |
 //! | `selectors.DefaultSelector`, `select.epoll()` | [`Poller`] |
@@ -52,19 +55,24 @@ mod addr;
 mod error;
 mod host;
 mod interface;
+mod msg_flags;
 mod parts;
 mod patience;
 mod poller;
 mod raw;
 mod ready_fd;
 mod resolve;
+pub mod sockopt;
 mod syn_gate;
 #[cfg(feature = "tokio")]
 mod tasks;
 mod tcp_listener;
+mod tcp_options;
+mod tcp_socket;
 mod tcp_stream;
 mod udp;
 mod udp_errors;
+mod udp_flags;
 mod udp_gate;
 mod udp_messages;
 mod udp_options;
@@ -78,6 +86,7 @@ pub use crate::stack::{
 pub use addr::{ToCidr, ToSocketAddrs};
 pub use host::{Builder, Host, WeakHost};
 pub use interface::Interface;
+pub use msg_flags::MsgFlags;
 pub use poller::{Event, Events, Interest, Poller, Source};
 pub use raw::{IcmpSocket, RawSocket};
 pub use ready_fd::ReadyFd;
@@ -87,12 +96,28 @@ pub use resolve::{Resolve, Tell};
 pub use std::net::Shutdown;
 pub use syn_gate::{SynGate, SynRequest, SynRequests};
 pub use tcp_listener::{Incoming, TcpListener};
+pub use tcp_socket::TcpSocket;
 pub use tcp_stream::TcpStream;
 pub use udp::UdpSocket;
 pub use udp_gate::{UdpFlow, UdpGate};
 
+use core::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+/// A socket as std shows it: with those addresses that it has.
+fn show(f: &mut fmt::Formatter<'_>, name: &str, addresses: &[(&str, io::Result<SocketAddr>)]) -> fmt::Result {
+    let mut shown = f.debug_struct(name);
+    for (name, address) in addresses {
+        if let Ok(address) = address {
+            shown.field(name, address);
+        }
+    }
+    shown.finish()
+}
+
 /// A TTL that can stand in a header.
-fn check_ttl(ttl: u32) -> std::io::Result<u8> {
+fn check_ttl(ttl: u32) -> io::Result<u8> {
     match u8::try_from(ttl) {
         Ok(ttl) if ttl > 0 => Ok(ttl),
         _ => Err(error::invalid(format!("a TTL of {ttl} is not within 1 to 255"))),
@@ -103,7 +128,7 @@ fn check_ttl(ttl: u32) -> std::io::Result<u8> {
 const ECN: u8 = 3;
 
 /// A byte of TCP's with the DSCP, without ECN's bits, which are not the application's.
-fn check_tos(tos: u32) -> std::io::Result<u8> {
+fn check_tos(tos: u32) -> io::Result<u8> {
     let tos = u8::try_from(tos).map_err(|_| error::invalid(format!("a TOS of {tos} is above 255")))?;
     Ok(tos & !ECN)
 }

@@ -3,13 +3,15 @@
 use super::error::invalid;
 use crate::runtime::{Patience, clock};
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What all clones of one socket share, as they share a file description with the kernel.
 #[derive(Debug, Default)]
 pub(super) struct Blocking {
     nonblocking: AtomicBool,
+    /// A copy of the stream's SO_RCVLOWAT, for those who wait; zero is as good as 1.
+    low_water: AtomicU32,
     pub(super) read: Timeout,
     pub(super) write: Timeout,
 }
@@ -17,6 +19,14 @@ pub(super) struct Blocking {
 impl Blocking {
     pub(super) fn set_nonblocking(&self, nonblocking: bool) {
         self.nonblocking.store(nonblocking, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_low_water(&self, bytes: u32) {
+        self.low_water.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn low_water(&self) -> usize {
+        self.low_water.load(Ordering::Relaxed) as usize
     }
 
     pub(super) fn is_nonblocking(&self) -> bool {

@@ -246,10 +246,10 @@ impl SynRequest {
             core.check_open()?;
             let id = core.stack.syn_accept(now, gate, request)?;
             core.adopt(SocketId::Tcp(id));
-            Ok(id)
+            Ok((id, core.stack.tcp_options(id)?.recv_low_water))
         });
-        let id = id.map_err(over)?;
-        Ok(TcpStream::new(&self.gate.host, shard, id))
+        let (id, low_water) = id.map_err(over)?;
+        Ok(TcpStream::new(&self.gate.host, shard, id, low_water))
     }
 
     /// Refuses with RST, as a host does where nobody listens.

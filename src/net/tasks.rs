@@ -118,10 +118,11 @@ impl TcpListener {
             let SocketId::Listener(listener) = place.id else { return Err(Error::BadHandle) };
             let (accepted, peer) = core.stack.tcp_accept(now, listener)?;
             core.adopt(SocketId::Tcp(accepted));
-            Ok((place.shard.clone(), accepted, peer))
+            let low_water = core.stack.tcp_options(accepted)?.recv_low_water;
+            Ok((place.shard.clone(), accepted, low_water, peer))
         });
-        let (shard, id, peer) = ready!(accepted)?;
-        let stream = TcpStream::new(self.host(), &shard, id);
+        let (shard, id, low_water, peer) = ready!(accepted)?;
+        let stream = TcpStream::new(self.host(), &shard, id, low_water);
         stream.set_nonblocking(true)?;
         Poll::Ready(Ok((stream, peer)))
     }

@@ -40,12 +40,10 @@ impl TcpListener {
         shards: &[Arc<Shard>],
         addr: SocketAddr,
         backlog: usize,
-        only_v6: bool,
+        options: &TcpOptions,
     ) -> error::Result<Parts<ListenerId>> {
         let backlog = backlog.div_ceil(shards.len());
-        Parts::open(shards, addr, |stack, addr| {
-            stack.tcp_listen(addr, backlog, TcpOptions { only_v6, ..stack.default_tcp_options() })
-        })
+        Parts::open(shards, addr, |stack, addr| stack.tcp_listen(addr, backlog, options.clone()))
     }
 
     pub(super) fn new(host: &Host, parts: Parts<ListenerId>) -> TcpListener {
@@ -65,9 +63,11 @@ impl TcpListener {
         let (number, id, peer) = parts.wait(first, Readiness::READABLE, patience, |number, listener, core, now| {
             let (accepted, peer) = core.stack.tcp_accept(now, listener)?;
             core.adopt(SocketId::Tcp(accepted));
-            Ok((number, accepted, peer))
+            let low_water = core.stack.tcp_options(accepted)?.recv_low_water;
+            Ok((number, (accepted, low_water), peer))
         })?;
-        Ok((TcpStream::new(host, parts.get(number).0, id), peer))
+        let (id, low_water) = id;
+        Ok((TcpStream::new(host, parts.get(number).0, id, low_water), peer))
     }
 
     /// An iterator that accepts connections. Unlike std's it comes to an end: when the host has ended, because every
@@ -84,12 +84,22 @@ impl TcpListener {
         Ok(self.0.parts.look(|stack, id| stack.listener_addr(id))?)
     }
 
-    /// Whether it takes no IPv4 although it is bound to `::`; see [`Host::listen_only_v6`].
+    /// Whether it is one of IPv6 and takes no IPv4: because it was told so ([`Host::listen_only_v6`]), or because it is bound
+    /// to one address.
     ///
     /// # Errors
     /// If the host has been shut down.
     pub fn only_v6(&self) -> io::Result<bool> {
         Ok(self.0.parts.look(|stack, id| stack.listener_is_only_v6(id))?)
+    }
+
+    /// Fails: whether a listener on `::` takes IPv4 is decided before it is bound. It is here because std has it.
+    ///
+    /// # Errors
+    /// `InvalidInput`, always, as on Linux.
+    #[deprecated(note = "it can only be decided before the listener is bound: see `Host::listen_only_v6`")]
+    pub fn set_only_v6(&self, _only_v6: bool) -> io::Result<()> {
+        Err(bound_already())
     }
 
     /// Another handle on the same listener.
@@ -174,11 +184,11 @@ impl TcpListener {
         })?)
     }
 
-    fn option<T>(&self, get: impl FnOnce(&TcpOptions) -> T) -> io::Result<T> {
+    pub(super) fn option<T>(&self, get: impl FnOnce(&TcpOptions) -> T) -> io::Result<T> {
         Ok(self.0.parts.look(|stack, id| Ok(get(stack.listener_options(id)?)))?)
     }
 
-    fn set(&self, change: impl Fn(&mut TcpOptions)) -> io::Result<()> {
+    pub(super) fn set(&self, change: impl Fn(&mut TcpOptions)) -> io::Result<()> {
         Ok(self.0.parts.act(|stack, id| {
             change(stack.listener_options(id)?);
             Ok(())
@@ -204,6 +214,10 @@ impl TcpListener {
         self.0.turn.fetch_add(1, Ordering::Relaxed)
     }
 
+    pub(super) fn blocking(&self) -> &Blocking {
+        &self.0.blocking
+    }
+
     pub(super) fn places(&self) -> Places<'_> {
         let place = |(shard, id)| Place { shard, id: SocketId::Listener(id), home: true };
         self.0.parts.iter().map(place).collect()
@@ -220,9 +234,14 @@ impl TcpListener {
     }
 }
 
+/// It is too late for IPV6_V6ONLY.
+pub(super) fn bound_already() -> io::Error {
+    super::error::invalid("IPV6_V6ONLY cannot be changed once a socket is bound")
+}
+
 impl fmt::Debug for TcpListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TcpListener").field("addr", &self.local_addr().ok()).finish()
+        super::show(f, "TcpListener", &[("addr", self.local_addr())])
     }
 }
 

@@ -7,8 +7,11 @@ use super::patience::{Blocking, Timeout};
 use crate::buf::{CHUNK_CAPACITY, Chunk, Slice};
 use crate::error::{self, Error};
 use crate::runtime::{Patience, Shard, clock, press};
-use crate::stack::{Congestion, Keepalive, MtuDiscovery, Readiness, SocketId, Stack, TcpId, TcpInfo, TcpOptions};
+use crate::stack::{
+    Congestion, Keepalive, MtuDiscovery, Readiness, SocketId, Stack, TcpId, TcpInfo, TcpOptions, destination,
+};
 use crate::tcp::state::State;
+use crate::time::Instant;
 use core::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -99,42 +102,44 @@ impl TcpStream {
         Host::get_default()?.connect_timeout(addr, timeout)
     }
 
-    pub(super) fn new(host: &Host, shard: &Arc<Shard>, id: TcpId) -> TcpStream {
-        let (shard, host) = (shard.clone(), host.clone());
-        TcpStream(Arc::new(Inner { shard, id, blocking: Blocking::default(), host }))
+    pub(super) fn new(host: &Host, shard: &Arc<Shard>, id: TcpId, low_water: u32) -> TcpStream {
+        let (shard, host, blocking) = (shard.clone(), host.clone(), Blocking::default());
+        blocking.set_low_water(low_water);
+        TcpStream(Arc::new(Inner { shard, id, blocking, host }))
     }
 
-    /// Sends a SYN.
+    /// Sends a SYN; to an unspecified address is to this host, as on Linux.
     pub(super) fn begin(
         host: &Host,
         local: Option<SocketAddr>,
         remote: SocketAddr,
-        device: Option<&str>,
+        options: Option<&TcpOptions>,
     ) -> error::Result<TcpStream> {
+        let own = local.map(|local| local.ip()).filter(|own| !own.is_unspecified());
+        let remote = SocketAddr::new(destination(remote.ip(), own), remote.port());
         let shard = host.shard_of(local.map_or(0, |local| local.port()));
         let id = shard.act(|core, now| {
             core.check_open()?;
-            let mut options = core.stack.default_tcp_options();
-            if let Some(name) = device {
-                options.interface = core.stack.interface_named(name)? as u8;
-            }
+            let options = options.cloned().unwrap_or_else(|| core.stack.default_tcp_options());
+            let low_water = options.recv_low_water;
             let id = core.stack.tcp_connect(now, local, remote, options)?;
             core.adopt(SocketId::Tcp(id));
-            Ok(id)
+            Ok((id, low_water))
         })?;
-        Ok(TcpStream::new(host, shard, id))
+        let (id, low_water) = id;
+        Ok(TcpStream::new(host, shard, id, low_water))
     }
 
-    /// Sends a SYN and waits for the answer.
+    /// Sends a SYN and waits for the answer. `WouldBlock` is the end of the time.
     pub(super) fn open(
         host: &Host,
         local: Option<SocketAddr>,
         remote: SocketAddr,
-        device: Option<&str>,
+        options: Option<&TcpOptions>,
         timeout: Option<Duration>,
     ) -> error::Result<TcpStream> {
         let patience = timeout.map_or(Patience::Forever, |timeout| Patience::Until(clock::now() + timeout));
-        let stream = TcpStream::begin(host, local, remote, device)?;
+        let stream = TcpStream::begin(host, local, remote, options)?;
         let id = stream.0.id;
         let connected = stream.0.shard.wait(SocketId::Tcp(id), Readiness::WRITABLE, patience, |core, _| {
             TcpStream::check_connected(&mut core.stack, id)
@@ -144,7 +149,7 @@ impl TcpStream {
             // But it may be the reason why there was no answer.
             Err(Error::WouldBlock) => {
                 let reason = stream.0.shard.look(|stack| stack.tcp_take_error(id)).unwrap_or_default();
-                Err(reason.unwrap_or(Error::TimedOut))
+                Err(reason.unwrap_or(Error::WouldBlock))
             }
             Err(error) => Err(error),
         }
@@ -164,7 +169,7 @@ impl TcpStream {
     }
 
     /// Waits for `interest` and does `act`.
-    fn wait<T>(
+    pub(super) fn wait<T>(
         &self,
         interest: Readiness,
         patience: Patience,
@@ -174,11 +179,11 @@ impl TcpStream {
         self.0.shard.wait(self.0.socket(), interest, patience, |core, now| act(&mut core.stack, now, id))
     }
 
-    fn reading(&self) -> Patience {
+    pub(super) fn reading(&self) -> Patience {
         self.0.blocking.patience(&self.0.blocking.read)
     }
 
-    fn writing(&self) -> Patience {
+    pub(super) fn writing(&self) -> Patience {
         self.0.blocking.patience(&self.0.blocking.write)
     }
 
@@ -187,44 +192,93 @@ impl TcpStream {
     /// # Errors
     /// As reading.
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.peek_patiently(buf, self.0.blocking.low_water(), self.reading())
+    }
+
+    /// As [`peek`](TcpStream::peek), once there are `least` bytes, or as many as fit, or no more come.
+    pub(super) fn peek_patiently(&self, buf: &mut [u8], least: usize, patience: Patience) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
         }
-        Ok(self.wait(Readiness::READABLE, self.reading(), |stack, _, id| stack.tcp_peek(id, buf))?)
+        let patience = self.gather(least.min(buf.len()), patience);
+        Ok(self.wait(Readiness::READABLE, patience, |stack, _, id| stack.tcp_peek(id, buf))?)
+    }
+
+    /// Waits until `least` bytes can be read, if that is more than one, or no more come; gives what patience is left. Which
+    /// of a few bytes makes a socket readable is not told to those who wait, so that this one looks at all that happens.
+    fn gather(&self, least: usize, patience: Patience) -> Patience {
+        let until = match patience {
+            Patience::Forever => Instant::from_nanos(u64::MAX),
+            Patience::Until(until) => until,
+            Patience::None => return patience,
+        };
+        if least > 1 && !self.0.shard.wait_for(until, |stack| stack.tcp_has(self.0.id, least)) {
+            // What has come by now is given.
+            return Patience::None;
+        }
+        patience
     }
 
     fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(self.recv_patiently(buf, self.reading())?)
+    }
+
+    pub(super) fn recv_patiently(&self, buf: &mut [u8], patience: Patience) -> error::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
         }
         if buf.len() <= SMALL {
+            let patience = self.gather(self.0.blocking.low_water().min(buf.len()), patience);
             let act = |stack: &mut crate::stack::Stack, now, id| stack.tcp_recv(now, id, buf);
-            return Ok(self.wait(Readiness::READABLE, self.reading(), act)?);
+            return self.wait(Readiness::READABLE, patience, act);
         }
-        self.recv_large(buf.len(), &mut [IoSliceMut::new(buf)])
+        self.recv_large(buf.len(), &mut [IoSliceMut::new(buf)], patience)
     }
 
     /// Takes the received chunks under the lock and copies them outside it.
-    fn recv_large(&self, max: usize, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let slices = self.wait(Readiness::READABLE, self.reading(), |stack, now, id| stack.tcp_pop(now, id, max))?;
+    fn recv_large(&self, max: usize, bufs: &mut [IoSliceMut<'_>], patience: Patience) -> error::Result<usize> {
+        let patience = self.gather(self.0.blocking.low_water().min(max), patience);
+        let slices = self.wait(Readiness::READABLE, patience, |stack, now, id| stack.tcp_pop(now, id, max))?;
         Ok(scatter(&slices, bufs))
     }
 
     /// Sends all of `buf`, or, if it cannot wait so long, what could be taken.
     fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        let patience = self.writing();
+        Ok(self.send_patiently(buf, self.writing())?)
+    }
+
+    pub(super) fn send_patiently(&self, buf: &[u8], patience: Patience) -> error::Result<usize> {
+        if buf.is_empty() {
+            return self.send_nothing();
+        }
         let mut done = 0;
         for part in buf.chunks(LARGE) {
             let (taken, result) = self.send_part(part, patience);
             done += taken;
             match result {
                 Ok(()) => {}
-                Err(error) if done == 0 => return Err(error.into()),
-                // What was taken counts; the next call meets the error.
-                Err(_) => break,
+                Err(error) if done == 0 => return Err(error),
+                Err(error) => {
+                    self.keep(error);
+                    break;
+                }
             }
         }
         Ok(done)
+    }
+
+    /// A call that has done a part of its work says how much; the next one meets the error that ended it.
+    pub(super) fn keep(&self, error: Error) {
+        // If the host is gone meanwhile, the next call meets that.
+        let _ = self.0.shard.look(|stack| stack.tcp_keep_error(self.0.id, error));
+    }
+
+    /// Nothing can be sent, but for the errors.
+    fn send_nothing(&self) -> error::Result<usize> {
+        match self.wait(Readiness::WRITABLE, Patience::None, |stack, now, id| stack.tcp_send(now, id, &[])) {
+            Ok(_) | Err(Error::WouldBlock) => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     fn send_part(&self, part: &[u8], patience: Patience) -> (usize, error::Result<()>) {
@@ -264,8 +318,10 @@ impl TcpStream {
     pub fn send_chunk(&self, chunk: &Slice) -> io::Result<usize> {
         match self.push(chunk, self.writing()) {
             (0, Err(error)) => Err(error.into()),
-            // What was taken counts; the next call meets the error.
-            (taken, _) => Ok(taken),
+            (taken, result) => {
+                result.unwrap_or_else(|error| self.keep(error));
+                Ok(taken)
+            }
         }
     }
 
@@ -297,10 +353,15 @@ impl TcpStream {
     /// # Errors
     /// As writing.
     pub fn send_urgent(&self, data: &[u8]) -> io::Result<usize> {
-        Ok(self.wait(Readiness::WRITABLE, self.writing(), |stack, now, id| stack.tcp_send_urgent(now, id, data))?)
+        self.send_urgent_patiently(data, self.writing())
     }
 
-    /// Whether the next byte to be read is the first after urgent data, as sockatmark(3).
+    pub(super) fn send_urgent_patiently(&self, data: &[u8], patience: Patience) -> io::Result<usize> {
+        Ok(self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_send_urgent(now, id, data))?)
+    }
+
+    /// Whether the next byte to be read is the first after urgent data, as sockatmark(3). Reading stops there once, so that
+    /// it can be seen.
     ///
     /// # Errors
     /// If the host has been shut down.
@@ -401,16 +462,37 @@ impl TcpStream {
 
     // ---- options ----
 
-    fn option<T>(&self, get: impl FnOnce(&TcpOptions) -> T) -> io::Result<T> {
+    pub(super) fn option<T>(&self, get: impl FnOnce(&TcpOptions) -> T) -> io::Result<T> {
         Ok(self.0.shard.look(|stack| Ok(get(stack.tcp_options(self.0.id)?)))?)
     }
 
-    fn set_option(&self, set: impl FnOnce(&mut TcpOptions)) -> io::Result<()> {
-        Ok(self.0.shard.act(|core, now| {
+    pub(super) fn set_option(&self, set: impl FnOnce(&mut TcpOptions)) -> io::Result<()> {
+        self.try_set_option(|options| {
+            set(options);
+            Ok(())
+        })
+    }
+
+    pub(super) fn try_set_option(&self, set: impl FnOnce(&mut TcpOptions) -> io::Result<()>) -> io::Result<()> {
+        self.0.shard.act(|core, now| {
             let mut options = core.stack.tcp_options(self.0.id)?.clone();
-            set(&mut options);
-            core.stack.set_tcp_options(now, self.0.id, options)
-        })?)
+            Ok(match set(&mut options) {
+                Ok(()) => core.stack.set_tcp_options(now, self.0.id, options).map_err(io::Error::from),
+                refused => refused,
+            })
+        })?
+    }
+
+    pub(super) fn id(&self) -> TcpId {
+        self.0.id
+    }
+
+    pub(super) fn shard(&self) -> &Shard {
+        &self.0.shard
+    }
+
+    pub(super) fn blocking(&self) -> &Blocking {
+        &self.0.blocking
     }
 
     /// Sends small segments at once (TCP_NODELAY) instead of waiting for an ACK first (Nagle's algorithm).
@@ -571,7 +653,10 @@ impl TcpStream {
     /// # Errors
     /// `InvalidInput` if a time is zero, or if the host has ended.
     pub fn set_keepalive(&self, keepalive: Option<Keepalive>) -> io::Result<()> {
-        self.set_option(|options| options.keepalive = keepalive)
+        self.set_option(|options| {
+            options.keepalive = keepalive;
+            options.keepalive_times = keepalive.unwrap_or(options.keepalive_times);
+        })
     }
 
     /// How a silent peer is probed, if it is.
@@ -664,10 +749,7 @@ impl TcpStream {
 
 impl fmt::Debug for TcpStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TcpStream")
-            .field("addr", &self.local_addr().ok())
-            .field("peer", &self.peer_addr().ok())
-            .finish()
+        super::show(f, "TcpStream", &[("addr", self.local_addr()), ("peer", self.peer_addr())])
     }
 }
 
@@ -679,7 +761,7 @@ impl Read for &TcpStream {
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         match bufs.iter().map(|buf| buf.len()).sum() {
             0 => Ok(0),
-            max => self.recv_large(max, bufs),
+            max => Ok(self.recv_large(max, bufs, self.reading())?),
         }
     }
 }
@@ -697,13 +779,16 @@ impl Write for &TcpStream {
             bufs.iter().for_each(|buf| all.extend_from_slice(buf));
             return self.send(&all);
         }
-        let mut done = 0;
+        let (patience, mut done) = (self.writing(), 0);
         for buf in bufs {
-            match self.send(buf) {
+            match self.send_patiently(buf, patience) {
                 Ok(n) if n == buf.len() => done += n,
                 Ok(n) => return Ok(done + n),
-                Err(_) if done > 0 => return Ok(done),
-                Err(error) => return Err(error),
+                Err(error) if done == 0 => return Err(error.into()),
+                Err(error) => {
+                    self.keep(error);
+                    return Ok(done);
+                }
             }
         }
         Ok(done)
@@ -736,6 +821,14 @@ impl Write for TcpStream {
 
     fn flush(&mut self) -> io::Result<()> {
         (&*self).flush()
+    }
+}
+
+/// An error of a call that had a time to connect in: at its end as std's, which is not the kernel's either.
+pub(super) fn out_of_time(error: Error) -> io::Error {
+    match error {
+        Error::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "connection timed out"),
+        error => error.into(),
     }
 }
 

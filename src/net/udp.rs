@@ -6,7 +6,7 @@ use super::error::invalid;
 use super::parts::{self, Favourite, Parts, Place, Places};
 use super::patience::{Blocking, Timeout};
 use crate::error::{self, Error};
-use crate::runtime::Shard;
+use crate::runtime::{Patience, Shard};
 use crate::stack::{Readiness, SocketId, Stack, UdpBind, UdpId};
 use crate::time::Instant;
 use core::fmt;
@@ -105,17 +105,35 @@ impl UdpSocket {
 
     pub(super) fn sending<T>(
         &self,
+        act: impl FnMut(&mut Stack, Instant, UdpId) -> error::Result<T>,
+    ) -> error::Result<T> {
+        self.sending_with(None, act)
+    }
+
+    /// Sends with this patience, or with the socket's.
+    pub(super) fn sending_with<T>(
+        &self,
+        patience: Option<Patience>,
         mut act: impl FnMut(&mut Stack, Instant, UdpId) -> error::Result<T>,
     ) -> error::Result<T> {
         let Inner { parts, home, blocking, .. } = &*self.0;
         let (shard, id) = parts.get(*home);
-        let patience = blocking.patience(&blocking.write);
+        let patience = patience.unwrap_or_else(|| blocking.patience(&blocking.write));
         shard.wait(SocketId::Udp(id), Readiness::WRITABLE, patience, |core, now| act(&mut core.stack, now, id))
     }
 
-    pub(super) fn receiving<T>(&self, mut act: impl FnMut(&mut Stack, UdpId) -> error::Result<T>) -> error::Result<T> {
+    pub(super) fn receiving<T>(&self, act: impl FnMut(&mut Stack, UdpId) -> error::Result<T>) -> error::Result<T> {
+        self.receiving_with(None, act)
+    }
+
+    /// Receives with this patience, or with the socket's.
+    pub(super) fn receiving_with<T>(
+        &self,
+        patience: Option<Patience>,
+        mut act: impl FnMut(&mut Stack, UdpId) -> error::Result<T>,
+    ) -> error::Result<T> {
         let Inner { parts, favourite, blocking, .. } = &*self.0;
-        let patience = blocking.patience(&blocking.read);
+        let patience = patience.unwrap_or_else(|| blocking.patience(&blocking.read));
         let (number, received) =
             parts.wait(favourite.first(parts.len()), Readiness::READABLE, patience, |number, id, core, _| {
                 Ok((number, act(&mut core.stack, id)?))
@@ -355,6 +373,6 @@ pub(super) fn to_connected(error: Error) -> io::Error {
 
 impl fmt::Debug for UdpSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UdpSocket").field("addr", &self.local_addr().ok()).finish()
+        super::show(f, "UdpSocket", &[("addr", self.local_addr())])
     }
 }

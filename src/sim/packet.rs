@@ -204,12 +204,18 @@ fn be32(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-/// The ones'-complement sum of `bytes` and `start`, folded (RFC 1071). Summed in the machine's byte order, four bytes
-/// at a time, and turned round at the end, which RFC 1071 2 (B) shows to be the same.
+/// The ones'-complement sum of `bytes` and `start`, folded (RFC 1071). Summed in the machine's byte order, eight times four
+/// bytes at once, and turned round at the end, which RFC 1071 2 (B) shows to be the same.
 fn sum(bytes: &[u8], start: u32) -> u16 {
-    let mut words = bytes.chunks_exact(4);
-    let mut total: u64 = (&mut words).map(|w| u64::from(u32::from_ne_bytes([w[0], w[1], w[2], w[3]]))).sum();
-    for pair in words.remainder().chunks(2) {
+    let word = |w: &[u8; 4]| u64::from(u32::from_ne_bytes(*w));
+    let (blocks, rest) = bytes.as_chunks::<32>();
+    let mut lanes = [0u64; 8];
+    for block in blocks {
+        lanes.iter_mut().zip(block.as_chunks().0).for_each(|(lane, w)| *lane += word(w));
+    }
+    let (words, rest) = rest.as_chunks();
+    let mut total = lanes.iter().sum::<u64>() + words.iter().map(word).sum::<u64>();
+    for pair in rest.chunks(2) {
         total += u64::from(u16::from_ne_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]));
     }
     fold(u64::from(u16::from_be(fold(total))) + u64::from(start))

@@ -42,6 +42,8 @@ pub(super) struct Run<'a> {
     oracle: Oracle,
     flows: Vec<FlowState<'a>>,
     listening: [bool; 2],
+    /// Hosts to which something has happened since they were settled: the others have nothing to say.
+    touched: [bool; 2],
     coverage: Coverage,
     hash: TraceHash,
     packets: u64,
@@ -141,6 +143,7 @@ impl<'a> Run<'a> {
             oracle,
             flows,
             listening: [false; 2],
+            touched: [true; 2],
             coverage: Coverage::new(),
             hash: TraceHash::default(),
             packets: 0,
@@ -367,6 +370,9 @@ impl<'a> Run<'a> {
     /// Serves ready applications and sends packets until both hosts have nothing more to do now.
     fn settle(&mut self) -> Step {
         for side in 0..2 {
+            if !self.touched[side] {
+                continue;
+            }
             let mut burst = 0;
             loop {
                 let mut quiet = true;
@@ -394,6 +400,7 @@ impl<'a> Run<'a> {
                 }
             }
             self.check(side)?;
+            self.touched[side] = false;
             let judged = self.hosts[side].judged();
             if judged && self.hosts[side].deadline(self.now).is_some_and(|at| at <= self.now) {
                 // It may have become due just now; but after it has been served it must lie ahead.
@@ -497,6 +504,7 @@ impl<'a> Run<'a> {
     }
 
     fn check(&mut self, side: usize) -> Step {
+        self.touched[side] = true;
         self.hosts[side].check(self.now, &mut self.coverage).map_err(|what| format!("host {side}: {what}"))
     }
 
@@ -513,6 +521,7 @@ impl<'a> Run<'a> {
             if early || (self.flows.iter().all(opened) && idle()) {
                 self.listening[side] = false;
                 self.hosts[side].close_listener(self.now);
+                self.touched[side] = true;
             }
         }
     }
@@ -534,6 +543,7 @@ impl<'a> Run<'a> {
                 self.hosts[side].close(self.now, flow);
                 self.progress();
             }
+            self.touched[side] = true;
             if core::mem::take(&mut self.listening[side]) {
                 self.hosts[side].close_listener(self.now);
             }

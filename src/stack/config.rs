@@ -64,6 +64,9 @@ pub struct Config {
     pub any_address: bool,
     /// Where packets go. Without any, every destination is beyond the link, if that is the only one.
     pub routes: Vec<Route>,
+    /// Rules: packets of sockets with this mark (SO_MARK) leave by the interface of this name, whatever the routes say, as
+    /// with `ip rule fwmark` on Linux. The first that fits counts.
+    pub marks: Vec<(u32, IfName)>,
     /// The largest IP packet on the link, in bytes (68 to 65,535).
     pub mtu: usize,
     /// What the device does to the frames we send: nothing, unless it says so. Only what stands here is asked of it. Of
@@ -123,6 +126,8 @@ pub struct ReassemblyConfig {
 pub struct UdpConfig {
     /// Received bytes, with 64 for each datagram, that a socket holds.
     pub recv_buffer: usize,
+    /// Bytes to be sent, with 128 for each datagram, that a socket holds.
+    pub send_buffer: usize,
     /// Datagrams to be sent that a socket holds.
     pub send_queue: usize,
 }
@@ -149,6 +154,7 @@ impl Default for Config {
             host_model: HostModel::default(),
             any_address: false,
             routes: Vec::new(),
+            marks: Vec::new(),
             mtu: 1500,
             offloads: Offloads::NONE,
             ttl: 64,
@@ -188,6 +194,6 @@ impl Default for FlowConfig {
 
 impl Default for UdpConfig {
     fn default() -> Self {
-        UdpConfig { recv_buffer: 208 * 1024, send_queue: 256 }
+        UdpConfig { recv_buffer: 208 * 1024, send_buffer: 208 * 1024, send_queue: 256 }
     }
 }

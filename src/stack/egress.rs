@@ -9,7 +9,7 @@ use crate::tcp::segment::SegmentOut;
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
 use crate::udp::Departure;
-use crate::wire::tcp::{self, Flags, TcpHeader};
+use crate::wire::tcp::{self, TcpHeader};
 use crate::wire::{
     Gso, GsoKind, Offloads, RxChecksum, RxFrame, RxMeta, TxFrame, checksum, fragment, ip as wire_ip, ipv4,
 };
@@ -125,7 +125,7 @@ impl Stack {
         let slot = self.table.get_mut(index)?;
         let options =
             slot.socket.as_ref().map_or(&self.default_options, |socket| socket.options(&self.default_options));
-        let (tuple, ttl, tos, interface) = (slot.tuple, options.ttl, options.tos, options.interface);
+        let (tuple, ttl, tos, interface) = (slot.tuple, options.ttl, options.tos, options.leaves_by());
         let mut cx = crate::tcp::connection::Cx {
             now,
             config: &self.config.tcp,
@@ -150,9 +150,13 @@ impl Stack {
             return None;
         };
         let may_have_more = connection.may_have_output(&cx);
+        let counts_unsent = cx.options.unsent_low_water.is_some();
         self.arm(index);
         if may_have_more {
             self.mark_egress(index);
+        }
+        if counts_unsent {
+            self.recount(index, now);
         }
         Some(self.segment_frame(&tuple, segment, ttl, tos, interface, !may_be_fragmented))
     }
@@ -242,14 +246,8 @@ impl Stack {
 
     /// The RST for a segment, which is none, that belongs to no connection.
     pub(super) fn reset_stranger(&mut self, tuple: &FourTuple, segment: &crate::tcp::segment::Segment, by: u8) {
-        let zero = crate::tcp::seq::Seq(0);
-        let reset = if segment.flags.ack() {
-            SegmentOut::bare(segment.ack, zero, Flags::RST)
-        } else {
-            SegmentOut::bare(zero, segment.end(), Flags::RST | Flags::ACK)
-        };
         let ttl = self.config.ttl;
-        self.reply_segment(tuple, reset, ttl, 0, ip::answers_by(tuple.remote_addr, by));
+        self.reply_segment(tuple, SegmentOut::reset_for(segment), ttl, 0, ip::answers_by(tuple.remote_addr, by));
     }
 
     /// Receives what we sent to ourselves.

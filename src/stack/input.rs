@@ -205,7 +205,7 @@ impl Stack {
             return Disposition::Dropped(DropReason::TcpAcceptQueueFull);
         }
         let reaction = self.with_connection(index, now, |connection, cx| {
-            let (ttl, tos, interface) = (cx.options.ttl, cx.options.tos, cx.options.interface);
+            let (ttl, tos, interface) = (cx.options.ttl, cx.options.tos, cx.options.leaves_by());
             let reaction = connection.on_segment(segment, cx);
             let closed = reaction.as_ref().and_then(|r| r.closed);
             (reaction.map(|r| (r, ttl, tos, interface)), closed)
@@ -244,7 +244,7 @@ impl Stack {
             Some(Connection::TimeWait(time_wait)) => time_wait.snd_nxt(),
             _ => return Disposition::Dropped(DropReason::TcpTimeWait),
         };
-        if self.listener_for(tuple.local(), by).is_none() && self.gate.is_none() {
+        if self.listener_for(tuple, by).is_none() && self.gate.is_none() {
             return Disposition::Dropped(DropReason::TcpTimeWait);
         }
         self.end_time_wait(index, now);
@@ -260,7 +260,7 @@ impl Stack {
         iss_beyond: Option<Seq>,
         by: u8,
     ) -> Disposition {
-        let Some(number) = self.listener_for(tuple.local(), by) else {
+        let Some(number) = self.listener_for(tuple, by) else {
             if let Some(disposition) = self.on_gate(now, tuple, segment, iss_beyond, by) {
                 return disposition;
             }
@@ -332,7 +332,7 @@ impl Stack {
                 share.names.sent_cookie(until);
             }
         }
-        self.reply_segment(tuple, answer, options.ttl, options.tos, options.interface);
+        self.reply_segment(tuple, answer, options.ttl, options.tos, options.leaves_by());
         Disposition::Answered
     }
 
@@ -375,7 +375,8 @@ impl Stack {
         tuple: &FourTuple,
         act: impl FnOnce(&mut Cx<'_>, &CookieJar) -> R,
     ) -> Option<(R, super::TcpOptions)> {
-        let options = self.listener_at(number)?.options.clone();
+        let mut options = self.listener_at(number)?.options.clone();
+        options.marked_interface = self.interface_of_mark(options.mark);
         Some((self.with_options(&options, now, tuple, act), options))
     }
 

@@ -47,6 +47,13 @@ impl Stack {
         named.map(|interface| interface.number).ok_or(Error::NoDevice)
     }
 
+    /// The number of the interface by which packets of sockets with this mark leave, whatever the routes say; zero if that is
+    /// not ruled ([`Config::marks`](super::Config::marks)).
+    pub fn interface_of_mark(&self, mark: u32) -> u8 {
+        let rule = self.config.marks.iter().find(|(marked, _)| mark != 0 && *marked == mark);
+        rule.map_or(0, |(_, name)| self.interface_named(name.as_str()).unwrap_or(0) as u8)
+    }
+
     /// The routes that were given, beside the networks of our own addresses.
     pub fn routes(&self) -> &[Route] {
         &self.config.routes

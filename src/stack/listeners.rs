@@ -5,8 +5,11 @@ use super::table::Holder;
 use super::{ListenerId, Readiness, SocketId, Stack, TcpId, TcpOptions};
 use crate::error::{Error, Result};
 use crate::ip::bound::Bound;
+use crate::tcp::connection::Connection;
 use crate::tcp::listener::Listener;
+use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
+use core::hash::BuildHasher;
 use std::net::SocketAddr;
 
 impl Stack {
@@ -22,10 +25,14 @@ impl Stack {
     /// accepted.
     ///
     /// # Errors
-    /// `AddrInUse`, `AddrNotAvailable`, `InvalidInput` from the options.
+    /// `AddrInUse`, unless all who have the address share it (`reuse_port` of the options); also if connections have the
+    /// port and the options do not allow that (`reuse_address`). `AddrNotAvailable`, `InvalidInput` from the options.
     pub fn tcp_listen(&mut self, local: SocketAddr, backlog: usize, options: TcpOptions) -> Result<ListenerId> {
         options.validate()?;
         self.ip.check_interface(options.interface.into())?;
+        if local.ip().is_ipv6() && local.ip().is_multicast() {
+            return Err(Error::InvalidInput("nobody connects to a group"));
+        }
         let bound = Bound::new(local.ip(), options.only_v6);
         if matches!(bound, Bound::One(addr) if !self.ip.takes(addr)) {
             return Err(Error::AddrNotAvailable);
@@ -35,7 +42,7 @@ impl Stack {
             port => port,
         };
         let local = SocketAddr::new(local.ip(), port);
-        if self.listener_conflict(bound, port) {
+        if self.listener_conflict(bound, port, &options) {
             return Err(Error::AddrInUse);
         }
         let listener = Listener::new(local, backlog.min(self.config.max_backlog).max(1), options);
@@ -76,12 +83,13 @@ impl Stack {
         Ok(self.listener(id)?.local)
     }
 
-    /// Whether a listener takes no IPv4 although it may be bound to `::`.
+    /// Whether a listener of IPv6 takes no IPv4: because it was told so, or because it is bound to one address of IPv6.
     ///
     /// # Errors
     /// `BadHandle`.
     pub fn listener_is_only_v6(&self, id: ListenerId) -> Result<bool> {
-        Ok(self.listener(id)?.only_v6)
+        let listener = self.listener(id)?;
+        Ok(listener.only_v6 || matches!(listener_bound(listener), Bound::One(addr) if addr.is_ipv6()))
     }
 
     /// The options that accepted connections will have; set them through the reference.
@@ -146,15 +154,26 @@ impl Stack {
         numbers.iter().filter_map(|&n| self.listener_at(n))
     }
 
-    /// The listener that a segment to `local` which came in by `interface` is for: the one bound to the address, else the
-    /// one for all of its family, else the one for all.
-    pub(super) fn listener_for(&self, local: SocketAddr, interface: u8) -> Option<u32> {
-        let numbers = self.listeners.by_port.get(&local.port())?;
+    /// The listener that a segment of the connection `tuple` which came in by `interface` is for: the one bound to the
+    /// address, else the one for all of its family, else the one for all. Of several that share the address, always the
+    /// same one for the same peer.
+    pub(super) fn listener_for(&self, tuple: &FourTuple, interface: u8) -> Option<u32> {
+        let numbers = self.listeners.by_port.get(&tuple.local_port)?;
         let here = |wanted: u8| wanted == 0 || wanted == interface;
         let takes = |n: u32, bound| {
             self.listener_at(n).is_some_and(|l| listener_bound(l) == bound && here(l.options.interface))
         };
-        Bound::taking(local.ip()).into_iter().find_map(|bound| numbers.iter().copied().find(|&n| takes(n, bound)))
+        Bound::taking(tuple.local_addr).into_iter().find_map(|bound| {
+            let mut sharing = numbers.iter().copied().filter(|&n| takes(n, bound));
+            let first = sharing.next()?;
+            match sharing.count() {
+                0 => Some(first),
+                others => {
+                    let turn = self.listeners.by_port.hasher().hash_one(tuple) % (others as u64 + 1);
+                    numbers.iter().copied().filter(|&n| takes(n, bound)).nth(turn as usize)
+                }
+            }
+        })
     }
 
     /// A connection that a listener opened has left SYN-RECEIVED.
@@ -164,8 +183,38 @@ impl Stack {
         }
     }
 
-    /// A connection that a listener opened is established: it changes from one queue to the other.
-    pub(super) fn established_for_listener(&mut self, index: u32) {
+    /// A connection that a listener opened is established: it changes from one queue to the other, now or when it has data
+    /// (TCP_DEFER_ACCEPT).
+    pub(super) fn established_for_listener(&mut self, index: u32, now: Instant) {
+        let defer = self.table.get(index).and_then(|slot| slot.options(&self.default_options).defer_accept);
+        if let Some(defer) = defer
+            && let Some(socket) = self.table.get_mut(index).and_then(|slot| slot.socket.as_mut())
+        {
+            socket.deferred = Some(now + defer);
+            return;
+        }
+        self.offer(index);
+    }
+
+    /// Something has happened to a connection that a listener has: if it was only its first data, or the end, or no more
+    /// time, that was missing, it is to be accepted.
+    pub(super) fn review_deferred(&mut self, index: u32, now: Instant) {
+        let Some(slot) = self.table.get_mut(index) else { return };
+        let Some(socket) = slot.socket.as_mut().filter(|socket| socket.deferred.is_some()) else { return };
+        let has_data = slot
+            .connection
+            .as_ref()
+            .and_then(Connection::tcb)
+            .is_none_or(|tcb| !tcb.rcv.buffer.is_empty() || tcb.rcv.fin_received());
+        if has_data || socket.deferred.is_some_and(|until| until <= now) {
+            socket.deferred = None;
+            self.offer(index);
+            self.arm(index);
+        }
+    }
+
+    /// A connection leaves its listener's SYN queue to be accepted.
+    fn offer(&mut self, index: u32) {
         if let Some(Holder::Listener(number)) = self.table.get(index).map(|slot| slot.holder) {
             self.leave_syn_queue(number);
             self.queue_for_accept(index);

@@ -84,6 +84,8 @@ impl SocketError {
 pub struct RecvMsg {
     /// Bytes in the buffer.
     pub len: usize,
+    /// Bytes of the first datagram as it was sent (MSG_TRUNC).
+    pub full_len: usize,
     /// Bytes of each datagram in the buffer but the last, if there are several.
     pub segment: usize,
     /// Whether the buffer was too small for the first one; the rest of it is lost.
@@ -106,6 +108,7 @@ impl Default for RecvMsg {
         let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
         RecvMsg {
             len: 0,
+            full_len: 0,
             segment: 0,
             truncated: false,
             source: nowhere,

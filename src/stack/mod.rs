@@ -35,6 +35,7 @@ mod udp_sockets;
 mod wheel;
 
 pub use crate::icmp::ErrorKind as IcmpError;
+pub(crate) use crate::ip::bound::destination;
 pub use crate::raw::{Echo, EchoError};
 pub use crate::tcp::gate::{GateConfig, SynId, SynOptions, SynRequest};
 pub use crate::tcp::state::State;
@@ -50,7 +51,7 @@ pub use route::{Route, RouteKind};
 pub use share::{FourTuple, Names, Share};
 
 use crate::buf::Pool;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::icmp::limit::Limiter;
 use crate::ip::{Fragments, Ip, Way};
 use crate::rng::{Key, Rng};
@@ -443,6 +444,7 @@ impl Stack {
             stats: &mut self.stats.tcp,
             trace: &mut self.trace,
         };
+        let is_listeners = matches!(slot.holder, Holder::Listener(_));
         let connection = slot.connection.as_mut()?;
         let was_embryonic = connection.is_embryonic();
         let was_synchronized = connection.state().is_synchronized();
@@ -468,6 +470,9 @@ impl Stack {
                     self.mark_egress(index);
                 }
             }
+        }
+        if is_listeners {
+            self.review_deferred(index, now);
         }
         self.recount(index, now);
         Some(result)
@@ -504,7 +509,7 @@ impl Stack {
             self.with_connection(index, now, |connection, cx| (connection.close(cx), None));
         }
         if was_embryonic {
-            self.established_for_listener(index);
+            self.established_for_listener(index, now);
         }
     }
 
@@ -516,11 +521,15 @@ impl Stack {
         let reason = if was_embryonic && reason == CloseReason::Refused { CloseReason::Reset } else { reason };
         let was_time_wait = matches!(slot.connection, Some(Connection::TimeWait(_)));
         let connection = slot.connection.take();
+        // Who has read the end of the stream hears of a reset as a writer does.
+        let half_closed =
+            connection.as_ref().and_then(Connection::tcb).is_some_and(|tcb| tcb.rcv.fin_received() && !tcb.snd.fin);
+        let told = if reason == CloseReason::Reset && half_closed { Some(Error::BrokenPipe) } else { reason.error() };
         if let Some(socket) = &mut slot.socket {
             // What a router said tells more than that nobody answered.
             let soft = socket.aside_mut().and_then(|aside| aside.soft_error.take());
             let soft = soft.filter(|_| reason == CloseReason::TimedOut);
-            if let Some(error) = socket.take_error().or(soft).or(reason.error()) {
+            if let Some(error) = socket.take_error().or(soft).or(told) {
                 socket.set_aside().error = Some(error);
             }
             socket.take_early();
@@ -530,6 +539,7 @@ impl Stack {
             }
         }
         let holder = slot.holder;
+        let deferred = slot.socket.as_ref().is_some_and(|socket| socket.deferred.is_some());
         if !matches!(reason, CloseReason::Normal) && !slot.socket.as_ref().is_some_and(|s| s.established) {
             self.stats.tcp.attempt_fails += 1;
         }
@@ -541,7 +551,7 @@ impl Stack {
         match holder {
             Holder::App => {}
             Holder::Listener(listener) => {
-                if was_embryonic {
+                if was_embryonic || deferred {
                     self.leave_syn_queue(listener);
                     self.forget(index, now);
                 }
@@ -602,7 +612,8 @@ impl Stack {
         let options = slot.options(&self.default_options);
         let deadline =
             slot.connection.as_ref().and_then(|c| c.deadline(&self.config.tcp, options, slot.holder == Holder::Nobody));
-        match deadline {
+        let deferred = slot.socket.as_ref().and_then(|socket| socket.deferred);
+        match Instant::earlier(deadline, deferred) {
             Some(at) => self.wheel.arm(index, at),
             None => self.wheel.cancel(index),
         }
@@ -707,11 +718,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Bytes of TCP's fixed header.
 const TCP_HEADER: usize = 20;
 
-/// The MSS that we announce: the link's MTU less the fixed headers (RFC 9293 3.7.1, MUST-67).
+/// The MSS that we announce: the link's MTU less the fixed headers (RFC 9293 3.7.1, MUST-67), if the user wants no less.
 #[inline]
 fn mss_of_link(ip: &Ip, tuple: &FourTuple, options: &TcpOptions) -> u16 {
     let payload = ip.payload_mtu_to(tuple.remote_addr, || way(tuple, options));
-    u16::try_from(payload.saturating_sub(TCP_HEADER)).unwrap_or(u16::MAX)
+    let link = u16::try_from(payload.saturating_sub(TCP_HEADER)).unwrap_or(u16::MAX);
+    options.max_segment.map_or(link, |most| most.min(link))
 }
 
 /// Bytes of the fixed headers in front of the text of segments to `remote`.
@@ -721,7 +733,7 @@ fn headers_len(remote: IpAddr) -> usize {
 
 /// The way of a connection's packets.
 fn way(tuple: &FourTuple, options: &TcpOptions) -> Way {
-    Way::new(tuple.local_addr, tuple.remote_addr, options.interface)
+    Way::new(tuple.local_addr, tuple.remote_addr, options.leaves_by())
 }
 
 /// Settings of one raw or ping socket.
@@ -765,6 +777,13 @@ pub struct UdpOptions {
     pub interface: u8,
     /// Received bytes, with 96 for each datagram, that it holds.
     pub recv_buffer: usize,
+    /// Bytes to be sent, with 128 for each datagram, that it holds (SO_SNDBUF).
+    pub send_buffer: usize,
+    /// The mark of its packets (SO_MARK).
+    pub mark: u32,
+    /// The number of the interface that the stack's rules give the mark, or zero: its datagrams leave by that, if `interface`
+    /// names none.
+    pub marked_interface: u8,
     /// Whether datagrams that continue one another are received together (UDP_GRO).
     pub gro: bool,
     /// What is done about the MTU of its paths (IP_MTU_DISCOVER).

@@ -1,6 +1,6 @@
 //! Ports: which a listener may have, and which one a connection gets (RFC 6056).
 
-use super::Stack;
+use super::{Stack, TcpOptions};
 use crate::error::{Error, Result};
 use crate::ip::bound::Bound;
 use crate::tcp::listener::Listener;
@@ -8,10 +8,21 @@ use crate::tcp::tuple::FourTuple;
 use std::net::{IpAddr, SocketAddr};
 
 impl Stack {
-    /// Whether a listener on `port` that takes `bound` would take another's connections. Connections of the port do not
-    /// stand in the way, as on Linux with SO_REUSEADDR, which std's listeners set.
-    pub(super) fn listener_conflict(&self, bound: Bound, port: u16) -> bool {
-        self.listeners_at(port).any(|other| listener_bound(other).overlaps(bound))
+    /// Whether a listener on `port` that takes `bound` would take another's connections, and not all want to share them
+    /// (SO_REUSEPORT). Connections of the port do not stand in the way, unless it is to have the port alone: with
+    /// SO_REUSEADDR, which std's listeners set, they do not on Linux either.
+    pub(super) fn listener_conflict(&self, bound: Bound, port: u16, options: &TcpOptions) -> bool {
+        let shares = |other: &Listener| options.reuse_port && other.options.reuse_port;
+        self.listeners_at(port).any(|other| listener_bound(other).overlaps(bound) && !shares(other))
+            || !options.reuse_address && self.has_connections(bound, port)
+    }
+
+    /// Whether connections of ours, be they in TIME-WAIT, have `port` at an address that `bound` takes.
+    fn has_connections(&self, bound: Bound, port: u16) -> bool {
+        self.table.indices().into_iter().filter_map(|index| self.table.get(index)).any(|slot| {
+            let tuple = &slot.tuple;
+            slot.connection.is_some() && tuple.local_port == port && bound.overlaps(Bound::One(tuple.local_addr))
+        })
     }
 
     /// A free port for a listener that takes `bound`, chosen at random from the whole ephemeral range.
@@ -20,7 +31,10 @@ impl Stack {
     /// `AddrInUse` if there is none.
     pub(super) fn free_listener_port(&mut self, bound: Bound) -> Result<u16> {
         let candidates = self.random_ports();
-        candidates.into_iter().find(|&port| !self.listener_conflict(bound, port)).ok_or(Error::AddrInUse)
+        candidates
+            .into_iter()
+            .find(|&port| self.listeners_at(port).all(|other| !listener_bound(other).overlaps(bound)))
+            .ok_or(Error::AddrInUse)
     }
 
     /// A free local port for a connection from `addr` to `remote`: unpredictable (RFC 6056 3.3.1), not one that a listener

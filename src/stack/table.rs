@@ -7,6 +7,7 @@ use crate::rng::Key;
 use crate::tcp::TcpOptions;
 use crate::tcp::connection::Connection;
 use crate::tcp::tuple::FourTuple;
+use crate::time::Instant;
 use core::hash::BuildHasher;
 use hashbrown::HashTable;
 use std::net::SocketAddr;
@@ -106,6 +107,8 @@ pub(super) struct SocketSide {
     pub(super) fin_received: bool,
     /// The user reads no more.
     pub(super) read_shutdown: bool,
+    /// Until when its listener waits for its first data.
+    pub(super) deferred: Option<Instant>,
 }
 
 /// What few sockets have, and not for long.
@@ -131,6 +134,7 @@ impl SocketSide {
             close_wanted: false,
             fin_received: false,
             read_shutdown: false,
+            deferred: None,
         };
         socket.set_options(options, default);
         socket

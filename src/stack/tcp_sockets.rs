@@ -10,6 +10,7 @@ use crate::tcp::TcpConfig;
 use crate::tcp::autotune::Range;
 use crate::tcp::config::{Memory, SHARE_UNDER_PRESSURE};
 use crate::tcp::connection::{CloseReason, Connection, Cx, Tcb};
+use crate::tcp::recv::UrgentByte;
 use crate::tcp::state::State;
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
@@ -21,31 +22,36 @@ impl Stack {
     /// or gets an error. One to an IPv4 address that is mapped into IPv6 goes over IPv4, and its addresses are mapped.
     ///
     /// # Errors
-    /// `AddrNotAvailable`, `AddrInUse` (the 4-tuple exists), `InvalidInput` (port 0, broadcast, multicast, unspecified,
-    /// or from the options), `NetworkUnreachable` (no address of that family, no route), `HostUnreachable`,
+    /// `AddrNotAvailable`, `AddrInUse` (the 4-tuple exists), `ConnectionRefused` (port 0), `InvalidInput` (unspecified,
+    /// or from the options), `NetworkUnreachable` (broadcast, multicast, no address of that family, no route), `HostUnreachable`,
     /// `PermissionDenied` and `InvalidInput` as the route says, `NoBufferSpace`.
     pub fn tcp_connect(
         &mut self,
         now: Instant,
         local: Option<SocketAddr>,
         remote: SocketAddr,
-        options: TcpOptions,
+        mut options: TcpOptions,
     ) -> Result<TcpId> {
         options.validate()?;
+        options.marked_interface = self.interface_of_mark(options.mark);
         let mapped = remote.ip() != unmapped(remote.ip());
         let (local, remote) = (local.map(unmapped_addr), unmapped_addr(remote));
-        if remote.port() == 0 {
-            return Err(Error::InvalidInput("port 0 cannot be connected to"));
-        }
         // MUST-46.
+        if remote.ip().is_unspecified() {
+            return Err(Error::InvalidInput("no host has the unspecified address"));
+        }
         if !self.ip.is_valid_peer(remote.ip()) {
-            return Err(Error::InvalidInput("only a single host can be connected to"));
+            return Err(Error::NetworkUnreachable);
+        }
+        // Nobody can listen there.
+        if remote.port() == 0 {
+            return Err(Error::ConnectionRefused);
         }
         if self.table.len() >= self.config.max_connections {
             return Err(Error::NoBufferSpace);
         }
         self.ip.check_interface(options.interface.into())?;
-        let tuple = self.local_end(local, remote, options.interface)?;
+        let tuple = self.local_end(local, remote, options.leaves_by())?;
         let iss = self.new_iss(&tuple, now);
         let offset = self.isn.timestamp_offset(&tuple);
         let mut cx = Cx {
@@ -111,6 +117,18 @@ impl Stack {
         self.queue(now, id, n, Payload::Copy(&data[..n]), false)
     }
 
+    /// Says whether more data follows soon what is written next (MSG_MORE): what does not fill a segment then waits for it,
+    /// as with `cork` of the options.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn tcp_set_more(&mut self, id: TcpId, more: bool) -> Result<()> {
+        if let Some(tcb) = self.table.check_mut(id)?.connection.as_mut().and_then(Connection::tcb_mut) {
+            tcb.snd.more = more;
+        }
+        Ok(())
+    }
+
     /// As [`tcp_send`](Stack::tcp_send), without a copy where `data` fills its chunk at least by half.
     ///
     /// # Errors
@@ -153,7 +171,12 @@ impl Stack {
             &self.config.tcp,
             self.budget.level(),
         );
-        let room = limit.saturating_sub(queued).min(self.budget.room_to_send(self.udp.memory()));
+        let mut room = limit.saturating_sub(queued).min(self.budget.room_to_send(self.udp.memory()));
+        if let Some(most) = socket.options(&self.default_options).unsent_low_water
+            && slot.connection.as_ref().and_then(Connection::tcb).is_some_and(|tcb| tcb.snd.unsent() >= most)
+        {
+            room = 0;
+        }
         if room > 0 {
             return Ok(room);
         }
@@ -192,8 +215,8 @@ impl Stack {
         Ok(n)
     }
 
-    /// Reads into `buf`; 0 is the end of the stream. A read stops before urgent data, so that
-    /// [`tcp_at_mark`](Stack::tcp_at_mark) can tell where it ends.
+    /// Reads into `buf`; 0 is the end of the stream. A read stops where urgent data ends, so that
+    /// [`tcp_at_mark`](Stack::tcp_at_mark) can tell.
     ///
     /// # Errors
     /// `WouldBlock` when nothing is there, and once what ended the connection, after all that was received in order has
@@ -227,7 +250,7 @@ impl Stack {
                     Memory::Ample => Range::recv(&self.config.tcp, options),
                     _ => Range::NONE,
                 };
-                let slices = tcb.read(max, now, range);
+                let slices = tcb.read(max, now, range, options.urgent_inline);
                 let mss = mss_of_link(&self.ip, &slot.tuple, options);
                 owes_update = tcb.rcv.owes_window_update(mss.into(), memory > Memory::Ample);
                 slices
@@ -307,7 +330,41 @@ impl Stack {
     /// `BadHandle`.
     pub fn tcp_at_mark(&self, id: TcpId) -> Result<bool> {
         let slot = self.table.check(id)?;
-        Ok(slot.connection.as_ref().and_then(Connection::tcb).is_some_and(|tcb| tcb.rcv.at_mark()))
+        let inline = slot.options(&self.default_options).urgent_inline;
+        Ok(slot.connection.as_ref().and_then(Connection::tcb).is_some_and(|tcb| tcb.rcv.at_mark(inline)))
+    }
+
+    /// The last urgent byte (recv(2) with MSG_OOB), however much comes before it in the stream; with `peek` it stays.
+    ///
+    /// # Errors
+    /// `InvalidInput` if urgent data stays in line (`urgent_inline` of the options), there is none, or it was taken or
+    /// passed already; `WouldBlock` if the byte was announced and has not come; `NotConnected`, `BadHandle`.
+    pub fn tcp_recv_urgent(&mut self, id: TcpId, peek: bool) -> Result<u8> {
+        let slot = self.table.check_mut(id)?;
+        if slot.options(&self.default_options).urgent_inline {
+            return Err(Error::InvalidInput("urgent data is in line with other data"));
+        }
+        let tcb = slot.connection.as_mut().and_then(Connection::tcb_mut).ok_or(Error::NotConnected)?;
+        match tcb.rcv.urgent_byte() {
+            None => Err(Error::InvalidInput("there is no urgent data")),
+            Some(UrgentByte::Announced) => Err(Error::WouldBlock),
+            Some(UrgentByte::Here(byte)) => {
+                tcb.rcv.urgent_taken |= !peek;
+                Ok(byte)
+            }
+        }
+    }
+
+    /// Whether reading would give at least `least` bytes, or all that its buffer has room for, or that there will be. A
+    /// handle that is closed has nothing to wait for.
+    pub fn tcp_has(&self, id: TcpId, least: usize) -> bool {
+        let Ok(slot) = self.table.check(id) else { return true };
+        let inline = slot.options(&self.default_options).urgent_inline;
+        let Some(tcb) = slot.connection.as_ref().and_then(Connection::tcb) else {
+            return !matches!(slot.connection, Some(Connection::SynSent(_) | Connection::SynReceived(_)));
+        };
+        let ended = tcb.rcv.fin_received() || slot.socket.as_ref().is_none_or(|socket| socket.read_shutdown);
+        tcb.rcv.readable(inline) >= least.min(tcb.rcv.buffer.capacity() / 2).max(1) || ended
     }
 
     /// Shuts down one direction or both; the handle stays. After `Read`, what has been received can still be read, and
@@ -415,7 +472,7 @@ impl Stack {
             Some(_) => {
                 let reset = self.with_connection(index, now, |connection, cx| {
                     let options = cx.options;
-                    let (ttl, tos, interface) = (options.ttl, options.tos, options.interface);
+                    let (ttl, tos, interface) = (options.ttl, options.tos, options.leaves_by());
                     let reset = connection.abort(cx).map(|reset| (reset, ttl, tos, interface));
                     (reset, Some(CloseReason::Aborted))
                 });
@@ -424,6 +481,20 @@ impl Stack {
                 }
             }
         }
+    }
+
+    /// Gives back what a call was told that had done a part of its work already, so that the next one is told. What can be
+    /// tried again, and what every further call finds out by itself, is not kept.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn tcp_keep_error(&mut self, id: TcpId, error: Error) -> Result<()> {
+        let ended = [Error::ConnectionReset, Error::TimedOut, Error::HostUnreachable, Error::NetworkUnreachable];
+        let socket = self.table.check_mut(id)?.socket.as_mut().ok_or(Error::BadHandle)?;
+        if ended.contains(&error) {
+            socket.set_aside().error.get_or_insert(error);
+        }
+        Ok(())
     }
 
     /// Takes the pending error, if there is one (SO_ERROR): what ended the connection, else what a router said.
@@ -490,11 +561,13 @@ impl Stack {
     ///
     /// # Errors
     /// `InvalidInput` if one is out of range (TTL 0, keepalive of zero, ...), `NoDevice` if there is no such interface.
-    pub fn set_tcp_options(&mut self, now: Instant, id: TcpId, options: TcpOptions) -> Result<()> {
+    pub fn set_tcp_options(&mut self, now: Instant, id: TcpId, mut options: TcpOptions) -> Result<()> {
         options.validate()?;
+        options.marked_interface = self.interface_of_mark(options.mark);
         self.ip.check_interface(options.interface.into())?;
         let slot = self.table.check_mut(id)?;
-        if options.interface != slot.options(&self.default_options).interface
+        let known = slot.options(&self.default_options);
+        if (options.leaves_by(), options.max_segment) != (known.leaves_by(), known.max_segment)
             && let Some(connection) = slot.connection.as_mut()
         {
             connection.on_link_mss(mss_of_link(&self.ip, &slot.tuple, &options));
@@ -503,6 +576,11 @@ impl Stack {
             && let Some(size) = options.recv_buffer
         {
             tcb.rcv.buffer.set_capacity(size);
+        }
+        if let Some(tcb) = slot.connection.as_mut().and_then(Connection::tcb_mut)
+            && let Some(clamp) = options.window_clamp
+        {
+            tcb.rcv.buffer.set_capacity(tcb.rcv.buffer.capacity().min(clamp as usize));
         }
         if let Some(tcb) = slot.connection.as_mut().and_then(Connection::tcb_mut) {
             tcb.on_options(&options, &self.config.tcp, now);
@@ -534,7 +612,10 @@ impl Stack {
             Some(Connection::SynSent(_) | Connection::SynReceived(_)) => {}
             Some(Connection::Synchronized(tcb)) => {
                 let ended = tcb.rcv.fin_received();
-                if !tcb.rcv.buffer.is_empty() || ended || socket.read_shutdown {
+                let options = socket.options(&self.default_options);
+                // Less than is wanted is enough if there is no room for more.
+                let wanted = (options.recv_low_water as usize).min(tcb.rcv.buffer.capacity() / 2).max(1);
+                if tcb.rcv.readable(options.urgent_inline) >= wanted || ended || socket.read_shutdown {
                     ready |= Readiness::READABLE;
                 }
                 if ended {
@@ -544,7 +625,7 @@ impl Stack {
                     ready |= Readiness::PRIORITY;
                 }
                 let closing = !tcb.state().may_send();
-                if closing || self.has_room(tcb, socket.options(&self.default_options)) {
+                if closing || self.has_room(tcb, options) {
                     ready |= Readiness::WRITABLE;
                 }
                 if ended && closing {
@@ -564,7 +645,9 @@ impl Stack {
     fn has_room(&self, tcb: &Tcb, options: &TcpOptions) -> bool {
         let limit = send_limit(Some(tcb), options, &self.config.tcp, self.budget.level());
         let free = limit.saturating_sub(tcb.snd.buffer.len());
-        limit > 0 && (free * 3 >= limit || free >= WORTH_A_WRITE)
+        // As on Linux, a writer is woken when half of what may be unsent is sent.
+        let unsent = options.unsent_low_water.is_none_or(|most| tcb.snd.unsent() <= most / 2);
+        limit > 0 && (free * 3 >= limit || free >= WORTH_A_WRITE) && unsent
     }
 }
 

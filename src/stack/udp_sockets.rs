@@ -214,6 +214,14 @@ impl Stack {
         self.udp.options(id)
     }
 
+    /// How the socket was bound, as far as it is known of one that is bound to a port.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn udp_bound(&mut self, id: UdpId) -> Result<UdpBind> {
+        self.udp.bound(id)
+    }
+
     /// The socket has twins in the other shards of the host, with the same address; `shard` is the one that sends.
     ///
     /// # Errors

@@ -2,12 +2,14 @@
 //!
 //! Overlap policy: the first copy of a byte that arrives is the one that is kept; see
 //! `docs/decisions/0005-first-copy-wins.md`. Ranges are disjoint and never touch; their number is bounded, so hostile
-//! one-byte segments cost a bounded amount of memory and time.
+//! one-byte segments cost a bounded amount of memory and time: nothing but finding a range's place depends on how many
+//! there are.
 
 use super::seq::{Seq, SeqRange};
 use crate::buf::{Slice, SliceQueue};
 use crate::wire::tcp_options::SackBlocks;
 use smallvec::SmallVec;
+use std::collections::VecDeque;
 
 /// One contiguous run of received text.
 #[derive(Debug)]
@@ -28,54 +30,99 @@ impl Run {
 #[derive(Debug, Default)]
 pub struct Assembler(Option<Box<Held>>);
 
+/// How many of the runs that grew last are known by name, so that SACK blocks need no search.
+const RECENT: usize = 8;
+
+/// SACK blocks that one option has room for.
+const BLOCKS: usize = 4;
+
 #[derive(Debug, Default)]
 struct Held {
     /// In the order of their numbers.
-    runs: Vec<Run>,
+    runs: VecDeque<Run>,
     insertions: u64,
+    /// Memory that their text pins, in bytes.
+    pinned: usize,
+    /// Where those begin that grew last, the last first.
+    recent: SmallVec<[Seq; RECENT]>,
     /// What came twice since the last ACK (RFC 2883).
     duplicate: Option<SeqRange>,
 }
 
-impl Assembler {
-    fn held(&self) -> &[Run] {
-        self.0.as_ref().map_or(&[], |held| &held.runs)
+impl Held {
+    /// The run that begins at `start` and ends at `end` has grown: it is now the most recent, and what it has swallowed
+    /// is none any more.
+    fn has_grown(&mut self, start: Seq, end: Seq) {
+        if self.runs.len() == 1 {
+            self.recent.clear();
+            self.recent.push(start);
+            return;
+        }
+        self.recent.retain(|known| known.before(start) || known.after(end));
+        self.recent.truncate(RECENT - 1);
+        self.recent.insert(0, start);
+        self.refill();
     }
 
+    /// Finds by a search what has been forgotten, when so few are known that an option would lack blocks.
+    fn refill(&mut self) {
+        if self.recent.len() >= BLOCKS.min(self.runs.len()) {
+            return;
+        }
+        let mut below = u64::MAX;
+        self.recent.clear();
+        while self.recent.len() < RECENT
+            && let Some(run) = self.runs.iter().filter(|run| run.touched < below).max_by_key(|run| run.touched)
+        {
+            below = run.touched;
+            self.recent.push(run.start);
+        }
+    }
+
+    fn run_at(&self, start: Seq) -> Option<&Run> {
+        self.runs.get(self.runs.partition_point(|run| run.start.before(start)))
+    }
+}
+
+impl Assembler {
     /// Whether nothing is held.
     pub fn is_empty(&self) -> bool {
-        self.held().is_empty()
+        self.runs() == 0
     }
 
     /// Runs held.
     pub fn runs(&self) -> usize {
-        self.held().len()
+        self.0.as_ref().map_or(0, |held| held.runs.len())
     }
 
-    /// Memory pinned, in bytes.
+    /// Memory that the text pins, in bytes.
     pub fn pinned(&self) -> usize {
-        self.held().iter().map(|r| r.data.pinned()).sum()
+        self.0.as_ref().map_or(0, |held| held.pinned)
     }
 
     /// Holds `text`, which starts at `seq`, except for the bytes that are held already. At most `max_runs` runs are
     /// kept; says whether the text was taken (a full duplicate counts as taken).
     pub fn insert(&mut self, seq: Seq, text: &Slice, max_runs: usize) -> bool {
-        let Held { runs, insertions, .. } = &mut **self.0.get_or_insert_default();
+        let held = &mut **self.0.get_or_insert_default();
+        let Held { runs, insertions, pinned, .. } = held;
         *insertions += 1;
         let touched = *insertions;
         let (start, end) = (seq, seq + text.len() as u32);
         // The runs that the text overlaps or touches: first..last.
         let first = runs.partition_point(|r| r.end().before(start));
-        let last = first + runs[first..].partition_point(|r| r.start.at_or_before(end));
+        let last = runs.partition_point(|r| r.start.at_or_before(end)).max(first);
         if first == last {
             if runs.len() >= max_runs {
                 return false;
             }
             let mut data = SliceQueue::new();
             data.push(text.clone());
+            *pinned += data.pinned();
             runs.insert(first, Run { start, data, touched });
+            held.has_grown(start, end);
             return true;
         }
+        *pinned -= runs.range(first..last).map(|run| run.data.pinned()).sum::<usize>();
         // Join them all into the first one, taking from `text` only what fills the holes.
         let part = |from: Seq, to: Seq| text.slice(from.since(start) as usize..to.since(start) as usize);
         let others: SmallVec<[Run; 1]> = runs.drain(first + 1..last).collect();
@@ -92,13 +139,16 @@ impl Assembler {
         if end.after(run.end()) {
             run.data.push(part(run.end(), end));
         }
+        *pinned += run.data.pinned();
+        let (start, end) = (run.start, run.end());
+        held.has_grown(start, end);
         true
     }
 
     /// The first numbers from `start` to `end` that are held.
     pub fn overlap(&self, start: Seq, end: Seq) -> Option<SeqRange> {
-        let held = self.held();
-        let run = held.get(held.partition_point(|run| run.end().at_or_before(start)))?;
+        let runs = &self.0.as_ref()?.runs;
+        let run = runs.get(runs.partition_point(|run| run.end().at_or_before(start)))?;
         let both = SeqRange { start: run.start.max(start), end: run.end().min(end) };
         (!both.is_empty()).then_some(both)
     }
@@ -107,14 +157,18 @@ impl Assembler {
     pub fn take(&mut self, nxt: Seq) -> SliceQueue {
         let mut ready = SliceQueue::new();
         let Some(held) = &mut self.0 else { return ready };
-        while let Some(run) = held.runs.first()
-            && run.start.at_or_before(nxt)
+        while held.runs.front().is_some_and(|run| run.start.at_or_before(nxt))
+            && let Some(mut run) = held.runs.pop_front()
         {
-            let mut run = held.runs.remove(0);
+            held.pinned -= run.data.pinned();
             if run.end().after(nxt) {
                 run.data.advance(nxt.since(run.start) as usize);
                 ready = run.data;
             }
+        }
+        if !held.runs.is_empty() {
+            held.recent.retain(|known| known.after(nxt));
+            held.refill();
         }
         self.tidy();
         ready
@@ -156,19 +210,18 @@ impl Assembler {
     /// The runs as SACK blocks: the one that grew last first (RFC 2018 4).
     pub fn sack_blocks(&self) -> SackBlocks {
         let mut blocks = SackBlocks::default();
-        let mut below = u64::MAX;
-        while let Some(run) = self.held().iter().filter(|r| r.touched < below).max_by_key(|r| r.touched) {
+        let Some(held) = &self.0 else { return blocks };
+        for run in held.recent.iter().filter_map(|&start| held.run_at(start)) {
             if !blocks.push((run.start.0, run.end().0)) {
                 break;
             }
-            below = run.touched;
         }
         blocks
     }
 
     /// The runs, for tests and debug checks.
     pub fn ranges(&self) -> impl Iterator<Item = SeqRange> + '_ {
-        self.held().iter().map(|r| SeqRange { start: r.start, end: r.end() })
+        self.0.iter().flat_map(|held| &held.runs).map(|r| SeqRange { start: r.start, end: r.end() })
     }
 }
 
@@ -183,6 +236,16 @@ mod tests {
 
     fn bytes(mut q: SliceQueue) -> Vec<u8> {
         q.pop(usize::MAX).iter().flat_map(|s| s.to_vec()).collect()
+    }
+
+    /// What is kept for speed is what a search would find.
+    fn like_a_search(a: &Assembler) {
+        let Some(held) = &a.0 else { return };
+        let mut by_time: Vec<&Run> = held.runs.iter().collect();
+        by_time.sort_by_key(|run| core::cmp::Reverse(run.touched));
+        let want: Vec<(u32, u32)> = by_time.iter().take(BLOCKS).map(|run| (run.start.0, run.end().0)).collect();
+        assert_eq!(a.sack_blocks().as_slice(), want);
+        assert_eq!(a.pinned(), held.runs.iter().map(|run| run.data.pinned()).sum::<usize>());
     }
 
     #[test]
@@ -242,12 +305,14 @@ mod tests {
                 }
                 let ranges: Vec<SeqRange> = a.ranges().collect();
                 prop_assert!(ranges.windows(2).all(|w| w[0].end.before(w[1].start)), "disjoint, not touching: {:?}", ranges);
+                like_a_search(&a);
             }
             let mut at = 0;
             while let Some((&next, _)) = model.range(at..).next() {
                 let run: Vec<u8> = (next..).map_while(|i| model.get(&i).copied()).collect();
                 prop_assert_eq!(bytes(a.take(Seq(start) + next)), run.clone());
                 at = next + run.len() as u32;
+                like_a_search(&a);
             }
             prop_assert!(a.is_empty());
         }

@@ -27,9 +27,13 @@ impl Range {
     /// Nothing is tuned.
     pub const NONE: Range = Range { initial: 0, most: 0 };
 
-    /// The receive buffer's.
+    /// The receive buffer's, which holds no more than its window may offer.
     pub fn recv(config: &TcpConfig, options: &TcpOptions) -> Self {
-        Range::new(options.recv_buffer, config.recv_buffer, config.recv_buffer_max)
+        let range = Range::new(options.recv_buffer, config.recv_buffer, config.recv_buffer_max);
+        match options.window_clamp {
+            Some(clamp) => Range { initial: range.initial.min(clamp as usize), most: range.most.min(clamp as usize) },
+            None => range,
+        }
     }
 
     /// The send buffer's.
@@ -111,8 +115,9 @@ impl Tcb {
     }
 
     /// Takes up to `max` bytes for the user, and lets the buffer grow within `range` if that is what holds the peer back.
-    pub fn read(&mut self, max: usize, now: Instant, range: Range) -> Slices {
-        let slices = self.rcv.read(max);
+    /// The last urgent byte is in line with the others, or is left out.
+    pub fn read(&mut self, max: usize, now: Instant, range: Range, urgent_inline: bool) -> Slices {
+        let slices = self.rcv.read(max, urgent_inline);
         let (capacity, srtt) = (self.rcv.buffer.capacity(), self.rtt.srtt());
         if range.most > range.initial {
             let n = slices.iter().map(|slice| slice.len()).sum();

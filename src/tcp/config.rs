@@ -82,7 +82,7 @@ pub struct TcpConfig {
     pub mtu_probing: MtuProbing,
     /// MSS in bytes of an IPv4 path that lets larger segments vanish, until more is found out.
     pub base_mss: u16,
-    /// Out-of-order ranges that a connection holds.
+    /// Out-of-order ranges that a connection holds at most: 256 at first, and one for each 4 KiB of its receive buffer.
     pub max_ooo_ranges: usize,
     /// Lowest ephemeral port.
     pub ephemeral_low: u16,
@@ -122,7 +122,7 @@ impl Default for TcpConfig {
             min_mss: 48,
             mtu_probing: MtuProbing::BlackHole,
             base_mss: 1024,
-            max_ooo_ranges: 256,
+            max_ooo_ranges: 4096,
             ephemeral_low: 1024,
             ephemeral_high: 65_535,
             fixed_iss: None,

@@ -124,7 +124,7 @@ impl Handshake {
         let acks_our_syn = flags.ack() && segment.ack == self.iss + 1;
         if flags.ack() && !acks_our_syn {
             let reaction = Reaction::dropped(DropReason::TcpBadAck);
-            let reset = SegmentOut::bare(segment.ack, Seq(0), Flags::RST);
+            let reset = SegmentOut::reset_for(segment);
             return Heard::Nothing(if flags.rst() { reaction } else { reaction.reply(reset) });
         }
         if flags.rst() {
@@ -181,7 +181,7 @@ impl Handshake {
             return Heard::Nothing(Reaction::dropped(DropReason::TcpNoAck));
         }
         if segment.ack != self.iss + 1 {
-            let reset = SegmentOut::bare(segment.ack, Seq(0), Flags::RST);
+            let reset = SegmentOut::reset_for(segment);
             return Heard::Nothing(Reaction::dropped(DropReason::TcpBadAck).reply(reset));
         }
         Heard::Established
@@ -330,7 +330,8 @@ impl Handshake {
         if self.deadline(cx.config, cx.options) > cx.now {
             return None;
         }
-        let limit = if self.passive { cx.config.synack_retries } else { cx.config.syn_retries };
+        let syn_retries = cx.options.syn_retries.map_or(cx.config.syn_retries, u32::from);
+        let limit = if self.passive { cx.config.synack_retries } else { syn_retries };
         let out_of_time = cx.options.user_timeout.is_some_and(|limit| cx.now.since(self.opened) >= limit);
         if self.retries >= limit || out_of_time {
             let state = if self.peer.is_some() { State::SynReceived } else { State::SynSent };

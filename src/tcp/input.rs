@@ -2,6 +2,7 @@
 
 use super::config::{Memory, SHARE_UNDER_PRESSURE};
 use super::connection::{CloseReason, Cx, Reaction, Tcb};
+use super::recovery::Phase;
 use super::recv::{AckDue, Taken};
 use super::repair::Heard;
 use super::sample::AckSample;
@@ -12,6 +13,7 @@ use super::state::{Event, State};
 use crate::buf::Slice;
 use crate::stats::DropReason;
 use crate::trace::What;
+use crate::wire::tcp::Flags;
 use core::ops::ControlFlow;
 use core::time::Duration;
 
@@ -144,12 +146,15 @@ impl Tcb {
 
     /// SND.UNA <= SEG.ACK <= SND.NXT.
     pub(super) fn on_ack(&mut self, segment: &Segment, duplicate: bool, cx: &mut Cx<'_>) {
-        let (prior_in_flight, limited) = (self.in_flight(), self.window_limited());
+        let prior_in_flight = self.in_flight();
+        // RFC 3168 6.1.2: what tells of congestion grows no window.
+        let marked = segment.flags.contains(Flags::ECE) && self.negotiated.ecn;
+        let limited = self.cc.was_limited(self.snd.una, self.snd.nxt) && !marked;
         let echo = match (&self.negotiated.timestamps, segment.options.timestamps) {
             (Some(ours), Some((_, echo))) => ours.elapsed(cx.now, echo),
             _ => None,
         };
-        let was_quiet = self.recovery.is_quiet();
+        let (was_quiet, was) = (self.recovery.is_quiet(), self.recovery.phase());
         let mut news = News::default();
         let mut heard = Heard { acked: segment.ack.since(self.snd.una), clear: false, duplicate, echo };
         if heard.acked > 0 {
@@ -165,6 +170,9 @@ impl Tcb {
             self.on_ack_in_trouble(segment, heard, &mut news, cx);
         }
         if news.delivered + news.lost > 0 && !self.cc.is_fresh() {
+            let phase = self.recovery.phase();
+            // RFC 6582 6: the ACK that ends fast recovery has set the window, and does no more to it.
+            let ends = was == Phase::FastRecovery && phase == Phase::Open;
             self.cc.on_ack(&AckSample {
                 now: cx.now,
                 acked: heard.acked,
@@ -174,8 +182,8 @@ impl Tcb {
                 rtt: if news.resent { None } else { news.newest.map(|(newest, _)| cx.now.since(newest.sent_at)) },
                 prior_in_flight,
                 in_flight: self.in_flight(),
-                limited,
-                phase: self.recovery.phase(),
+                limited: limited && !ends,
+                phase,
                 newest: news.newest.map(|(newest, _)| newest),
             });
         }
@@ -195,12 +203,6 @@ impl Tcb {
             self.on_ack_of_probe(cx);
         }
         clear
-    }
-
-    /// Whether it is the window that held output back: in slow start, if more than half of it was used.
-    fn window_limited(&self) -> bool {
-        let (flight, cwnd) = (self.snd.flight(), self.cc.window());
-        flight + self.snd.mss > cwnd || (cwnd < self.cc.ssthresh() && flight > cwnd / 2)
     }
 
     /// RFC 5681 2's definition. (Where SACK is in use, what counts is the blocks, so that a forged ACK counts for nothing.)
@@ -258,6 +260,7 @@ impl Tcb {
         let up = segment.seq + u32::from(segment.up);
         if up.after(self.rcv.read_point()) && self.rcv.up.is_none_or(|known| up.after(known)) {
             self.rcv.up = Some(up);
+            self.rcv.urgent_taken = false;
             self.rcv.urgent_news = true;
         }
     }

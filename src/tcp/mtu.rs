@@ -41,6 +41,10 @@ const FLOOR_V4: u16 = 512;
 const STEP: u16 = 16;
 /// How long the search rests after it has ended (RFC 4821 7.3: ten minutes).
 const REST: Duration = Duration::from_secs(600);
+/// A probe that only a time-out shows to be lost waits so many times longer for the next (RFC 4821 7.6.3).
+const AFTER_TIMEOUT: u32 = 5;
+/// No loss that does not count needs to be rarer: CUBIC's losses are not (RFC 9438 5.2).
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Full segments that follow a probe, so that its loss shows by their duplicate ACKs.
 const FOLLOWERS: u32 = 4;
 
@@ -57,6 +61,8 @@ pub(super) struct PathMss {
     fragments: bool,
     /// When `high` is the link's again.
     until: Option<Instant>,
+    /// There is no probe before: the loss of the last was not taken for congestion.
+    pause: Option<Instant>,
     probe: Option<Probe>,
 }
 
@@ -91,12 +97,13 @@ impl PathMss {
         }
     }
 
-    /// The probe did not arrive.
-    fn failed(&mut self, now: Instant) {
+    /// The probe did not arrive. If no router said why, the next waits for `pause`.
+    fn failed(&mut self, now: Instant, pause: Duration) {
         if let Some(probe) = self.probe.take() {
             self.high = probe.mss - 1;
             self.halving = !probe.told;
             self.until = Some(now + REST);
+            self.pause = self.halving.then_some(now + pause);
         }
     }
 }
@@ -124,7 +131,7 @@ impl Tcb {
             Some(known) => PathMss::told(known),
             None if cx.config.mtu_probing == MtuProbing::Always => {
                 let low = base(cx).min(ends);
-                PathMss { low, high: ends, halving: false, fragments: false, until: None, probe: None }
+                PathMss { low, high: ends, halving: false, fragments: false, until: None, pause: None, probe: None }
             }
             None => return,
         };
@@ -187,8 +194,12 @@ impl Tcb {
     /// large segment may have been too large for a link on which somebody forbids the ICMP message that would say so.
     /// (Sooner would take each outage for that; later, the user would have gone.)
     pub(super) fn look_for_black_hole(&mut self, cx: &mut Cx<'_>) {
+        let pause = AFTER_TIMEOUT * self.pause_of_probes();
         if let Some(path) = &mut self.path {
-            path.failed(cx.now);
+            if path.probe.is_some_and(|probe| probe.numbers.start == self.snd.una) {
+                path.failed(cx.now, pause);
+            }
+            path.probe = None;
         }
         let probes = cx.config.mtu_probing != MtuProbing::Off && cx.options.mtu_discovery.searches();
         if !probes || self.rto.tries() < cx.config.retries1 {
@@ -202,7 +213,15 @@ impl Tcb {
         }
         let ends = self.ends_mss(cx.link_mss);
         let path = self.path.get_or_insert_with(|| {
-            Box::new(PathMss { low: now, high: ends, halving: false, fragments: false, until: None, probe: None })
+            Box::new(PathMss {
+                low: now,
+                high: ends,
+                halving: false,
+                fragments: false,
+                until: None,
+                pause: None,
+                probe: None,
+            })
         });
         path.low = next;
         self.on_link_mss(cx.link_mss);
@@ -213,7 +232,8 @@ impl Tcb {
     /// Whether new data goes out as a probe now, beside `options` bytes of options: if so much is there and more behind it,
     /// and nothing is being repaired. The windows are always full, so they are let drain until there is room for it.
     pub(super) fn next_probe(&self, options: u32, cx: &Cx<'_>) -> NextProbe {
-        let candidate = self.path.as_ref().and_then(|path| path.candidate(self.ends_mss(cx.link_mss)));
+        let path = self.path.as_ref().filter(|path| path.pause.is_none_or(|pause| cx.now >= pause));
+        let candidate = path.and_then(|path| path.candidate(self.ends_mss(cx.link_mss)));
         let Some(mss) = candidate.filter(|_| cx.config.mtu_probing != MtuProbing::Off) else { return NextProbe::No };
         let text = u32::from(mss) - options;
         let needed = text + FOLLOWERS * self.snd.mss;
@@ -255,14 +275,29 @@ impl Tcb {
         cx.note(What::PathMtu { mss: self.negotiated.mss });
     }
 
-    /// Duplicate ACKs say that the segment at SND.UNA is lost. If that is the probe, it was too big: it says so, and where
-    /// it ends.
+    /// Duplicate ACKs say that the segment at SND.UNA is lost. If that is the probe, and nothing else is lost, it was too
+    /// big: it says so, and where it ends.
     pub(super) fn on_loss_of_probe(&mut self, cx: &Cx<'_>) -> Option<Seq> {
-        let una = self.snd.una;
+        let (una, pause, lost) = (self.snd.una, self.pause_of_probes(), self.recovery.board.lost());
         let path = self.path.as_mut()?;
-        let probe = path.probe.filter(|probe| probe.numbers.start == una)?;
-        path.failed(cx.now);
+        let probe = path.probe.filter(|probe| probe.numbers.start == una && lost <= probe.numbers.len())?;
+        path.failed(cx.now, pause);
         Some(probe.numbers.end)
+    }
+
+    /// What begins at `start` goes again, in segments that pass. If it is the probe, other losses hide what became of it:
+    /// that is inconclusive, and the same size will be tried again (RFC 4821 7.6.4).
+    pub(super) fn on_probe_resent(&mut self, start: Seq) {
+        if let Some(path) = &mut self.path {
+            path.probe = path.probe.filter(|probe| start.before(probe.numbers.start));
+        }
+    }
+
+    /// A loss that does not count as congestion must be rarer than those that do, of which a window of segments, one in a
+    /// round trip, is the simplest estimate (RFC 4821 7.6.2).
+    fn pause_of_probes(&self) -> Duration {
+        let segments = self.cc.window() / self.snd.mss.max(1);
+        self.rtt.srtt().unwrap_or_default().saturating_mul(segments).min(LONGEST_PAUSE)
     }
 }
 
@@ -270,7 +305,7 @@ impl PathMss {
     /// By what a router has said.
     fn told(told: PathLimit) -> Self {
         let PathLimit { mss, fragments, until } = told;
-        PathMss { low: mss, high: mss, halving: false, fragments, until: Some(until), probe: None }
+        PathMss { low: mss, high: mss, halving: false, fragments, until: Some(until), pause: None, probe: None }
     }
 }
 

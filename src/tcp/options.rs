@@ -43,6 +43,36 @@ pub struct TcpOptions {
     pub quick_ack: bool,
     /// How losses are found and repaired.
     pub loss_recovery: LossRecovery,
+    /// Keepalive's times while it is off (TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT).
+    pub keepalive_times: Keepalive,
+    /// Send full segments only, until this is switched off, or 200 ms have passed (TCP_CORK).
+    pub cork: bool,
+    /// The largest MSS, in bytes, that is announced and used (TCP_MAXSEG); `None` is what the link carries.
+    pub max_segment: Option<u16>,
+    /// The most that the window offers, in bytes, whatever the receive buffer holds (TCP_WINDOW_CLAMP).
+    pub window_clamp: Option<u32>,
+    /// The socket takes no more data while so many bytes are written and not sent yet (TCP_NOTSENT_LOWAT).
+    pub unsent_low_water: Option<u32>,
+    /// Received bytes without which it is not readable, unless no more come (SO_RCVLOWAT).
+    pub recv_low_water: u32,
+    /// Retransmissions of a SYN (TCP_SYNCNT); `None` is the stack's setting.
+    pub syn_retries: Option<u8>,
+    /// How long a listener waits for a new connection's first data before it gives it to be accepted (TCP_DEFER_ACCEPT);
+    /// `None` does not wait.
+    pub defer_accept: Option<Duration>,
+    /// How long a closed connection waits in FIN-WAIT-2 for the peer's FIN (TCP_LINGER2); `None` is the stack's setting.
+    pub fin_wait2: Option<Duration>,
+    /// The last urgent byte stays in the stream (SO_OOBINLINE). RFC 6093 4 wants it so, and it is the default.
+    pub urgent_inline: bool,
+    /// The mark of its packets (SO_MARK).
+    pub mark: u32,
+    /// The number of the interface that the stack's rules give the mark, or zero: its packets leave by that, if `interface`
+    /// names none. The stack sets it.
+    pub marked_interface: u8,
+    /// A listener may have a port that connections have still (SO_REUSEADDR), as std's may, and as is the default.
+    pub reuse_address: bool,
+    /// Listeners that all have this share an address, each having a part of the peers (SO_REUSEPORT).
+    pub reuse_port: bool,
 }
 
 /// How losses are found and repaired. Each part can be switched off, to see what it is worth.
@@ -129,9 +159,32 @@ impl Default for TcpOptions {
             max_pacing_rate: None,
             quick_ack: false,
             loss_recovery: LossRecovery::default(),
+            keepalive_times: Keepalive::default(),
+            cork: false,
+            max_segment: None,
+            window_clamp: None,
+            unsent_low_water: None,
+            recv_low_water: 1,
+            syn_retries: None,
+            defer_accept: None,
+            fin_wait2: None,
+            urgent_inline: true,
+            mark: 0,
+            marked_interface: 0,
+            reuse_address: true,
+            reuse_port: false,
         }
     }
 }
+
+/// What TCP_MAXSEG takes on Linux, in bytes.
+const MAX_SEGMENT_RANGE: core::ops::RangeInclusive<u16> = 88..=32_767;
+
+/// The least that TCP_WINDOW_CLAMP leaves on Linux (SOCK_MIN_RCVBUF / 2), in bytes.
+const MIN_WINDOW_CLAMP: u32 = 1152;
+
+/// The most that TCP_SYNCNT takes on Linux.
+const MAX_SYN_RETRIES: u8 = 127;
 
 /// Keepalive's times (RFC 9293 3.8.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +204,11 @@ impl Default for Keepalive {
 }
 
 impl TcpOptions {
+    /// The number of the interface that its packets must leave by, if it is not zero.
+    pub fn leaves_by(&self) -> u8 {
+        if self.interface == 0 { self.marked_interface } else { self.interface }
+    }
+
     /// Checks every field's range.
     ///
     /// # Errors
@@ -159,10 +217,21 @@ impl TcpOptions {
         if self.ttl == 0 {
             return Err(Error::InvalidInput("a TTL of 0 cannot be sent"));
         }
-        if let Some(k) = self.keepalive
-            && (k.idle.is_zero() || k.interval.is_zero() || k.count == 0)
-        {
+        let keepalive = self.keepalive.iter().chain([&self.keepalive_times]);
+        if keepalive.into_iter().any(|k| k.idle.is_zero() || k.interval.is_zero() || k.count == 0) {
             return Err(Error::InvalidInput("keepalive times and count must not be zero"));
+        }
+        if self.max_segment.is_some_and(|mss| !MAX_SEGMENT_RANGE.contains(&mss)) {
+            return Err(Error::InvalidInput("a maximum segment size is 88 to 32,767 bytes"));
+        }
+        if self.window_clamp.is_some_and(|clamp| clamp < MIN_WINDOW_CLAMP) {
+            return Err(Error::InvalidInput("a window is not clamped to less than 1152 bytes"));
+        }
+        if self.unsent_low_water == Some(0) || self.recv_low_water == 0 {
+            return Err(Error::InvalidInput("a low-water mark must not be zero"));
+        }
+        if self.syn_retries.is_some_and(|retries| retries == 0 || retries > MAX_SYN_RETRIES) {
+            return Err(Error::InvalidInput("a SYN is sent again 1 to 127 times"));
         }
         if self.user_timeout.is_some_and(|t| t.is_zero()) {
             return Err(Error::InvalidInput("a user time-out must not be zero"));

@@ -70,6 +70,7 @@ pub struct Governor {
     ecn: bool,
     /// The largest window since output was idle, in bytes.
     widest: u32,
+    usage: Usage,
     /// Since when no more than `used` bytes have been in flight (RFC 2861 3.2).
     used: u32,
     used_since: Instant,
@@ -84,6 +85,17 @@ pub struct Governor {
     spent: Spent,
     spent_since: Instant,
     times: TimeSpent,
+}
+
+/// How much of the window was used since what is in flight was sent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Usage {
+    /// SND.NXT when that was last reckoned: it counts until all before is acknowledged.
+    until: Option<Seq>,
+    /// Bytes in flight then.
+    most: u32,
+    /// Whether they filled the window.
+    was_full: bool,
 }
 
 /// [`pacing::SHORTEST_RTT`] in nanoseconds.
@@ -132,6 +144,7 @@ impl Outflow {
                 srtt: 0,
                 ecn: false,
                 widest: window,
+                usage: Usage::default(),
                 used: 0,
                 used_since: now,
                 writer_waits: false,
@@ -213,6 +226,12 @@ impl Outflow {
         }
     }
 
+    /// Whether it is the window that holds output back, or has since what is in flight was sent; asked before an ACK takes
+    /// some of `una..nxt` away.
+    pub fn was_limited(&mut self, una: Seq, nxt: Seq) -> bool {
+        self.governor_mut().is_some_and(|g| g.was_limited(una, nxt))
+    }
+
     /// An ACK delivered something, or showed that something was lost.
     pub fn on_ack(&mut self, ack: &AckSample) {
         if let Outflow::Governed(g) = self {
@@ -241,7 +260,8 @@ impl Outflow {
     /// Loss recovery is over with `flight` bytes outstanding.
     pub fn on_recovered(&mut self, flight: u32) {
         if let Outflow::Governed(g) = self {
-            g.cc.control_mut().on_recovered(flight);
+            let paced = g.pacing_rate.is_some();
+            g.cc.control_mut().on_recovered(flight, paced);
             g.update_pacing_rate();
         }
     }
@@ -339,8 +359,7 @@ impl Governor {
         }
         self.ecn_until = Some(nxt);
         if !in_recovery {
-            // (The ACK that says so has grown it by a segment just now.)
-            if self.flight <= self.mss && self.cc.control().window() <= 2 * self.mss {
+            if self.cc.control().window() <= self.mss {
                 self.pacer.hold(now + rto);
             }
             self.cc.control_mut().on_ecn(self.flight.max(nxt.since(una)));
@@ -350,8 +369,8 @@ impl Governor {
     }
 
     /// The retransmission timer ran out.
-    pub fn on_rto(&mut self, flight: u32, first: bool) {
-        self.cc.control_mut().on_rto(flight, first);
+    pub fn on_rto(&mut self, flight: u32, in_flight: u32, first: bool) {
+        self.cc.control_mut().on_rto(flight, in_flight, first);
         self.update_pacing_rate();
     }
 
@@ -404,6 +423,18 @@ impl Governor {
         self.validate_window(ack);
         self.widest = self.widest.max(self.cc.control().window());
         self.update_pacing_rate();
+    }
+
+    /// What fills the window once fills it for a round trip: ACKs come in bunches, and pacing takes its time to follow.
+    fn was_limited(&mut self, una: Seq, nxt: Seq) -> bool {
+        let (flight, cwnd) = (nxt.since(una), self.cc.control().window());
+        let full = flight + self.mss > cwnd;
+        let Usage { until, most, was_full } = &mut self.usage;
+        if full || until.is_none_or(|until| una.at_or_after(until)) || !*was_full && flight > *most {
+            (*until, *most, *was_full) = (Some(nxt), flight, full);
+        }
+        // Slow start doubles what was used.
+        *was_full || cwnd < self.cc.control().ssthresh() && cwnd / 2 < *most
     }
 
     /// RFC 2861 3.2, RFC 7661: what is not used proves nothing for long.
@@ -520,6 +551,23 @@ mod tests {
         outflow.choose(Congestion::NewReno, Instant::from_millis(51));
         assert_eq!(outflow.window(), window);
         assert_eq!(outflow.governor().unwrap().control().name(), "newreno");
+    }
+
+    /// A window that was filled counts as filled until all of it is acknowledged, though ACKs come in bunches and pacing
+    /// follows late; then what flies now counts, and in slow start half of the window is enough.
+    #[test]
+    fn a_window_that_was_full_stays_so_for_a_round_trip() {
+        let mut outflow = governed(Congestion::NewReno, None);
+        let mut limited = |una: u32, nxt: u32| outflow.was_limited(Seq(una * MSS), Seq(nxt * MSS));
+        assert!(!limited(0, 4), "slow start needs half");
+        assert!(limited(0, 10), "full");
+        assert!(limited(8, 10), "a bunch of ACKs later");
+        assert!(!limited(10, 13), "another window, hardly used");
+        assert!(limited(11, 17), "half of it");
+        outflow.governor_mut().unwrap().on_congestion(20 * MSS);
+        let mut limited = |una: u32, nxt: u32| outflow.was_limited(Seq(una * MSS), Seq(nxt * MSS));
+        assert!(!limited(17, 20), "half is not enough in congestion avoidance");
+        assert!(limited(18, 23));
     }
 
     #[test]

@@ -126,6 +126,7 @@ impl Tcb {
         cx.stats.retransmits += 1;
         self.totals.retransmits += 1;
         cx.note(What::Retransmit);
+        self.on_probe_resent(stretch.start);
         self.rtt.on_retransmit(cx.now);
         // What holds all else up has its time from now on. RACK sends it again once a round trip at most, and only if the
         // peer goes on answering.
@@ -268,13 +269,14 @@ impl Tcb {
         }
     }
 
-    /// Nagle's algorithm (RFC 9293 3.7.4) and sender silly window avoidance (3.8.6.2.1).
+    /// Nagle's algorithm (RFC 9293 3.7.4) and sender silly window avoidance (3.8.6.2.1). Where the user says that more will
+    /// follow, what does not fill a segment waits for that.
     fn worth_sending(&self, stretch: &Stretch, in_flight: bool, room: &Room, cx: &Cx<'_>) -> bool {
         let is_last = stretch.start + stretch.text == self.snd.buffer.end();
         // A full segment is one that has no room for more, be it that SACK blocks take some.
         stretch.text >= room.segment
             || stretch.fin
-            || (is_last && (cx.options.nodelay || !in_flight))
+            || (is_last && (cx.options.nodelay || !in_flight) && !(cx.options.cork || self.snd.more))
             || (is_last && self.snd.up.is_some())
             || stretch.text >= (self.snd.max_wnd / 2).max(1)
     }

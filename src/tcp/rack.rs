@@ -28,6 +28,8 @@ pub struct Rack {
     persist: u8,
     /// When something may have to be taken for lost without a further ACK.
     due: Option<Instant>,
+    /// When the last of what was found lost at the last look had gone again, if some had.
+    lost_again: Option<Instant>,
 }
 
 /// What RACK needs to know beside the scoreboard.
@@ -47,6 +49,11 @@ impl Rack {
     /// When the reordering window of something in flight ends.
     pub fn due(&self) -> Option<Instant> {
         self.due
+    }
+
+    /// Whether something was found lost at the last look that had gone again at `since` or later.
+    pub fn lost_again(&self, since: Instant) -> bool {
+        self.lost_again.is_some_and(|at| at >= since)
     }
 
     /// Steps 1 to 3: takes what an ACK delivered. `echo` is when the time stamp that it echoes was sent, where there is
@@ -98,10 +105,10 @@ impl Rack {
     /// Step 5: takes for lost what was sent sufficiently before something that was delivered, and says how much. For what
     /// is not that late yet, it says [when](Rack::due) to look again.
     pub fn detect(&mut self, board: &mut Scoreboard, path: &Path) -> u32 {
-        self.due = None;
+        (self.due, self.lost_again) = (None, None);
         let Some((latest, end)) = self.latest else { return 0 };
         let patience = self.rtt + self.reordering_window(path, board.sacked_segments());
-        let mut due = None;
+        let (mut due, mut again) = (None, None);
         let lost = board.mark_lost(|sent| {
             if !sent_after(latest, end, sent.at, sent.numbers.end) {
                 // What was never sent again was sent in the order of its numbers.
@@ -113,12 +120,13 @@ impl Rack {
             }
             let late = sent.at + patience;
             if late <= path.now {
+                again = again.max((sent.resent > 0).then_some(sent.at));
                 return Verdict::Lost;
             }
             due = due.max(Some(late));
             Verdict::Keep
         });
-        self.due = due;
+        (self.due, self.lost_again) = (due, again);
         lost
     }
 
@@ -199,7 +207,7 @@ mod tests {
         }
     }
 
-    /// 8985-2: the window grows with DSACKs, once a round, up to SRTT, and falls back after sixteen recoveries without.
+    /// 8985-2 8985-18: the window grows with DSACKs, once a round, up to SRTT, and falls back after sixteen recoveries without.
     #[test]
     fn the_window_follows_dsacks() {
         let mut rack = Rack { reordering_seen: true, ..Rack::default() };
@@ -220,7 +228,7 @@ mod tests {
         assert_eq!(window(&rack), 25 * MS);
     }
 
-    /// 8985-13: a retransmission is found lost like everything else; an ACK that may be of the first transmission moves
+    /// 8985-13 8985-16: a retransmission is found lost like everything else; an ACK that may be of the first transmission moves
     /// nothing.
     #[test]
     fn lost_retransmissions_are_found_again() {

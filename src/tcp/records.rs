@@ -25,25 +25,31 @@ impl Records {
         self.slots.push(record);
     }
 
-    /// Adds one before that which stands at `index`.
+    /// Adds one before that which stands at `index`. Those on the shorter side make room: what a peer has behind a hole is
+    /// near the front, and all that flies is behind that.
     pub fn insert(&mut self, index: usize, record: Sent) {
-        if index == 0 && self.taken > 0 {
+        if self.taken > 0 && index <= self.len() / 2 {
+            let front = self.taken..self.taken + index;
             self.taken -= 1;
-            self.slots[self.taken] = record;
+            self.slots.copy_within(front, self.taken);
+            self.slots[self.taken + index] = record;
         } else {
             self.slots.insert(self.taken + index, record);
         }
     }
 
-    /// Takes out those at `range`.
+    /// Takes out those at `range`. Those on the shorter side close up.
     pub fn remove(&mut self, range: Range<usize>) {
-        if range.start > 0 {
-            self.slots.drain(self.taken + range.start..self.taken + range.end);
-        } else if self.taken + range.end == self.slots.len() {
+        let (before, behind) = (range.start, self.len() - range.end);
+        if before == 0 && behind == 0 {
             self.slots.clear();
             self.taken = 0;
+        } else if before <= behind {
+            let front = self.taken..self.taken + before;
+            self.taken += range.len();
+            self.slots.copy_within(front, self.taken);
         } else {
-            self.taken += range.end;
+            self.slots.drain(self.taken + range.start..self.taken + range.end);
         }
         if self.taken * 2 > self.slots.len() {
             self.slots.drain(..self.taken);

@@ -71,6 +71,8 @@ pub(super) struct Repair {
     pub(super) undo: Option<Undo>,
     /// Whether it was a time-out that began the last one.
     pub(super) by_timeout: bool,
+    /// When fast recovery last lowered the window.
+    pub(super) reduced_at: Instant,
     /// SND.NXT at the end of the last recovery: once more is acknowledged, nobody will say that it was for nothing.
     undo_until: Option<Seq>,
     /// How fast recovery sends, and what it allows in the network now.

@@ -34,6 +34,15 @@ pub enum Taken {
     Refused,
 }
 
+/// The last urgent byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UrgentByte {
+    /// It has not come yet.
+    Announced,
+    /// It is this one.
+    Here(u8),
+}
+
 /// The receive sequence space.
 ///
 /// ```text
@@ -52,6 +61,8 @@ pub struct Recv {
     pub edge: Seq,
     /// RCV.UP: behind the last urgent byte that the peer announced, until it has been read.
     pub up: Option<Seq>,
+    /// Whether the user has taken the last urgent byte by itself, before it was its turn.
+    pub urgent_taken: bool,
     /// Whether RCV.UP has moved since the user was last told (MUST-32).
     pub urgent_news: bool,
     /// Text in order.
@@ -77,6 +88,13 @@ pub struct Recv {
     quick: u8,
 }
 
+/// The receive buffer has room for so many bytes for each out-of-order range beyond the first 256: what is kept of a range
+/// is a sixty-fourth of that.
+const BYTES_A_RANGE: usize = 4096;
+
+/// A connection may have so many in any case.
+const MIN_RANGES: usize = 256;
+
 /// No ACK is ever held back.
 const ALWAYS: u8 = u8::MAX;
 
@@ -89,6 +107,7 @@ impl Recv {
             nxt: first,
             edge: first + window,
             up: None,
+            urgent_taken: false,
             urgent_news: false,
             buffer: RecvBuffer::new(capacity),
             tuning: RecvTuning::new(now),
@@ -120,24 +139,54 @@ impl Recv {
         self.fin.is_some_and(|fin| self.nxt.after(fin))
     }
 
-    /// Takes up to `max` bytes for the user; not beyond the urgent mark, if one lies ahead.
-    pub fn read(&mut self, max: usize) -> Slices {
+    /// Takes up to `max` bytes for the user; not beyond the urgent mark, if one lies ahead. If the last urgent byte is not
+    /// to be in line, the mark is where it was.
+    pub fn read(&mut self, max: usize, urgent_inline: bool) -> Slices {
+        if !urgent_inline && self.is_before_urgent_byte() && self.buffer.len() > 1 {
+            self.buffer.pop(1);
+            self.up = None;
+        }
         let at = self.read_point();
-        let to_mark = self.up.filter(|up| up.after(at)).map_or(usize::MAX, |up| up.since(at) as usize);
-        let slices = self.buffer.pop(max.min(to_mark));
+        let mark = self.up.map(|up| if urgent_inline { up } else { up - 1 });
+        let to_mark = mark.filter(|mark| mark.after(at)).map_or(usize::MAX, |mark| mark.since(at) as usize);
+        let slices = if mark == Some(at) && !urgent_inline { Slices::new() } else { self.buffer.pop(max.min(to_mark)) };
         self.up = self.up.filter(|up| up.at_or_after(self.read_point()));
         self.read_since_ack = true;
         slices
     }
 
-    /// Whether the user has read all urgent data and nothing behind it.
-    pub fn at_mark(&self) -> bool {
-        self.up == Some(self.read_point())
+    /// Whether the last urgent byte is the next in the stream.
+    fn is_before_urgent_byte(&self) -> bool {
+        self.up.is_some_and(|up| up == self.read_point() + 1)
+    }
+
+    /// The last urgent byte, if it has come and its turn has not: `None` if there is none, or it was taken already.
+    pub fn urgent_byte(&self) -> Option<UrgentByte> {
+        let up = self.up.filter(|up| up.after(self.read_point()) && !self.urgent_taken)?;
+        let before = up.since(self.read_point()) as usize - 1;
+        let mut byte = [0];
+        let has_come = self.buffer.len() > before && self.buffer.peek_at(before, &mut byte) == 1;
+        Some(if has_come { UrgentByte::Here(byte[0]) } else { UrgentByte::Announced })
+    }
+
+    /// Whether the user has read all urgent data, or all before the last byte of it if that is not in line, and nothing
+    /// behind it.
+    pub fn at_mark(&self, urgent_inline: bool) -> bool {
+        if urgent_inline { self.up == Some(self.read_point()) } else { self.is_before_urgent_byte() }
     }
 
     /// Whether urgent data is still to be read (MUST-33).
     pub fn has_urgent_ahead(&self) -> bool {
-        self.up.is_some_and(|up| up.after(self.read_point()))
+        self.up.is_some_and(|up| up.after(self.read_point())) && !self.urgent_taken
+    }
+
+    /// Bytes that reading would give now, if it may take all: those before the mark, if one lies ahead.
+    pub fn readable(&self, urgent_inline: bool) -> usize {
+        if urgent_inline || !self.is_before_urgent_byte() {
+            self.buffer.len()
+        } else {
+            self.buffer.len().saturating_sub(1)
+        }
     }
 
     /// How much the buffer may hold now: all that it was given or, where memory is short, a share that keeps the
@@ -194,7 +243,8 @@ impl Recv {
         if seq.after(self.nxt) {
             // RFC 5681 4.2: out-of-order text is acknowledged at once.
             self.ack = AckDue::Now;
-            if room && self.assembler.insert(seq, &text, config.max_ooo_ranges) {
+            let most = (self.buffer.capacity() / BYTES_A_RANGE).max(MIN_RANGES).min(config.max_ooo_ranges);
+            if room && self.assembler.insert(seq, &text, most) {
                 return Taken::OutOfOrder;
             }
             return Taken::Refused;
@@ -349,7 +399,7 @@ mod tests {
         for i in 5..60 {
             insert(&mut r, 1 + i * 1000, 1000);
         }
-        r.read(57_000);
+        r.read(57_000, true);
         assert!(r.owes_window_update(MSS, true), "who reads goes on receiving");
         assert_eq!(r.select_window(MSS, true), 1096);
         assert_eq!(r.select_window(MSS, false), 57_000);

@@ -65,6 +65,11 @@ impl RecvBuffer {
         self.queue.copy_to(0, buf)
     }
 
+    /// As [`peek`](RecvBuffer::peek), beginning `offset` bytes further on.
+    pub fn peek_at(&self, offset: usize, buf: &mut [u8]) -> usize {
+        self.queue.copy_to(offset, buf)
+    }
+
     /// What is left, when the connection ends.
     pub fn into_queue(self) -> SliceQueue {
         self.queue

@@ -75,6 +75,8 @@ impl Tcb {
             let left = before != Phase::Open && self.recovery.board.lost() > 0;
             if (news.lost > 0 || left) && self.recovery.phase() == Phase::Open {
                 self.begin_recovery(nxt.since(una), cx);
+            } else if news.lost > 0 && !cx.options.loss_recovery.prr {
+                self.reduce_again(nxt.since(una), cx);
             }
         } else if heard.duplicate
             && let OnDuplicate::FastRetransmit { flight } = self.recovery.on_duplicate(una, nxt, mss)
@@ -222,10 +224,22 @@ impl Tcb {
                 }
             }
         }
+        self.recovery.repair().reduced_at = cx.now;
         self.rto.restart(cx.now);
         cx.stats.fast_retransmits += 1;
         cx.note(What::FastRetransmit);
         self.note_congestion(cx);
+    }
+
+    /// What was sent again in fast recovery was lost too: that is congestion again (RFC 5681 4.3). (Proportional rate
+    /// reduction answers to it by what it sends, RFC 8985 9.3.)
+    fn reduce_again(&mut self, flight: u32, cx: &mut Cx<'_>) {
+        let (now, phase, repair) = (cx.now, self.recovery.phase(), self.recovery.repair());
+        if phase == Phase::FastRecovery && repair.rack.lost_again(repair.reduced_at) {
+            repair.reduced_at = now;
+            self.govern(cx).on_congestion(flight);
+            self.note_congestion(cx);
+        }
     }
 
     /// Proportional rate reduction: what fast recovery may have in the network after this ACK.
@@ -253,11 +267,12 @@ impl Tcb {
         self.rtt.on_retransmit(cx.now);
         self.look_for_black_hole(cx);
         let flight = self.snd.flight();
-        self.govern(cx).on_rto(flight, first);
         let by_rack = self.negotiated.sack && cx.options.loss_recovery.detection == LossDetection::Rack;
         let path = self.path_now(cx);
         let frto = cx.options.loss_recovery.frto;
         self.recovery.on_rto(self.snd.una, self.snd.nxt, by_rack.then_some(&path), frto);
+        let in_flight = self.in_flight();
+        self.govern(cx).on_rto(flight, in_flight, first);
         cx.stats.rto += 1;
         cx.note(What::Rto { count: self.rto.tries(), rto: self.rto.interval(&self.rtt, cx.config) });
         self.note_congestion(cx);

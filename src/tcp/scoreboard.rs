@@ -22,7 +22,6 @@ const LONGEST_RUN: u32 = 1 << 16;
 const MIN_RECORDS: usize = 64;
 
 /// How many records a connection may have whose unacknowledged text pins `text` bytes: so many that they, with the room
-/// How many records a connection may have whose unacknowledged text pins `text` bytes: so many that they, with the room
 /// that their queue keeps, pin half of that at most. Segments of a few bytes, which a peer may ask for, would cost much.
 pub fn most_records(text: usize) -> usize {
     (text / (8 * size_of::<Sent>())).clamp(MIN_RECORDS, MAX_RECORDS)
@@ -72,6 +71,20 @@ impl Sent {
         if joins {
             (self.numbers.end, self.at) = (next.numbers.end, next.at);
             self.resent = self.resent.max(next.resent);
+        }
+        joins
+    }
+
+    /// Takes `next` in, which follows, if both are lost and full segments but for the end, as often sent again.
+    fn join_lost(&mut self, next: &Sent) -> bool {
+        let joins = self.fate == Fate::Lost
+            && next.fate == Fate::Lost
+            && self.mss == next.mss
+            && self.resent == next.resent
+            && self.numbers.len().is_multiple_of(self.mss);
+        if joins {
+            // If it arrives after all, it measures no less than the truth.
+            self.numbers.end = next.numbers.end;
         }
         joins
     }
@@ -296,10 +309,12 @@ impl Scoreboard {
     /// bytes.
     pub fn mark_lost(&mut self, mut is_lost: impl FnMut(&Sent) -> Verdict) -> u32 {
         let mut bytes = 0;
-        for record in self.records.iter_mut().filter(|r| r.fate == Fate::Flying) {
+        let mut marked = None::<(usize, usize)>;
+        for (i, record) in self.records.iter_mut().enumerate().filter(|(_, r)| r.fate == Fate::Flying) {
             match is_lost(record) {
                 Verdict::Lost => {
                     record.fate = Fate::Lost;
+                    marked = Some((marked.map_or(i, |(first, _)| first), i));
                     if self.lost + bytes == 0 || record.numbers.start.before(self.lost_from) {
                         self.lost_from = record.numbers.start;
                     }
@@ -310,7 +325,25 @@ impl Scoreboard {
             }
         }
         self.lost += bytes;
+        if let Some((first, last)) = marked {
+            self.join_lost(first.saturating_sub(1), (last + 2).min(self.records.len()));
+        }
         bytes
+    }
+
+    /// Makes one of neighbours from `first` up to `end` that are lost: when they were sent is of no use any more.
+    fn join_lost(&mut self, first: usize, end: usize) {
+        let mut kept = first;
+        for i in first + 1..end {
+            let next = self.records[i];
+            if !self.records[kept].join_lost(&next) {
+                kept += 1;
+                self.records[kept] = next;
+            }
+        }
+        if kept + 1 < end {
+            self.records.remove(kept + 1..end);
+        }
     }
 
     /// Takes for lost the first `len` bytes in flight, or as many as are in the network there (for a sender without SACK).

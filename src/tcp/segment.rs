@@ -96,6 +96,18 @@ impl SegmentOut {
         SegmentOut { seq, ack, flags, wnd: 0, up: 0, options, text, cut: None, ect: false }
     }
 
+    /// The RST for a `segment` that belongs to nothing (RFC 9293 3.10.7.1). It returns the segment's time stamp (RFC 7323
+    /// 5.2).
+    pub fn reset_for(segment: &Segment) -> Self {
+        let mut reset = if segment.flags.ack() {
+            SegmentOut::bare(segment.ack, Seq(0), Flags::RST)
+        } else {
+            SegmentOut::bare(Seq(0), segment.end(), Flags::RST | Flags::ACK)
+        };
+        reset.options.timestamps = segment.options.timestamps.map(|(value, _)| (0, value));
+        reset
+    }
+
     /// SEG.LEN: the text, counting SYN and FIN as one each.
     pub fn len(&self) -> u32 {
         self.text.iter().map(|s| s.len() as u32).sum::<u32>()

@@ -35,6 +35,8 @@ pub struct Send {
     pub buffer: SendBuffer,
     /// Whether the user has closed: a FIN follows the data.
     pub fin: bool,
+    /// Whether the user has said that more data follows soon (MSG_MORE).
+    pub more: bool,
 }
 
 impl Send {
@@ -53,7 +55,14 @@ impl Send {
             mss,
             buffer: SendBuffer::new(first),
             fin: false,
+            more: false,
         }
+    }
+
+    /// Bytes written and never sent.
+    pub fn unsent(&self) -> u32 {
+        let end = self.buffer.end();
+        if end.after(self.nxt) { end.since(self.nxt) } else { 0 }
     }
 
     /// Sequence numbers sent and not acknowledged, a FIN included.

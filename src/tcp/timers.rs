@@ -21,7 +21,7 @@ impl Tcb {
     pub(super) fn deadline(&self, config: &TcpConfig, options: &TcpOptions, orphan: bool) -> Option<Instant> {
         let delayed_ack = if let AckDue::At(time) = self.rcv.ack { Some(time) } else { None };
         let next = Instant::earlier(delayed_ack, self.cc.pacing_deadline());
-        let next = Instant::earlier(next, self.fin_wait2_deadline(config, orphan));
+        let next = Instant::earlier(next, self.fin_wait2_deadline(config, options, orphan));
         if !self.is_waiting() {
             return Instant::earlier(next, self.keepalive_deadline(options));
         }
@@ -71,8 +71,9 @@ impl Tcb {
         options.keepalive.as_ref().filter(|_| !self.is_waiting()).map(|k| self.keepalive.deadline(k))
     }
 
-    fn fin_wait2_deadline(&self, config: &TcpConfig, orphan: bool) -> Option<Instant> {
-        self.fin_wait2_since.filter(|_| orphan && self.state == State::FinWait2).map(|since| since + config.fin_wait2)
+    fn fin_wait2_deadline(&self, config: &TcpConfig, options: &TcpOptions, orphan: bool) -> Option<Instant> {
+        let since = self.fin_wait2_since.filter(|_| orphan && self.state == State::FinWait2)?;
+        Some(since + options.fin_wait2.unwrap_or(config.fin_wait2))
     }
 
     /// Does what is due. Gives the reason if it ends the connection.
@@ -97,7 +98,7 @@ impl Tcb {
             self.rto.restart(cx.now);
             rto = self.rto.deadline(&self.rtt, cx.config);
         }
-        let gone = if due(self.fin_wait2_deadline(cx.config, cx.orphan)) {
+        let gone = if due(self.fin_wait2_deadline(cx.config, cx.options, cx.orphan)) {
             Some(CloseReason::Normal)
         } else if self.is_waiting() && due(Some(self.retransmission_deadline(rto, cx.options))) {
             self.on_retransmission_timeout(cx)

@@ -1,6 +1,6 @@
 //! TIME-WAIT (RFC 9293 3.6.1), as a record of about a hundred bytes: no buffer, no control block.
 //!
-//! RST is ignored (RFC 1337): an old duplicate must not end the wait. A valid new SYN ends it (MAY-2).
+//! RST is ignored (RFC 1337): an old duplicate must not end the wait. A valid new SYN ends it (MAY-2), as RFC 6191 says.
 
 use super::connection::{Cx, Reaction, Tcb};
 use super::options::{Negotiated, Timestamps};
@@ -70,12 +70,16 @@ impl TimeWait {
         Some(Reaction::dropped(DropReason::TcpTimeWait))
     }
 
-    /// Whether a SYN is of a later connection: by its time stamp if there is one, else by its number (RFC 1122
-    /// 4.2.2.13; the first rows of RFC 6191 2).
+    /// Whether a SYN is of a later connection (RFC 6191 2; RFC 1122 4.2.2.13): by its time stamp where both connections
+    /// have them; else by its number, beyond that of the old one's FIN; and where only the new one has time stamps it is,
+    /// for what is left of the old one has none and will be dropped.
     fn is_new(&self, segment: &Segment, cx: &Cx<'_>) -> bool {
-        match (&self.timestamps, segment.options.timestamps) {
+        let beyond = segment.seq.at_or_after(self.rcv_nxt);
+        let offered = segment.options.timestamps.filter(|_| cx.config.timestamps);
+        match (&self.timestamps, offered) {
             (Some(ours), Some((value, _))) if value != ours.recent => !ours.is_old(cx.now, value),
-            _ => segment.seq.after(self.rcv_nxt),
+            (None, Some(_)) => true,
+            _ => beyond,
         }
     }
 

@@ -10,7 +10,7 @@ use super::socket::Socket;
 use super::{Sockets, named};
 use crate::error::{Error, Result};
 use crate::rng::Key;
-use crate::stack::{FlowConfig, Readiness, UdpId};
+use crate::stack::{FlowConfig, Readiness, UdpBind, UdpId};
 use crate::stats::GateStats;
 use crate::time::Instant;
 use core::time::Duration;
@@ -188,7 +188,8 @@ impl Sockets {
     /// Begins the flow of `source`, which has none, and for which there is [room](Sockets::make_room).
     pub fn begin_flow(&mut self, source: SocketAddr, now: Instant) {
         let any: IpAddr = if source.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let mut socket = Socket::new(SocketAddr::new(any, 0), true, self.default_options());
+        let how = UdpBind { only_v6: true, ..UdpBind::default() };
+        let mut socket = Socket::new(SocketAddr::new(any, 0), how, self.default_options());
         let due = now + self.flows.config.unanswered;
         socket.peer = Some(source);
         socket.flow = Some(Flow { last: now, answered: false, due, accepted: false, over: false });

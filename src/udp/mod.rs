@@ -97,6 +97,7 @@ struct Limits {
     sockets: usize,
     memory: usize,
     recv_buffer: usize,
+    send_buffer: usize,
     send_queue: usize,
 }
 
@@ -179,6 +180,7 @@ impl Sockets {
                 sockets: config.max_udp_sockets,
                 memory: config.memory / MEMORY_SHARE,
                 recv_buffer: config.udp.recv_buffer,
+                send_buffer: config.udp.send_buffer,
                 send_queue: config.udp.send_queue,
             },
             offloads: config.offloads,
@@ -234,7 +236,7 @@ impl Sockets {
             self.ports.bind(bound, local.port(), sharing, index)?
         };
         let local = SocketAddr::new(local.ip(), port);
-        Ok(self.put(Socket::new(local, how.only_v6, self.default_options())))
+        Ok(self.put(Socket::new(local, how, self.default_options())))
     }
 
     /// What sockets are set to at first.
@@ -249,6 +251,9 @@ impl Sockets {
             multicast_interface: 0,
             interface: 0,
             recv_buffer: self.limits.recv_buffer,
+            send_buffer: self.limits.send_buffer,
+            mark: 0,
+            marked_interface: 0,
             gro: false,
             mtu_discovery: MtuDiscovery::Want,
             recv_errors: false,
@@ -275,7 +280,7 @@ impl Sockets {
     pub fn connect(&mut self, ip: &Ip, id: UdpId, peer: SocketAddr) -> Result<()> {
         let socket = named(&mut self.slots, id)?;
         socket.check_no_flow()?;
-        let peer = socket.on_wire(peer)?;
+        let peer = socket.on_wire(peer).ok_or(Error::AddressFamily)?;
         let local = match socket.bound {
             Bound::One(addr) => {
                 socket.source(ip, peer, fixed(ip, addr))?;
@@ -338,6 +343,10 @@ impl Sockets {
         interface: u32,
     ) -> Result<()> {
         let interface = ip.check_interface(interface)?;
+        // Over IPv4, Linux finds out only that it was not joined.
+        if group.is_ipv6() && !group.is_multicast() {
+            return Err(Error::InvalidInput("not a group"));
+        }
         self.get_mut(id)?.leave(ip, group, source, interface)
     }
 
@@ -381,7 +390,12 @@ impl Sockets {
         let socket = named(&mut self.slots, id)?;
         socket.check_open()?;
         let dst = match destination {
-            Some(destination) => socket.on_wire(destination)?,
+            // The kernel calls IPv4 unreachable from a socket of IPv6 alone.
+            Some(destination) => socket.on_wire(destination).ok_or(if destination.is_ipv4() {
+                Error::NetworkUnreachable
+            } else {
+                Error::AddressFamily
+            })?,
             None => socket.peer.ok_or(Error::NotConnected)?,
         };
         let src = socket.source_of(ip, dst, source.map(unmapped_addr))?;
@@ -392,10 +406,11 @@ impl Sockets {
         if segment.min(data.len()) > most {
             return Err(Error::MessageTooLong);
         }
-        if socket.unsent >= self.limits.send_queue {
+        let cost = OUTBOX_OVERHEAD + data.len();
+        let is_full = socket.unsent > 0 && socket.unsent_bytes + cost > socket.options.send_buffer;
+        if socket.unsent >= self.limits.send_queue || is_full {
             return Err(Error::WouldBlock);
         }
-        let cost = OUTBOX_OVERHEAD + data.len();
         if self.memory + cost > self.limits.memory {
             return Err(Error::NoBufferSpace);
         }
@@ -421,6 +436,7 @@ impl Sockets {
             socket.errors.note_sent(dst);
         }
         socket.unsent += 1;
+        socket.unsent_bytes += cost;
         self.memory += cost;
         self.outbox.push_back(datagram);
         Ok(data.len())
@@ -510,6 +526,16 @@ impl Sockets {
     /// As [`recv`](Sockets::recv).
     pub fn recv_segmented(&mut self, id: UdpId, buf: &mut [u8]) -> Result<(usize, usize, SocketAddr)> {
         self.pop(id, |socket| socket.pop_run(buf)).map(|got| (got.len, got.segment, got.source))
+    }
+
+    /// How it was bound; of IPv6 alone is also a socket that is bound to one address of IPv6.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn bound(&self, id: UdpId) -> Result<UdpBind> {
+        let socket = self.get(id)?;
+        let only_v6 = socket.how.only_v6 || matches!(socket.bound, Bound::One(addr) if addr.is_ipv6());
+        Ok(UdpBind { only_v6, ..socket.how })
     }
 
     /// Our end: the bound address, or once connected the one that leads to the peer.
@@ -693,18 +719,20 @@ impl Sockets {
         let len = segment.filter(|_| !in_one).map_or(front.data.len(), |segment| segment.min(front.data.len()));
         let data = front.data.slice(0..len);
         front.data.advance(len);
-        self.memory -= len;
-        if front.data.is_empty() {
+        let is_gone = front.data.is_empty();
+        let freed = len + if is_gone { OUTBOX_OVERHEAD } else { 0 };
+        self.memory -= freed;
+        if is_gone {
             self.outbox.pop_front();
             if self.outbox.is_empty() {
                 self.outbox.shrink_to(IDLE_OUTBOX);
             }
-            self.memory -= OUTBOX_OVERHEAD;
-            if let Ok(socket) = self.get_mut(id) {
-                socket.unsent -= 1;
-                if let Some(flow) = &mut socket.flow {
-                    flow.answers(now);
-                }
+        }
+        if let Ok(socket) = self.get_mut(id) {
+            socket.unsent_bytes -= freed;
+            socket.unsent -= usize::from(is_gone);
+            if is_gone && let Some(flow) = &mut socket.flow {
+                flow.answers(now);
             }
         }
         let mut frame = TxFrame::default();

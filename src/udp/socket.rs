@@ -4,10 +4,10 @@ use super::flows::Flow;
 use super::ports::Ends;
 use crate::error::{Error, Result};
 use crate::ip::Ip;
-use crate::ip::bound::{Bound, shown, unmapped_addr};
+use crate::ip::bound::{Bound, destination, shown, unmapped_addr};
 use crate::ip::inbox::Inbox;
 use crate::ip::socket_errors::Errors;
-use crate::stack::{Readiness, RecvMsg, UdpOptions};
+use crate::stack::{Readiness, RecvMsg, UdpBind, UdpOptions};
 use std::net::{IpAddr, SocketAddr};
 
 /// Groups that a socket may be a member of, as on Linux (igmp_max_memberships).
@@ -22,6 +22,8 @@ pub(super) struct Socket {
     v6: bool,
     /// What it takes, as bound. Disconnected, it has it again.
     pub(super) bound: Bound,
+    /// How it was bound.
+    pub(super) how: UdpBind,
     /// Our end, as bound; as connected once there is a peer.
     pub(super) local: SocketAddr,
     /// The connected peer.
@@ -31,6 +33,8 @@ pub(super) struct Socket {
     pub(super) home: Option<u16>,
     /// Datagrams in the outbox.
     pub(super) unsent: usize,
+    /// What they cost.
+    pub(super) unsent_bytes: usize,
     pub(super) inbox: Inbox,
     groups: Vec<Membership>,
     pub(super) errors: Errors,
@@ -49,16 +53,18 @@ struct Membership {
 }
 
 impl Socket {
-    /// A socket bound to `local`, mapped or not; `only_v6` keeps one on `::` from taking IPv4.
-    pub(super) fn new(local: SocketAddr, only_v6: bool, options: UdpOptions) -> Self {
+    /// A socket bound to `local`, mapped or not, as `how` says.
+    pub(super) fn new(local: SocketAddr, how: UdpBind, options: UdpOptions) -> Self {
         Socket {
             v6: local.is_ipv6(),
-            bound: Bound::new(local.ip(), only_v6),
+            bound: Bound::new(local.ip(), how.only_v6),
+            how,
             local: unmapped_addr(local),
             peer: None,
             options,
             home: None,
             unsent: 0,
+            unsent_bytes: 0,
             inbox: Inbox::default(),
             groups: Vec::new(),
             errors: Errors::default(),
@@ -77,14 +83,13 @@ impl Socket {
         shown(addr, self.v6)
     }
 
-    /// An address that the application names, as it is on the wire.
-    ///
-    /// # Errors
-    /// `Unsupported` if it is of a family that the socket cannot reach, or not in the form that the socket's has.
-    pub(super) fn on_wire(&self, addr: SocketAddr) -> Result<SocketAddr> {
+    /// An address that the application names, as it is on the wire; an unspecified one is this host. `None` if it is of a
+    /// family that the socket cannot reach.
+    pub(super) fn on_wire(&self, addr: SocketAddr) -> Option<SocketAddr> {
         let on_wire = unmapped_addr(addr);
-        let reached = addr.is_ipv6() == self.v6 && self.bound.is_of_family(on_wire.ip());
-        reached.then_some(on_wire).ok_or(Error::Unsupported)
+        let reached = (self.v6 || addr.is_ipv4()) && self.bound.is_of_family(on_wire.ip());
+        let own = Some(self.local.ip()).filter(|own| !own.is_unspecified());
+        reached.then(|| SocketAddr::new(destination(on_wire.ip(), own), on_wire.port()))
     }
 
     /// Whether datagrams from `from` are for it.
@@ -100,8 +105,10 @@ impl Socket {
 
     /// The interface that a datagram to `dst` must leave by, if that is not zero.
     pub(super) fn interface_for(&self, dst: IpAddr) -> u8 {
-        match self.options.interface {
-            0 if dst.is_multicast() => self.options.multicast_interface,
+        let options = &self.options;
+        match options.interface {
+            0 if dst.is_multicast() && options.multicast_interface != 0 => options.multicast_interface,
+            0 => options.marked_interface,
             interface => interface,
         }
     }
@@ -204,7 +211,8 @@ impl Socket {
         if !self.inbox.is_empty() {
             ready |= Readiness::READABLE;
         }
-        if self.unsent < send_queue {
+        // As on Linux, a writer is called when half of it is free.
+        if self.unsent < send_queue && self.unsent_bytes <= self.options.send_buffer / 2 {
             ready |= Readiness::WRITABLE;
         }
         if self.flow.as_ref().is_some_and(Flow::is_over) {

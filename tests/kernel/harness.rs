@@ -30,7 +30,7 @@ const PROBE: &str = "probe";
 #[derive(Clone)]
 pub struct Test {
     pub name: &'static str,
-    /// The programs that it needs.
+    /// The programs that it needs; `example X` is one of `cargo build --examples`.
     pub tools: &'static [&'static str],
     /// How long it may take, in seconds.
     pub limit: u64,
@@ -68,7 +68,16 @@ fn skip(switch: &str, reason: String) -> Result<Completion, Failed> {
     }
 }
 
+/// An example as it was built with these tests, beside their directory.
+pub fn example(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().expect("this program's path");
+    tests.ancestors().nth(2).expect("the profile's directory").join("examples").join(name)
+}
+
 fn installed(tool: &str) -> bool {
+    if let Some(name) = tool.strip_prefix("example ") {
+        return example(name).is_file();
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     // `ip` lives where ordinary users do not look.
     std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).any(|dir| dir.join(tool).is_file())

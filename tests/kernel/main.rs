@@ -10,6 +10,7 @@ mod capture;
 mod clients;
 mod demo;
 mod device;
+mod examples;
 mod faults;
 mod fragments;
 mod groups;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         demo::TESTS,
         capture::TESTS,
         device::TESTS,
+        examples::TESTS,
         offload::TESTS,
         perf::TESTS,
         pmtu::TESTS,

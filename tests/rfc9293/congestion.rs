@@ -63,7 +63,7 @@ fn initial_window() {
     assert_eq!(sent, 2 * 8960, "two segments of a large MSS");
 }
 
-/// 5681-3: the handshake grows no window.
+/// 5681-3 6928-2: the handshake grows no window.
 #[test]
 fn handshake_does_not_grow_cwnd() {
     let mut t = newreno();
@@ -128,11 +128,12 @@ fn ack_division() {
     assert!(t.info().cwnd <= before + MSS, "{} from {before}", t.info().cwnd);
 }
 
-/// MUST-19 5681-6: after an RTO: ssthresh at most half of what was in flight, cwnd one segment.
+/// MUST-19 5681-6 5681-14 5681-18 6928-5: ssthresh is as high as can be at first; after an RTO it is at most half of what was in flight, cwnd one segment.
 #[test]
 fn after_an_rto() {
     let mut t = in_flight(20);
     let flight = t.info().in_flight;
+    assert_eq!(t.info().ssthresh, u32::MAX);
     t.wait(secs(2));
     t.expect(full(1460));
     t.expect_nothing();
@@ -142,6 +143,22 @@ fn after_an_rto() {
     // A second one in a row does not halve it again.
     t.expect_within(secs(5), full(1460));
     assert_eq!(t.info().ssthresh, info.ssthresh);
+}
+
+/// 5681-29: a time-out while a loss is being repaired, the retransmission lost too, is a second loss: both are lowered again.
+#[test]
+fn a_lost_retransmission_counts_again() {
+    let mut t = in_flight(20);
+    let una = una(&t);
+    for _ in 0..3 {
+        dup(&mut t, una);
+    }
+    t.drain();
+    let first = t.info().ssthresh;
+    t.wait(secs(5));
+    t.drain();
+    assert_eq!(t.stack.stats().tcp.rto, 1);
+    assert!(t.info().ssthresh < first && t.info().cwnd == MSS, "ssthresh {} after {first}", t.info().ssthresh);
 }
 
 /// MUST-19 5681-6: ssthresh has a floor of two segments.
@@ -155,7 +172,7 @@ fn ssthresh_floor() {
     assert_eq!(t.info().ssthresh, 2 * MSS);
 }
 
-/// MUST-19: above ssthresh cwnd grows by about a segment for each round trip.
+/// MUST-19 5681-15 5681-16: above ssthresh cwnd grows by about a segment for each round trip.
 #[test]
 fn congestion_avoidance() {
     let mut t = in_flight(20);
@@ -186,7 +203,7 @@ fn congestion_avoidance() {
     assert!(grown >= 3 * MSS, "it does grow: {grown} bytes in five rounds");
 }
 
-/// 5681-7: three duplicate ACKs: the missing segment goes out at once, and cwnd is halved.
+/// 5681-19 5681-20 5681-23: three duplicate ACKs: the missing segment goes out at once, and cwnd is halved.
 #[test]
 fn fast_retransmit() {
     let mut t = in_flight(20);
@@ -208,7 +225,7 @@ fn fast_retransmit() {
     assert_eq!(t.stack.stats().tcp.rto, 0);
 }
 
-/// 3042-1: each of the first two duplicate ACKs lets one new segment out, and cwnd is not changed.
+/// 3042-1 3042-2 3042-4: each of the first two duplicate ACKs lets one new segment out, and cwnd is not changed.
 #[test]
 fn limited_transmit() {
     let mut t = in_flight(10);
@@ -229,7 +246,7 @@ fn limited_transmit() {
     t.expect_nothing();
 }
 
-/// 6582-1: NewReno: a partial ACK sends the next missing segment at once; no RTO for several losses in a window.
+/// 6582-1 6582-5: NewReno: a partial ACK sends the next missing segment at once; no RTO for several losses in a window.
 #[test]
 fn partial_acks() {
     let mut t = in_flight(20);
@@ -272,7 +289,7 @@ fn one_reduction_for_a_window() {
     }
 }
 
-/// 6582-1: after an RTO, duplicate ACKs for what was in flight before start no fast retransmit.
+/// 6582-1 6582-8: after an RTO, duplicate ACKs for what was in flight before start no fast retransmit.
 #[test]
 fn no_fast_retransmit_after_an_rto() {
     let mut t = in_flight(20);
@@ -286,7 +303,7 @@ fn no_fast_retransmit_after_an_rto() {
     assert_eq!(t.stack.stats().tcp.fast_retransmits, before);
 }
 
-/// What is no duplicate ACK: text, another window, nothing in flight.
+/// 5681-28: what is no duplicate ACK: text, another window, nothing in flight.
 #[test]
 fn not_duplicate_acks() {
     let mut t = in_flight(10);
@@ -320,7 +337,7 @@ fn duplicate_ack_flood() {
     assert_eq!(t.stack.stats().tcp.fast_retransmits, 1);
 }
 
-/// attack-20: where SACK is in use, a duplicate ACK without a block of what is in flight counts for nothing.
+/// 3042-5 attack-20: where SACK is in use, a duplicate ACK without a block of what is in flight counts for nothing.
 #[test]
 fn duplicate_acks_without_sack() {
     let mut t = newreno();
@@ -339,7 +356,7 @@ fn duplicate_acks_without_sack() {
     assert!(t.drain().iter().any(|p| t.rel_seq(p) == 1));
 }
 
-/// 5681-9: after an idle time longer than the RTO the window starts again from the initial one.
+/// 5681-9 5681-27 6928-4: after an idle time longer than the RTO the window starts again from the initial one.
 #[test]
 fn restart_after_idle() {
     let mut t = in_flight(60);
@@ -354,7 +371,7 @@ fn restart_after_idle() {
     assert!(burst <= 10 * MSS as usize, "a burst of {burst} bytes after idling");
 }
 
-/// 5681-1: new data goes out only while at most cwnd, with limited transmit two segments more, is in the network, and
+/// 3042-3 5681-1: new data goes out only while at most cwnd, with limited transmit two segments more, is in the network, and
 /// never beyond the peer's window; through losses and windows at random, and all data arrives.
 #[test]
 fn never_beyond_the_window() {
@@ -384,18 +401,25 @@ fn never_beyond_the_window() {
             // The window's right edge never moves left.
             let wnd = (rng.between(20_000, 65_535) as usize).max(edge.saturating_sub(una));
             edge = una + wnd;
-            t.advance(Duration::from_micros(rng.between(1, 900)));
-            t.send(ack().ack(1 + una as i64).wnd(wnd as u16));
-            let sent = t.drain();
-            let end = sent.iter().map(|p| t.rel_seq(p) as usize - 1 + p.text.len()).max().unwrap_or(0);
-            assert!(end <= edge, "seed {seed}: beyond the offered window");
-            network.extend(sent);
-            // What is in the network and of use: copies of what has been acknowledged count no more.
-            let of_use = |p: &&Packet| t.rel_seq(p) > una as i64;
-            let flying: usize = network.iter().filter(of_use).map(|p| p.text.len()).sum();
-            let cwnd = t.info().cwnd as usize;
-            assert!(end <= top || flying <= cwnd + 2 * 1460, "seed {seed}: {flying} bytes in the network, cwnd {cwnd}");
-            top = top.max(end);
+            // Pacing lets something out before the ACK comes, by the window that was before it.
+            for answered in [false, true] {
+                if answered {
+                    t.send(ack().ack(1 + una as i64).wnd(wnd as u16));
+                } else {
+                    t.advance(Duration::from_micros(rng.between(1, 900)));
+                }
+                let sent = t.drain();
+                let end = sent.iter().map(|p| t.rel_seq(p) as usize - 1 + p.text.len()).max().unwrap_or(0);
+                assert!(end <= edge, "seed {seed}: beyond the offered window");
+                network.extend(sent);
+                // What is in the network and of use: copies of what has been acknowledged count no more.
+                let of_use = |p: &&Packet| t.rel_seq(p) > una as i64;
+                let flying: usize = network.iter().filter(of_use).map(|p| p.text.len()).sum();
+                let cwnd = t.info().cwnd as usize;
+                let fits = end <= top || flying <= cwnd + 2 * 1460;
+                assert!(fits, "seed {seed}: {flying} bytes in the network, cwnd {cwnd}");
+                top = top.max(end);
+            }
         }
         assert_eq!(una, 200_000, "seed {seed}");
     }

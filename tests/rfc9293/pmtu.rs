@@ -41,23 +41,25 @@ fn text(sent: &[Packet]) -> Vec<u8> {
     sent.iter().flat_map(|p| p.text.clone()).collect()
 }
 
-/// 1191-1 1191-3: the MSS follows at once, what was too big goes out again at once, and neither window nor time-out is
-/// touched. More of the same say nothing new.
+/// 1191-1 1191-3 5681-13 4821-7: the MSS follows at once, what was too big goes out again at once, as far as the window allows, which holds as
+/// many segments as before; it was no congestion, and the time-out is not touched. More of the same say nothing new.
 #[test]
 fn segments_follow_what_a_router_says() {
     let (mut t, sent) = in_flight(|_| {});
     let before = t.info();
     assert_eq!(too_big(&mut t, 1400, &sent[0]), Disposition::Delivered);
     let again = t.drain();
-    assert_eq!(lengths(&again)[..10], [1360; 10]);
-    assert_eq!(text(&again), pattern(0..14_600));
+    assert_eq!(lengths(&again), [1360; 10]);
+    assert_eq!(text(&again), pattern(0..13_600));
     let after = t.info();
     assert_eq!((after.mss, after.pmtu), (1360, link_mtu(1400)));
-    assert_eq!((after.cwnd, after.ssthresh, after.backoff), (before.cwnd, before.ssthresh, 0));
+    assert_eq!((after.cwnd / 1360, after.ssthresh, after.backoff), (before.cwnd / 1460, before.ssthresh, 0));
     for packet in &sent[1..] {
         too_big(&mut t, 1400, packet);
     }
     t.expect_nothing();
+    t.send(ack().ack(13_601));
+    assert_eq!(text(&t.drain()), pattern(13_600..14_600));
     // The user hears nothing: there is nothing to be done.
     assert_eq!(t.take_error(), None);
     t.send(ack());
@@ -74,7 +76,11 @@ fn a_narrower_link_behind_a_narrow_one() {
     too_big(&mut t, 1300, &again[0]);
     let third = t.drain();
     assert!(third.iter().all(|p| p.text.len() <= 1260));
-    assert_eq!(text(&third), pattern(0..14_600));
+    // As many segments as before, and the rest when they have arrived.
+    let (first, rest) = (text(&third), 10 * 1260);
+    assert_eq!(first, pattern(0..rest));
+    t.send(ack().ack(1 + rest as i64));
+    assert_eq!(text(&t.drain()), pattern(rest..14_600));
 }
 
 /// 5927-1 5927-3 attack-36: only what quotes a number in flight counts: SND.UNA does, what is before it and SND.NXT do not.
@@ -231,6 +237,8 @@ impl Path {
             }
             let before = self.got;
             self.carry(t);
+            // A round trip takes no time here; probes that fail are not to be too near each other.
+            t.advance(ms(100));
             if self.got > (from + len) as i64 {
                 return t.now().since(start);
             }
@@ -366,4 +374,161 @@ fn a_router_tells_of_a_probe() {
     t.send(ack());
     t.write(&pattern(50_000..100_000));
     assert!(t.drain().iter().any(|p| p.text.len() == 1260), "the next probe is what passes");
+}
+
+/// Ten full segments and a search: what is to be found is `mtu`; the path takes `rtt` for a round trip.
+fn searching(rtt: Duration) -> (Tester, Path) {
+    let mut t = Tester::with(|c| {
+        c.tcp.mtu_probing = MtuProbing::Always;
+        c.tcp.congestion = tunstack::stack::Congestion::NewReno;
+    });
+    t.listen(80);
+    t.send(syn().mss(1460));
+    t.expect(synack());
+    t.advance(rtt);
+    t.send(ack());
+    t.accept();
+    (t, Path::new(1280))
+}
+
+/// One round trip: what was sent arrives (but what is too long), and its ACKs come back. Gives the lengths of what was sent.
+fn round(t: &mut Tester, path: &mut Path, rtt: Duration) -> Vec<usize> {
+    t.advance(rtt);
+    let sent = t.drain();
+    for packet in &sent {
+        if packet.bytes.len() > path.mtu || packet.text.is_empty() {
+            continue;
+        }
+        path.held.insert(t.rel_seq(packet), packet.text.len());
+        while let Some((&at, &len)) = path.held.range(..=path.got).next() {
+            path.held.remove(&at);
+            path.got = path.got.max(at + len as i64);
+        }
+        t.send(ack().ack(path.got));
+    }
+    lengths(&sent)
+}
+
+/// 4821-8 4821-17: the loss of a probe is no congestion, and therefore there is no other for as many round trips as the window has
+/// segments.
+#[test]
+fn probes_that_fail_are_rare() {
+    let rtt = ms(40);
+    let (mut t, mut path) = searching(rtt);
+    let (mut probes, mut at) = (0, Vec::new());
+    for n in 0..400 {
+        while t.info().send_queue < 60_000 {
+            t.write(&pattern(0..10_000));
+        }
+        round(&mut t, &mut path, rtt);
+        let sent = t.stack.stats().tcp.mtu_probes;
+        at.extend((probes..sent).map(|_| n));
+        probes = sent;
+    }
+    // 1,460 and 1,242 fail, with windows of ten and of some hundred segments; what is smaller passes.
+    let gaps: Vec<u32> = at.windows(2).map(|w| w[1] - w[0]).collect();
+    assert!(gaps.len() >= 4 && gaps[0] >= 10 && gaps[1] >= 60, "{gaps:?}");
+    assert!(gaps[2..].iter().all(|&n| n < 10), "nobody waits after a success: {gaps:?}");
+    assert!((1225..=1240).contains(&t.info().mss));
+    assert_eq!((t.stack.stats().tcp.rto, t.info().ssthresh), (0, u32::MAX), "no congestion");
+}
+
+/// 4821-5 4821-19: the probe is lost and something else too: that is congestion, it says nothing of the size, and the same size is tried
+/// again.
+#[test]
+fn a_probe_that_is_lost_among_others_says_nothing() {
+    for also in [-1, 1] {
+        let mut t = Tester::with(|c| c.tcp.mtu_probing = MtuProbing::Always);
+        t.establish_with(syn().mss(1460).sack_ok());
+        t.write(&pattern(0..2 * base()));
+        t.write(&pattern(2 * base()..60_000));
+        let sent = t.drain();
+        let place = sent.iter().position(|p| p.text.len() == 1460).expect("a probe");
+        let other = place.checked_add_signed(also).expect("there is one");
+        let (probe_at, other_at) = (t.rel_seq(&sent[place]), t.rel_seq(&sent[other]));
+        let una = probe_at.min(other_at);
+        let beyond = place.max(other) + 1;
+        let from = t.rel_seq(&sent[beyond]) as u32;
+        let before = t.info().cwnd;
+        for packet in &sent[beyond..] {
+            let to = t.rel_seq(packet) as u32 + packet.text.len() as u32;
+            t.send(ack().ack(una).sack(&[(from, to)]));
+        }
+        assert!(t.info().cwnd < before, "it was congestion");
+        // Everything arrives in the end, in segments that pass.
+        for _ in 0..3 {
+            t.drain();
+            t.send(ack());
+        }
+        assert_eq!(t.info().mss, base(), "nothing was learnt");
+        t.write(&pattern(0..60_000));
+        let mut sizes = lengths(&t.drain());
+        for _ in 0..5 {
+            t.send(ack());
+            sizes.extend(lengths(&t.drain()));
+        }
+        assert!(sizes.contains(&1460), "the same size again: {sizes:?}");
+    }
+}
+
+/// 4821-15: no probe while another is out, while something is being repaired, without enough data behind it to show its loss, or
+/// where the window has no room for it.
+#[test]
+fn what_a_probe_needs() {
+    let start = || {
+        let mut t = Tester::with(|c| c.tcp.mtu_probing = MtuProbing::Always);
+        t.establish_with(syn().mss(1460).sack_ok());
+        t
+    };
+    let probes = |t: &Tester| t.stack.stats().tcp.mtu_probes;
+    let mut t = start();
+    t.write(&pattern(0..1460 + 3 * base()));
+    t.drain();
+    assert_eq!(probes(&t), 0, "too little behind it");
+    let mut t = start();
+    t.send(ack().wnd(4000));
+    t.write(&pattern(0..60_000));
+    t.drain();
+    assert_eq!(probes(&t), 0, "too small a window");
+    let mut t = start();
+    t.write(&pattern(0..2 * base()));
+    t.drain();
+    t.send(ack().ack(1).sack(&[(1 + base() as u32, 1 + 2 * base() as u32)]));
+    t.write(&pattern(0..60_000));
+    t.drain();
+    assert_eq!(probes(&t), 0, "something is missing");
+    // Then it does probe, when the window is wide enough again.
+    for _ in 0..20 {
+        t.send(ack());
+        if lengths(&t.drain()).contains(&1460) {
+            break;
+        }
+    }
+    assert_eq!(probes(&t), 1, "and no other beside it");
+}
+
+/// 4821-18: a probe whose loss only a time-out shows costs more, and the next waits five times as long.
+#[test]
+fn a_probe_lost_by_time_out_waits_five_times_as_long() {
+    let rtt = ms(40);
+    let (mut t, mut path) = searching(rtt);
+    t.write(&pattern(0..60_000));
+    // The probe is the first of these, and nothing behind it arrives for a while.
+    t.drain();
+    assert_eq!(t.stack.stats().tcp.mtu_probes, 1);
+    t.wait(secs(2));
+    assert_eq!(t.stack.stats().tcp.rto, 1);
+    let failed = t.now();
+    for _ in 0..400 {
+        while t.info().send_queue < 60_000 {
+            t.write(&pattern(0..10_000));
+        }
+        round(&mut t, &mut path, rtt);
+        if t.stack.stats().tcp.mtu_probes > 1 {
+            break;
+        }
+    }
+    let waited = t.now().since(failed);
+    // Ten segments were in flight, at 40 ms each.
+    assert!(waited >= ms(5 * 10 * 40) && waited <= ms(5 * 10 * 40 + 1000), "{waited:?}");
 }

@@ -214,3 +214,50 @@ fn with_one_segment_the_rate_falls() {
     let waited = t.now().since(last);
     assert!(waited >= ms(200), "{waited:?}");
 }
+
+/// 3168-10: an ACK that echoes a mark grows no window, in slow start either.
+#[test]
+fn an_echo_grows_no_window() {
+    let mut t = in_flight();
+    let before = t.info().cwnd;
+    t.send(ack().ack(1461).wnd(60_000).with(ECE));
+    let reduced = t.info().cwnd;
+    assert!(reduced < before);
+    for n in 2..=10 {
+        t.send(ack().ack(1 + 1460 * n).wnd(60_000).with(ECE));
+        assert!(t.info().cwnd <= reduced, "{} after {reduced}", t.info().cwnd);
+    }
+}
+
+/// 3168-11: CWR goes with new data, not with what is sent again.
+#[test]
+fn what_goes_again_says_no_cwr() {
+    let mut t = established();
+    t.write(&pattern(0..14_600));
+    assert_eq!(t.drain().len(), 10);
+    t.send(ack().ack(1461).wnd(60_000).with(ECE));
+    assert_eq!(t.stack.stats().tcp.ecn_reductions, 1);
+    t.wait(secs(5));
+    let again = t.drain();
+    assert!(!again.is_empty() && again.iter().all(|p| !p.has(CWR)), "a retransmission");
+    let end = t.stack_end();
+    t.send(ack().ack(end).wnd(60_000));
+    t.write(&pattern(14_600..16_060));
+    assert!(t.next().expect("new data").has(CWR));
+}
+
+/// 3168-12: a mark on what is outside the window counts for nothing.
+#[test]
+fn marks_outside_the_window_count_for_nothing() {
+    let mut t = established();
+    t.send(data(b"one").tos(ECT0));
+    t.advance(secs(1));
+    t.drain();
+    t.send(data(b"one").seq(1).tos(CE));
+    assert!(!bare(&mut t).has(ECE), "an old segment");
+    t.send(data(b"x").seq(10_000_000).tos(CE));
+    t.advance(secs(1));
+    assert!(t.drain().iter().all(|p| !p.has(ECE)), "one beyond the window");
+    t.send(data(b"two").seq(4).tos(CE));
+    assert!(bare(&mut t).has(ECE));
+}

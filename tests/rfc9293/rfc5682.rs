@@ -115,3 +115,71 @@ fn a_time_out_in_fast_recovery() {
     t.send(ack().ack(recover));
     assert_eq!(t.info().in_flight as i64, t.stack_end() - recover);
 }
+
+/// 5682-5: what neither acknowledges new data nor is a duplicate says nothing: the algorithm waits.
+#[test]
+fn other_segments_are_waited_through() {
+    let (mut t, before) = timed_out(syn().mss(1460));
+    t.send(data(b"text").ack(1).wnd(65_535));
+    t.send(ack().ack(1).wnd(65_000));
+    t.send(ack().ack(1461).wnd(65_535));
+    t.drain();
+    t.send(data(b"more").ack(1461).wnd(65_535));
+    t.send(ack().ack(1461).wnd(65_000));
+    assert_eq!(t.stack.stats().tcp.undone, 0);
+    t.send(ack().ack(2921).wnd(65_535));
+    assert_eq!(t.stack.stats().tcp.undone, 1);
+    assert!(t.info().cwnd >= before.cwnd);
+}
+
+/// 5682-7: there is no new data to send, or no window for it: the conventional recovery goes on at once.
+#[test]
+fn without_new_data_what_is_lost_goes_again() {
+    for shut in [false, true] {
+        let mut t = Tester::new();
+        t.establish_with(syn().mss(1460).sack_ok().wnd(14_600));
+        t.set(|o| o.loss_recovery.tail_probes = false);
+        t.write(&pattern(0..if shut { 30_000 } else { 14_600 }));
+        assert_eq!(t.drain().len(), 10);
+        t.wait(secs(2));
+        t.expect(full(1460).seq(1));
+        t.send(ack().ack(1461).wnd(if shut { 13_140 } else { 14_600 }));
+        t.expect(full(1460).seq(1461));
+        assert_eq!(t.stack.stats().tcp.undone, 0);
+    }
+}
+
+/// 5682-8: with SACK, duplicates that come before the first new ACK are heard, and the algorithm goes on.
+#[test]
+fn duplicates_before_the_first_new_ack() {
+    let (mut t, before) = timed_out(syn().mss(1460).sack_ok());
+    t.send(ack().ack(1).sack(&[(2921, 4381)]));
+    t.drain();
+    t.send(ack().ack(1461).sack(&[(2921, 4381)]));
+    let sent = t.drain();
+    assert!(sent.iter().all(|p| t.rel_seq(p) >= 14_601), "new data, no retransmissions");
+    t.send(ack().ack(4381));
+    assert_eq!(t.stack.stats().tcp.undone, 1);
+    assert!(t.info().cwnd >= before.cwnd);
+}
+
+/// 5682-9: after a spurious time-out what is outstanding may be found lost: fast recovery begins as ever.
+#[test]
+fn fast_recovery_after_a_spurious_time_out() {
+    for sack in [false, true] {
+        let (mut t, _) = timed_out(if sack { syn().mss(1460).sack_ok() } else { syn().mss(1460) });
+        t.send(ack().ack(1461));
+        t.drain();
+        t.send(ack().ack(2921));
+        t.drain();
+        assert_eq!(t.stack.stats().tcp.undone, 1);
+        t.advance(ms(50));
+        for n in 1..=4 {
+            let dup = ack().ack(2921);
+            t.send(if sack { dup.sack(&[(4381, 4381 + 1460 * n)]) } else { dup });
+        }
+        t.advance(ms(50));
+        assert!(t.drain().iter().any(|p| t.rel_seq(p) == 2921), "SACK {sack}");
+        assert_eq!((t.stack.stats().tcp.fast_retransmits, t.stack.stats().tcp.rto), (1, 1), "SACK {sack}");
+    }
+}

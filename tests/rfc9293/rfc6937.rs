@@ -121,7 +121,12 @@ fn forged_dsacks_undo_nothing() {
     t.drain();
     for i in 0..50 {
         let at = (una - 20_000 + 100 * i) as u32;
-        t.send(ack().ack(una).wnd(60_000).sack(&[(at, at + 100), ((una + 1460) as u32, (una + 1460 * 5) as u32)]));
+        t.send(
+            ack()
+                .ack(una)
+                .wnd(60_000)
+                .sack(&[(at, at.wrapping_add(100)), ((una + 1460) as u32, (una + 1460 * 5) as u32)]),
+        );
     }
     assert_eq!(t.stack.stats().tcp.undone, 0);
 }

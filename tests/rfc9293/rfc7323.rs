@@ -264,7 +264,7 @@ fn holes_and_timestamps() {
     t.expect_read(b"abcde");
 }
 
-/// 7323-19: an old time stamp does not save from a RST, nor from its checks.
+/// 7323-19 7323-27: an old time stamp does not save from a RST, nor from its checks.
 #[test]
 fn resets_are_not_subject_to_paws() {
     let mut t = stamped();
@@ -353,4 +353,27 @@ fn paws_cannot_be_poisoned() {
     t.send(data(b"honest").seq(1));
     t.expect_read(b"honest");
     assert_eq!(t.dropped(DropReason::TcpPaws), 0);
+}
+
+/// 7323-26: without ACK there is nothing to echo: TSecr is zero.
+#[test]
+fn a_syn_echoes_nothing() {
+    let mut t = Tester::new();
+    t.connect();
+    let first = t.expect(syn().has_ts());
+    assert_eq!(first.ts.expect("time stamps").1, 0);
+}
+
+/// 7323-28: a RST for a stamped segment of nobody returns its stamp, beside a zero; for others it has none.
+#[test]
+fn resets_of_nobody_return_the_stamp() {
+    let mut t = Tester::new();
+    t.send(syn().mss(1460).ts(77, 0));
+    t.expect(rst_ack().ts(0, 77));
+    t.new_flow(41_000, 81);
+    t.send(data(b"x").seq(5).abs_ack(9).ts(78, 3));
+    t.expect(rst().abs_seq(9).ts(0, 78));
+    t.new_flow(41_001, 81);
+    t.send(syn().mss(1460));
+    t.expect(rst_ack().no_ts());
 }

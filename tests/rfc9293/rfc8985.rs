@@ -42,7 +42,7 @@ fn a_lost_tail_is_probed() {
     assert_eq!(t.info().in_flight, 0);
 }
 
-/// 8985-6: the peer may hold back the ACK of a lone segment.
+/// 8985-6 8985-19: the peer may hold back the ACK of a lone segment.
 #[test]
 fn a_lone_segment_waits_for_the_delayed_ack() {
     let mut t = measured();
@@ -51,7 +51,7 @@ fn a_lone_segment_waits_for_the_delayed_ack() {
     t.expect_between(ms(240), ms(245), data(b"x").seq(1));
 }
 
-/// 8985-6: new data makes the better probe, even if the congestion window is full.
+/// 8985-6 8985-23: new data makes the better probe, even if the congestion window is full.
 #[test]
 fn new_data_goes_as_a_probe() {
     let mut t = measured();
@@ -101,7 +101,7 @@ fn what_a_probe_repaired_was_congestion() {
     }
 }
 
-/// 2018-6 8985-1 8985-5: before any reordering three SACKed segments mean a loss; afterwards only time does, a quarter of the round
+/// 2018-6 8985-1 8985-5 8985-17: before any reordering three SACKed segments mean a loss; afterwards only time does, a quarter of the round
 /// trip of it.
 #[test]
 fn reordering_buys_time() {
@@ -139,7 +139,7 @@ fn reordering_buys_time() {
     );
 }
 
-/// 8985-13: a lost retransmission is found by what was sent after it, and goes again without a time-out.
+/// 8985-13 8985-15: a lost retransmission is found by what was sent after it, and goes again without a time-out.
 #[test]
 fn lost_retransmissions_go_again() {
     let mut t = measured();
@@ -256,4 +256,55 @@ fn a_scoreboard_full_of_holes() {
         t.wait(Duration::from_secs(20));
     }
     assert_eq!(t.info().send_queue, 0, "all was sent in the end");
+}
+
+/// 8985-22: without proportional rate reduction a lost retransmission lowers the window once more, and many of them in one round
+/// trip only once.
+#[test]
+fn without_prr_a_lost_retransmission_counts_again() {
+    for prr in [true, false] {
+        let mut t = measured();
+        t.set(|o| o.loss_recovery.prr = prr);
+        t.write(&pattern(0..60_000));
+        t.drain();
+        t.advance(ms(100));
+        t.send(ack().ack(1).sack(&[(4381, 8761)]));
+        let sent = t.drain();
+        assert_eq!(retransmitted(&t, &sent, 1), 1);
+        for round in 1..5u32 {
+            t.send(ack().ack(1).sack(&[(4381, 8761 + 1460 * round)]));
+            t.drain();
+        }
+        let first = t.info().ssthresh;
+        t.advance(ms(100));
+        // What went out after the retransmissions has arrived, a segment for each ACK.
+        let end = t.stack_end() as u32;
+        for to in (14_601..=end).step_by(1460) {
+            t.send(ack().ack(1).sack(&[(4381, to)]));
+        }
+        assert_eq!(t.stack.stats().tcp.fast_retransmits, 1, "it is the same recovery");
+        let second = t.info().ssthresh;
+        assert_eq!(second < first, !prr, "{second} after {first}");
+        assert!(second >= first / 2, "but once: {second} after {first}");
+    }
+}
+
+/// 8985-20: the probe does not come later than the time-out would.
+#[test]
+fn no_probe_later_than_the_time_out() {
+    let mut t = measured();
+    // The round trip hardly varies: the RTO falls below two of it and what a delayed ACK may take.
+    for _ in 0..40 {
+        t.write(b"x");
+        t.drain();
+        t.advance(ms(150));
+        t.send(ack());
+        t.drain();
+    }
+    let rto = t.info().rto;
+    let srtt = t.info().srtt.expect("measured");
+    assert!(rto < srtt * 2 + ms(40), "an RTO of {rto:?}, SRTT {srtt:?}");
+    t.write(b"y");
+    t.drain();
+    t.expect_between(rto - ms(2), rto + ms(2), data(b"y"));
 }

@@ -148,3 +148,36 @@ fn interfaces_that_make_no_sense() {
     }
     assert_eq!(host(1).name("").start(device()).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
+
+#[test]
+fn marks_choose_the_interface() {
+    within(60, || {
+        let (a1, b1) = mem::pair(1500, 4096).unwrap();
+        let (a2, b2) = mem::pair(1400, 4096).unwrap();
+        let by_mark = |config: &mut tunstack::stack::Config| config.marks = vec![(7, "tun1".parse().unwrap())];
+        let a = host(1).interface(second(1, a2)).config(by_mark).start(a1).unwrap();
+        let b = host(2).interface(second(2, b2)).start(b1).unwrap();
+        a.add_route("203.0.2.0/24 via 10.0.1.2".parse().unwrap()).unwrap();
+        let far = b.bind_udp("0.0.0.0:9").unwrap();
+        let near = a.bind_udp("0.0.0.0:0").unwrap();
+        for (mark, by) in [(0, 1), (7, 2), (8, 1)] {
+            near.set_mark(mark).unwrap();
+            assert_eq!(near.mark().unwrap(), mark);
+            near.send_to(b"x", "203.0.2.9:9").unwrap();
+            assert_eq!(far.recv_msg(&mut [0; 8]).unwrap().interface, by, "mark {mark}");
+        }
+        let listener = b.listen("0.0.0.0:80").unwrap();
+        for (mark, from) in [(0, [10, 0, 1, 1]), (7, [10, 0, 2, 1])] {
+            let mut socket = a.tcp_socket_v4();
+            socket.setsockopt(tunstack::net::sockopt::SO_MARK, mark).unwrap();
+            let mut near = socket.connect("203.0.2.9:80").unwrap();
+            let (mut far, peer) = listener.accept().unwrap();
+            assert_eq!(peer.ip(), IpAddr::from(from), "mark {mark}");
+            near.write_all(b"ping").unwrap();
+            near.shutdown(Shutdown::Write).unwrap();
+            let mut got = String::new();
+            far.read_to_string(&mut got).unwrap();
+            assert_eq!((&*got, near.mark().unwrap()), ("ping", mark));
+        }
+    });
+}

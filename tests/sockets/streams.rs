@@ -124,7 +124,7 @@ fn connecting_fails_as_in_std() {
         let zero = client.connect_timeout(&addr("192.0.2.2:80"), Duration::ZERO).unwrap_err();
         assert_eq!(zero.kind(), ErrorKind::InvalidInput);
         assert_eq!(client.connect("example.org:80").unwrap_err().kind(), ErrorKind::Unsupported);
-        assert_eq!(client.connect((SERVER, 0)).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(client.connect((SERVER, 0)).unwrap_err().kind(), ErrorKind::ConnectionRefused);
         let listener = server.listen((SERVER, 80)).unwrap();
         let both = [addr("192.0.2.2:81"), addr("192.0.2.2:80")];
         let stream = client.connect(&both[..]).unwrap();

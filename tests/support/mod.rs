@@ -22,6 +22,7 @@
 //! * Every packet that the stack emits is verified with etherparse, whatever the test is about: lengths, checksums,
 //!   addresses, options, and that the right edge of the window never moves left.
 
+mod application;
 mod family;
 mod flow;
 pub mod packet;

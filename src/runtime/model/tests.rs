@@ -429,6 +429,21 @@ fn a_close_under_a_wait(drive: Drive) {
     net.end();
 }
 
+/// One waits for what is not readiness, another for a datagram of its own.
+fn one_looks_at_all_that_happens(drive: Drive) {
+    let mut net = Net::new(drive);
+    let (looked_at, other) = (bind(&net.shard, 1), bind(&net.shard, 2));
+    let (a, b) = (net.shard.clone(), net.shard.clone());
+    let has = move |stack: &mut Stack| stack.readiness(SocketId::Udp(looked_at)).contains(Readiness::READABLE);
+    let looks = thread::spawn(move || a.wait_for(Instant::from_nanos(u64::MAX), has));
+    let reads = thread::spawn(move || receive(&b, other));
+    net.send(1);
+    net.send(2);
+    assert!(looks.join().unwrap());
+    reads.join().unwrap().unwrap();
+    net.end();
+}
+
 fn the_end_for_all(drive: Drive) {
     let mut net = Net::new(drive);
     let ids = [1, 2, 3].map(|port| bind(&net.shard, port));
@@ -573,6 +588,11 @@ fn what_comes_from_within_wakes_the_driver() {
 #[test]
 fn a_close_wakes_who_waits() {
     model(600, a_close_under_a_wait);
+}
+
+#[test]
+fn who_looks_at_all_that_happens_is_woken() {
+    model(600, one_looks_at_all_that_happens);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! Everything is reckoned in integers: windows in bytes, times in 1/1024 s.
 
 use super::hystart::{Growth, HyStart};
-use super::{CongestionControl, MAX_CWND, Start, initial_window};
+use super::{CongestionControl, MAX_CWND, Start, initial_window, rescaled};
 use crate::tcp::rate::PathSample;
 use crate::tcp::recovery::Phase;
 use crate::tcp::sample::AckSample;
@@ -186,12 +186,12 @@ impl CongestionControl for Cubic {
         self.ssthresh = self.ssthresh.max(2 * self.mss);
     }
 
-    fn on_recovered(&mut self, flight: u32) {
+    fn on_recovered(&mut self, flight: u32, paced: bool) {
         // No burst when little is left in flight.
-        self.cwnd = self.ssthresh.min(flight.max(self.mss) + self.mss);
+        self.cwnd = if paced { self.ssthresh } else { self.ssthresh.min(flight.max(self.mss) + self.mss) };
     }
 
-    fn on_rto(&mut self, flight: u32, first: bool) {
+    fn on_rto(&mut self, flight: u32, _in_flight: u32, first: bool) {
         if first {
             self.reduce(flight);
             self.ssthresh = self.ssthresh.max(2 * self.mss);
@@ -228,7 +228,7 @@ impl CongestionControl for Cubic {
     }
 
     fn on_mss(&mut self, mss: u32) {
-        self.cwnd = self.cwnd.max(mss);
+        self.cwnd = rescaled(self.cwnd, self.mss, mss);
         self.mss = mss;
     }
 
@@ -339,7 +339,7 @@ mod tests {
         }
     }
 
-    /// 9438-4: cwnd and ssthresh become 0.7 of what was in flight, not less than two segments.
+    /// 9438-4 9438-12 9438-14: cwnd and ssthresh become 0.7 of what was in flight, not less than two segments.
     #[test]
     fn a_loss_takes_three_tenths() {
         let mut cc = Cubic { cwnd: 100 * MSS, ..Cubic::new(&start()) };
@@ -351,7 +351,7 @@ mod tests {
         assert_eq!((cc.window(), cc.ssthresh()), (2 * MSS, 2 * MSS));
     }
 
-    /// 9438-6: an echo of congestion takes the window down to one segment.
+    /// 9438-6 9438-14: an echo of congestion takes the window down to one segment.
     #[test]
     fn ecn_goes_down_to_one_segment() {
         let mut cc = Cubic::new(&start());
@@ -370,7 +370,7 @@ mod tests {
         assert_eq!(cc.w_max, 70 * MSS * 17 / 20);
     }
 
-    /// 9438-2: with a small window the curve is flatter than Reno, and the window grows as Reno's would: by 9/17 segments a
+    /// 9438-2 9438-11: with a small window the curve is flatter than Reno, and the window grows as Reno's would: by 9/17 segments a
     /// round trip until it is where it was, by one then.
     #[test]
     fn the_reno_friendly_region() {
@@ -412,7 +412,7 @@ mod tests {
         assert!(a.window().abs_diff(b.window()) < MSS, "{} and {}", a.window(), b.window());
     }
 
-    /// 9438-5: a window that was not used does not grow.
+    /// 9438-5 9438-13: a window that was not used does not grow.
     #[test]
     fn an_unused_window_does_not_grow() {
         for mut cc in [Cubic::new(&start()), after_loss(70)] {
@@ -430,17 +430,44 @@ mod tests {
         let mut cc = after_loss(700);
         run(&mut cc, Instant::ZERO, Instant::from_millis(2000));
         let before = (cc.cwnd, cc.ssthresh, cc.w_max, cc.epoch.as_ref().map(|e| (e.since, e.k, e.w_est)));
-        cc.on_rto(cc.cwnd, true);
+        cc.on_rto(cc.cwnd, 0, true);
         assert_eq!(cc.cwnd, MSS);
         cc.on_spurious();
         assert_eq!((cc.cwnd, cc.ssthresh, cc.w_max, cc.epoch.as_ref().map(|e| (e.since, e.k, e.w_est))), before);
     }
 
-    /// RFC 9438 4.8: after a time-out the stage begins at its own plateau: K is zero.
+    /// 9438-18: a loss that turns out spurious when the window is larger again than it was takes nothing back.
+    #[test]
+    fn a_window_that_has_grown_beyond_stays() {
+        let mut cc = after_loss(70);
+        let grown = Cubic { cwnd: 200 * MSS, w_max: 190 * MSS, ..cc.clone() };
+        cc = grown;
+        cc.on_spurious();
+        assert_eq!((cc.cwnd, cc.w_max), (200 * MSS, 190 * MSS));
+    }
+
+    /// 9438-20: in a round trip the window grows by half of itself at most, however far the curve has gone.
+    #[test]
+    fn no_round_trip_grows_by_more_than_half() {
+        let mut cc = after_loss(70);
+        let mut now = run(&mut cc, Instant::ZERO, Instant::from_millis(1));
+        // The application sends again after a pause in which nobody stopped the clock.
+        now += Duration::from_secs(600);
+        let before = cc.window();
+        let mut left = before;
+        while left > 0 {
+            let acked = left.min(MSS);
+            cc.on_ack(&ack(now, acked, true), &path());
+            left -= acked;
+        }
+        assert!(cc.window() > before + before / 4 && cc.window() <= before + before * 2 / 3, "{}", cc.window());
+    }
+
+    /// 9438-16: after a time-out the stage begins at its own plateau, K is zero and W_est the window (RFC 9438 4.8).
     #[test]
     fn after_a_time_out_the_curve_begins_at_its_plateau() {
         let mut cc = after_loss(70);
-        cc.on_rto(70 * MSS, true);
+        cc.on_rto(70 * MSS, 0, true);
         assert_eq!((cc.window(), cc.ssthresh()), (MSS, 49 * MSS));
         let mut now = Instant::ZERO;
         while cc.window() < cc.ssthresh() {
@@ -448,7 +475,7 @@ mod tests {
             now += RTT / 10;
         }
         cc.on_ack(&ack(now, MSS, true), &path());
-        assert_eq!(cc.epoch.as_ref().map(|e| (e.k, e.origin)), Some((0, 49 * MSS)));
+        assert_eq!(cc.epoch.as_ref().map(|e| (e.k, e.origin, e.w_est)), Some((0, 49 * MSS, 49 * MSS)));
     }
 
     /// 9438-9: slow start while cwnd is below ssthresh, and not past it.

@@ -10,6 +10,8 @@ mod cubic;
 mod hystart;
 mod model;
 mod newreno;
+#[cfg(test)]
+mod path;
 
 pub use bbr::Bbr;
 pub use bbr3::Bbr3;
@@ -47,10 +49,12 @@ pub trait CongestionControl: fmt::Debug + core::marker::Send {
     fn on_ecn(&mut self, flight: u32) {
         self.on_congestion(flight);
     }
-    /// Loss recovery is over with `flight` bytes outstanding.
-    fn on_recovered(&mut self, flight: u32);
-    /// The retransmission timer ran out; `first` for the same data.
-    fn on_rto(&mut self, flight: u32, first: bool);
+    /// Loss recovery is over with `flight` bytes outstanding. If output is `paced`, a window that is larger makes no burst
+    /// (RFC 6582 3.2, step 3).
+    fn on_recovered(&mut self, flight: u32, paced: bool);
+    /// The retransmission timer ran out, with `flight` bytes outstanding, of which `in_flight` were sent too lately to be
+    /// taken for lost; `first` for the same data.
+    fn on_rto(&mut self, flight: u32, in_flight: u32, first: bool);
     /// The last [`on_congestion`](Self::on_congestion) or [`on_rto`](Self::on_rto) was for nothing: what was taken for lost
     /// has arrived. The window and the threshold from before it count again, if they are larger (RFC 4015, 5682).
     fn on_spurious(&mut self);
@@ -231,6 +235,13 @@ pub fn initial_window(mss: u32, lost_syn: bool) -> u32 {
     if lost_syn { mss } else { (10 * mss).min(14_600.max(2 * mss)) }
 }
 
+/// A window of `cwnd` bytes after segments of `old` bytes have become segments of `new`: no more segments than before (RFC
+/// 5681 3.1, RFC 4821 4), and no more bytes.
+fn rescaled(cwnd: u32, old: u32, new: u32) -> u32 {
+    let share = u64::from(cwnd) * u64::from(new.min(old)) / u64::from(old.max(1));
+    u32::try_from(share).unwrap_or(MAX_CWND).max(new)
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -275,6 +286,18 @@ pub(super) mod tests {
         }
         assert_eq!("reno".parse(), Ok(Congestion::NewReno));
         assert!("vegas".parse::<Congestion>().is_err());
+    }
+
+    /// 5681-13 4821-6 4821-7: smaller segments: as many as before; larger ones: as many bytes.
+    #[test]
+    fn windows_follow_the_segment_size() {
+        for choice in Congestion::ALL {
+            let mut cc = Cc::new(choice, &Start { window: 40 * MSS, ..start() });
+            for (mss, window) in [(MSS / 2, 20 * MSS), (2 * MSS, 20 * MSS), (MSS, 10 * MSS), (100 * MSS, 100 * MSS)] {
+                cc.control_mut().on_mss(mss);
+                assert_eq!(cc.control().window(), window, "{choice} {mss}");
+            }
+        }
     }
 
     /// 6928-1.

@@ -1,6 +1,6 @@
 //! Slow start, congestion avoidance and the halving (RFC 5681, RFC 6582), counted in bytes.
 
-use super::{CongestionControl, MAX_CWND, Start, initial_window};
+use super::{CongestionControl, MAX_CWND, Start, initial_window, rescaled};
 use crate::tcp::rate::PathSample;
 use crate::tcp::recovery::Phase;
 use crate::tcp::sample::AckSample;
@@ -68,12 +68,12 @@ impl CongestionControl for NewReno {
         self.counted = 0;
     }
 
-    fn on_recovered(&mut self, flight: u32) {
-        // RFC 6582 3.2, step 3, option (1): no burst when little is left in flight.
-        self.cwnd = self.ssthresh.min(flight.max(self.mss) + self.mss);
+    fn on_recovered(&mut self, flight: u32, paced: bool) {
+        // RFC 6582 3.2, step 3, option (1): no burst when little is left in flight; or (2).
+        self.cwnd = if paced { self.ssthresh } else { self.ssthresh.min(flight.max(self.mss) + self.mss) };
     }
 
-    fn on_rto(&mut self, flight: u32, first: bool) {
+    fn on_rto(&mut self, flight: u32, _in_flight: u32, first: bool) {
         if first {
             self.before = (self.cwnd, self.ssthresh);
             self.ssthresh = self.halved(flight);
@@ -102,7 +102,7 @@ impl CongestionControl for NewReno {
     }
 
     fn on_mss(&mut self, mss: u32) {
-        self.cwnd = self.cwnd.max(mss);
+        self.cwnd = rescaled(self.cwnd, self.mss, mss);
         self.mss = mss;
     }
 
@@ -159,11 +159,11 @@ mod tests {
     #[test]
     fn a_time_out_restarts_from_one_segment_and_halves_once() {
         let mut cc = NewReno::new(&start());
-        cc.on_rto(8 * MSS, true);
+        cc.on_rto(8 * MSS, 0, true);
         assert_eq!((cc.window(), cc.ssthresh()), (MSS, 4 * MSS));
-        cc.on_rto(MSS, false);
+        cc.on_rto(MSS, 0, false);
         assert_eq!((cc.window(), cc.ssthresh()), (MSS, 4 * MSS));
-        cc.on_rto(MSS, true);
+        cc.on_rto(MSS, 0, true);
         assert_eq!(cc.ssthresh(), 2 * MSS);
     }
 
@@ -177,8 +177,10 @@ mod tests {
         assert_eq!(cc.window(), 10 * MSS);
         cc.cwnd = 100 * MSS;
         cc.on_congestion(100 * MSS);
-        cc.on_recovered(3 * MSS);
+        cc.on_recovered(3 * MSS, false);
         assert_eq!(cc.window(), 4 * MSS);
+        cc.on_recovered(3 * MSS, true);
+        assert_eq!(cc.window(), cc.ssthresh(), "pacing spreads it");
     }
 
     /// RFC 2861 3.2: half of what was not used goes, and the threshold remembers it.
@@ -199,7 +201,7 @@ mod tests {
         cc.cwnd = 80 * MSS;
         cc.on_congestion(80 * MSS);
         let was = (cc.window(), cc.ssthresh());
-        cc.on_rto(40 * MSS, true);
+        cc.on_rto(40 * MSS, 0, true);
         cc.on_spurious();
         assert_eq!((cc.window(), cc.ssthresh()), was);
     }

@@ -22,6 +22,7 @@ fn what_came_with_a_datagram_is_told() {
     let mut buf = [0; 3];
     let got = host.udp.recv_msg(id, &mut buf, true).unwrap();
     let expected = RecvMsg {
+        full_len: 4,
         len: 3,
         segment: 3,
         truncated: true,

@@ -433,15 +433,18 @@ fn destinations_that_no_host_can_have_are_refused() {
     let local = host.bind("127.0.0.1:1001");
     for (to, error) in [
         ("10.0.0.9:0", Error::InvalidInput("port 0 is no destination")),
-        ("0.0.0.0:9", Error::InvalidInput("no host has the destination address")),
         ("240.0.0.1:9", Error::InvalidInput("no host has the destination address")),
-        ("[2001:db8::1]:9", Error::Unsupported),
+        ("[2001:db8::1]:9", Error::AddressFamily),
         ("255.255.255.255:9", Error::PermissionDenied),
         ("10.0.0.255:9", Error::PermissionDenied),
     ] {
         assert_eq!(host.send(id, b"x", to), Err(error), "{to}");
         assert_eq!(host.connect(id, to), Err(error), "{to}");
     }
+    // The unspecified address is this host.
+    assert_eq!(host.send(local, b"x", "0.0.0.0:9"), Ok(1));
+    let looped = host.sent().unwrap();
+    assert_eq!((looped.src, looped.dst), (at("127.0.0.1:1001"), at("127.0.0.1:9")));
     assert!(matches!(host.send(local, b"x", "10.0.0.9:9"), Err(Error::InvalidInput(_))));
     assert_eq!(host.send(local, b"x", "10.0.0.1:9"), Ok(1));
     assert_eq!(host.send(id, &[0; 65_508], "10.0.0.9:9"), Err(Error::MessageTooLong));
@@ -766,4 +769,18 @@ fn an_error_quotes_a_datagram_and_no_super_segment() {
     let (src, dst) = (header.src.into(), header.dst.into());
     assert!(checksum::verify_udp(src, dst, &quoted[payload.clone()], RxChecksum::Unverified));
     assert_eq!(quoted[payload.start + 8..payload.end], text[..300]);
+}
+
+#[test]
+fn a_send_buffer_bounds_what_waits_to_be_sent() {
+    let mut host = Host::new();
+    let id = host.bind("10.0.0.1:1000");
+    host.udp.options(id).unwrap().send_buffer = 1000;
+    assert_eq!(host.send(id, &[7; 3000], "10.0.0.9:9"), Ok(3000), "an empty queue takes anything");
+    assert_eq!(host.send(id, b"x", "10.0.0.9:9"), Err(Error::WouldBlock));
+    assert!(!host.udp.readiness(id).contains(Readiness::WRITABLE));
+    host.sent().unwrap();
+    assert!(host.udp.readiness(id).contains(Readiness::WRITABLE));
+    assert_eq!(host.send(id, &[7; 600], "10.0.0.9:9"), Ok(600));
+    assert_eq!(host.send(id, &[7; 600], "10.0.0.9:9"), Err(Error::WouldBlock));
 }

@@ -1,0 +1,320 @@
+//! Settings of connections and listeners that std has not, and all of them by Linux's names.
+
+use super::sockopt::{self, Name, OptValue, SockOpt, Value};
+use super::{MsgFlags, TcpListener, TcpStream};
+use crate::error;
+use crate::runtime::Patience;
+use crate::stack::Readiness;
+use std::io;
+use std::time::Duration;
+
+impl TcpStream {
+    /// Sets an option by its name, as setsockopt(2).
+    ///
+    /// # Errors
+    /// ENOPROTOOPT for one that connections have not, or that can only be read or was to be set before; `InvalidInput` for
+    /// a value out of range; ENODEV for an interface that there is not; or if the host has ended.
+    pub fn setsockopt<T: OptValue>(&self, option: SockOpt<T>, value: T) -> io::Result<()> {
+        match (option.name, value.into_value()) {
+            (Name::SO_RCVTIMEO, Value::Timeout(time)) => self.set_read_timeout(time),
+            (Name::SO_SNDTIMEO, Value::Timeout(time)) => self.set_write_timeout(time),
+            (Name::SO_BINDTODEVICE, Value::Text(name)) => self.bind_device(name.as_deref()),
+            (Name::SO_RCVLOWAT, Value::Number(bytes)) => self.set_recv_lowat(bytes as usize),
+            (name, value) => self.try_set_option(|options| sockopt::set(options, name, value)),
+        }
+    }
+
+    /// Reads an option by its name, as getsockopt(2).
+    ///
+    /// # Errors
+    /// ENOPROTOOPT for one that connections have not; or if the host has been shut down.
+    pub fn getsockopt<T: OptValue>(&self, option: SockOpt<T>) -> io::Result<T> {
+        let config = &self.host().config().tcp;
+        sockopt::typed(Ok(match option.name {
+            Name::SO_RCVTIMEO => Value::Timeout(self.read_timeout()?),
+            Name::SO_SNDTIMEO => Value::Timeout(self.write_timeout()?),
+            Name::SO_BINDTODEVICE => Value::Text(self.host().interface_name(self.option(|options| options.interface)?)),
+            Name::SO_ERROR => Value::Error(self.take_error()?),
+            Name::SO_RCVBUF => sockopt::number(self.recv_buffer_size()?),
+            Name::SO_SNDBUF => sockopt::number(self.send_buffer_size()?),
+            Name::TCP_MAXSEG => sockopt::number(self.mss()?),
+            Name::TCP_SYNCNT => {
+                Value::Number(self.option(|options| options.syn_retries)?.map_or(config.syn_retries, u32::from))
+            }
+            Name::TCP_LINGER2 => Value::Timeout(self.option(|options| options.fin_wait2)?.or(Some(config.fin_wait2))),
+            Name::TCP_INFO => Value::Info(Box::new(self.info()?)),
+            Name::IP_MTU | Name::IPV6_MTU => sockopt::number(self.mtu()?),
+            name => self.option(|options| sockopt::get(options, name))??,
+        }))
+    }
+
+    /// Sends full segments only (TCP_CORK), until it is switched off again, or until the time of a retransmission (200 ms
+    /// at least) has passed.
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn set_cork(&self, cork: bool) -> io::Result<()> {
+        self.set_option(|options| options.cork = cork)
+    }
+
+    /// Whether full segments only are sent.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn cork(&self) -> io::Result<bool> {
+        self.option(|options| options.cork)
+    }
+
+    /// Sends and wants no segments of more than `mss` bytes (TCP_MAXSEG); `None` is what the link carries. The peer was
+    /// told its part with the SYN: see [`TcpSocket`](super::TcpSocket) for a smaller one.
+    ///
+    /// # Errors
+    /// `InvalidInput` outside 88 to 32,767; or if the host has ended.
+    pub fn set_mss(&self, mss: Option<u16>) -> io::Result<()> {
+        self.set_option(|options| options.max_segment = mss)
+    }
+
+    /// Bytes of a full segment that is sent now, the options of its header counted.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn mss(&self) -> io::Result<usize> {
+        Ok(self.info()?.mss)
+    }
+
+    /// Offers a window of no more than `bytes`, whatever the receive buffer holds (TCP_WINDOW_CLAMP); `None` offers all of
+    /// that. What was offered stays offered.
+    ///
+    /// # Errors
+    /// `InvalidInput` below 1152; or if the host has ended.
+    pub fn set_window_clamp(&self, bytes: Option<u32>) -> io::Result<()> {
+        self.set_option(|options| options.window_clamp = bytes)
+    }
+
+    /// The most that the window offers, in bytes, if it was set.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn window_clamp(&self) -> io::Result<Option<u32>> {
+        self.option(|options| options.window_clamp)
+    }
+
+    /// Takes no more data, and is not writable, while `bytes` or more are written and not sent yet (TCP_NOTSENT_LOWAT), so
+    /// that what is written last is not late; `None` lets the send buffer fill.
+    ///
+    /// # Errors
+    /// `InvalidInput` for zero; or if the host has ended.
+    pub fn set_notsent_lowat(&self, bytes: Option<u32>) -> io::Result<()> {
+        self.set_option(|options| options.unsent_low_water = bytes)
+    }
+
+    /// Bytes that may be written and not sent yet, if that was set.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn notsent_lowat(&self) -> io::Result<Option<u32>> {
+        self.option(|options| options.unsent_low_water)
+    }
+
+    /// Is not readable, and has reading wait, until `bytes` have been received, or as many as are to be read, or no more
+    /// come (SO_RCVLOWAT). 1 at first, which is also what 0 means.
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn set_recv_lowat(&self, bytes: usize) -> io::Result<()> {
+        let low = u32::try_from(bytes.max(1)).unwrap_or(u32::MAX);
+        self.set_option(|options| options.recv_low_water = low)?;
+        self.blocking().set_low_water(low);
+        Ok(())
+    }
+
+    /// Received bytes without which it is not readable.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn recv_lowat(&self) -> io::Result<usize> {
+        self.option(|options| options.recv_low_water as usize)
+    }
+
+    /// Keeps the last urgent byte in the stream (SO_OOBINLINE), as it does unless told otherwise (RFC 6093 4). Else it is
+    /// left out, and [`recv_urgent`](TcpStream::recv_urgent) gives it.
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn set_oob_inline(&self, inline: bool) -> io::Result<()> {
+        self.set_option(|options| options.urgent_inline = inline)
+    }
+
+    /// Whether the last urgent byte stays in the stream.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn oob_inline(&self) -> io::Result<bool> {
+        self.option(|options| options.urgent_inline)
+    }
+
+    /// Takes the last urgent byte, however much comes before it in the stream. It never waits; that there is one is told by
+    /// [`Readiness::PRIORITY`].
+    ///
+    /// # Errors
+    /// `InvalidInput` if there is none, or it was taken, or its place in the stream has been read over, or urgent data
+    /// stays [in the stream](TcpStream::set_oob_inline); `WouldBlock` if it was announced and has not come; `NotConnected`.
+    pub fn recv_urgent(&self) -> io::Result<u8> {
+        Ok(self.shard().look(|stack| stack.tcp_recv_urgent(self.id(), false))?)
+    }
+
+    /// Marks its packets (SO_MARK): where the host's [rules](crate::stack::Config::marks) give the mark an interface, they
+    /// leave by that. See [`TcpSocket`](super::TcpSocket) for one that begins so.
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn set_mark(&self, mark: u32) -> io::Result<()> {
+        self.set_option(|options| options.mark = mark)
+    }
+
+    /// The mark of its packets.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn mark(&self) -> io::Result<u32> {
+        self.option(|options| options.mark)
+    }
+
+    /// How long it waits, once it is dropped, for the peer's FIN after its own (TCP_LINGER2); `None` is as the host's
+    /// configuration has it.
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn set_linger2(&self, time: Option<Duration>) -> io::Result<()> {
+        self.set_option(|options| options.fin_wait2 = time)
+    }
+
+    /// How long it waits for the peer's FIN, if that was set.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn linger2(&self) -> io::Result<Option<Duration>> {
+        self.option(|options| options.fin_wait2)
+    }
+
+    /// Receives as `flags` say, as recv(2).
+    ///
+    /// # Errors
+    /// As reading; with [`MsgFlags::OOB`] as [`recv_urgent`](TcpStream::recv_urgent).
+    pub fn recv_with_flags(&self, buf: &mut [u8], flags: MsgFlags) -> io::Result<usize> {
+        if flags.contains(MsgFlags::OOB) {
+            let byte = self.shard().look(|stack| stack.tcp_recv_urgent(self.id(), flags.contains(MsgFlags::PEEK)))?;
+            return Ok(buf.first_mut().map_or(0, |first| {
+                *first = byte;
+                1
+            }));
+        }
+        let patience = if flags.contains(MsgFlags::DONTWAIT) { Patience::None } else { self.reading() };
+        if flags.contains(MsgFlags::PEEK) {
+            let least = if flags.contains(MsgFlags::WAITALL) { buf.len() } else { 1 };
+            return self.peek_patiently(buf, least, patience);
+        }
+        let mut done = 0;
+        loop {
+            let rest = &mut buf[done..];
+            let received = if flags.contains(MsgFlags::TRUNC) {
+                self.discard(rest.len(), patience)
+            } else {
+                self.recv_patiently(rest, patience)
+            };
+            match received {
+                Ok(n) => done += n,
+                Err(error) if done == 0 => return Err(error.into()),
+                Err(error) => {
+                    self.keep(error);
+                    return Ok(done);
+                }
+            }
+            let ended = matches!(received, Ok(0));
+            if ended || done == buf.len() || !flags.contains(MsgFlags::WAITALL) || self.at_mark()? {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Takes up to `max` bytes and throws them away.
+    fn discard(&self, max: usize, patience: Patience) -> error::Result<usize> {
+        let taken = self.wait(Readiness::READABLE, patience, |stack, now, id| stack.tcp_pop(now, id, max))?;
+        Ok(taken.iter().map(|slice| slice.len()).sum())
+    }
+
+    /// Sends as `flags` say, as send(2), and says how many bytes were taken.
+    ///
+    /// # Errors
+    /// As writing.
+    pub fn send_with_flags(&self, buf: &[u8], flags: MsgFlags) -> io::Result<usize> {
+        let patience = if flags.contains(MsgFlags::DONTWAIT) { Patience::None } else { self.writing() };
+        let more = flags.contains(MsgFlags::MORE);
+        self.shard().look(|stack| stack.tcp_set_more(self.id(), more))?;
+        if flags.contains(MsgFlags::OOB) {
+            return self.send_urgent_patiently(buf, patience);
+        }
+        Ok(self.send_patiently(buf, patience)?)
+    }
+}
+
+impl TcpListener {
+    /// Sets an option by its name, as setsockopt(2), for the connections that come from now on.
+    ///
+    /// # Errors
+    /// ENOPROTOOPT for one that listeners have not, or that can only be read; `InvalidInput` for a value out of range, and
+    /// for IPV6_V6ONLY, which is decided before; ENODEV for an interface that there is not; or if the host has ended.
+    pub fn setsockopt<T: OptValue>(&self, option: SockOpt<T>, value: T) -> io::Result<()> {
+        match (option.name, value.into_value()) {
+            (Name::SO_RCVTIMEO, Value::Timeout(time)) => self.blocking().read.set(time),
+            (Name::SO_BINDTODEVICE, Value::Text(name)) => self.bind_device(name.as_deref()),
+            (Name::IPV6_V6ONLY, Value::Flag(_)) => Err(super::tcp_listener::bound_already()),
+            (name, value) => {
+                let mut options = self.option(Clone::clone)?;
+                sockopt::set(&mut options, name, value)?;
+                options.validate()?;
+                self.set(|known| *known = options.clone())
+            }
+        }
+    }
+
+    /// Reads an option by its name, as getsockopt(2).
+    ///
+    /// # Errors
+    /// ENOPROTOOPT for one that listeners have not; or if the host has been shut down.
+    pub fn getsockopt<T: OptValue>(&self, option: SockOpt<T>) -> io::Result<T> {
+        let config = &self.host().config().tcp;
+        sockopt::typed(Ok(match option.name {
+            Name::SO_RCVTIMEO => Value::Timeout(self.blocking().read.get()),
+            Name::SO_ACCEPTCONN => Value::Flag(true),
+            Name::SO_ERROR => Value::Error(self.take_error()?),
+            Name::IPV6_V6ONLY => Value::Flag(self.only_v6()?),
+            Name::SO_BINDTODEVICE => Value::Text(self.host().interface_name(self.option(|options| options.interface)?)),
+            Name::SO_RCVBUF => {
+                sockopt::number(self.option(|options| options.recv_buffer)?.unwrap_or(config.recv_buffer))
+            }
+            Name::SO_SNDBUF => {
+                sockopt::number(self.option(|options| options.send_buffer)?.unwrap_or(config.send_buffer))
+            }
+            Name::TCP_LINGER2 => Value::Timeout(self.option(|options| options.fin_wait2)?.or(Some(config.fin_wait2))),
+            name => self.option(|options| sockopt::get(options, name))??,
+        }))
+    }
+
+    /// Has new connections wait for their first data, for `time` at most, before they can be accepted (TCP_DEFER_ACCEPT);
+    /// `None` does not. While SYN cookies are in use it has no effect.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn set_defer_accept(&self, time: Option<Duration>) -> io::Result<()> {
+        self.set(|options| options.defer_accept = time)
+    }
+
+    /// How long new connections wait for their first data.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn defer_accept(&self) -> io::Result<Option<Duration>> {
+        self.option(|options| options.defer_accept)
+    }
+}

@@ -1,0 +1,96 @@
+//! The cases. Each notes what it sees over the sockets of `super::net`, whichever they are.
+
+mod addresses;
+mod closing;
+mod datagrams;
+mod listeners;
+mod options;
+mod streams;
+mod threads;
+mod waiting;
+
+use super::{net, opt};
+use crate::Case;
+use crate::seen::Test;
+use net::{TcpListener, TcpStream, UdpSocket, linger, set_linger};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+pub const MS: Duration = Duration::from_millis(1);
+
+/// The cases of a file, by name.
+macro_rules! cases {
+    ($($name:ident),* $(,)?) => {
+        pub fn cases() -> Vec<$crate::Case> {
+            vec![$((concat!(module_path!(), "::", stringify!($name)), $name as fn(&$crate::seen::Test))),*]
+        }
+    };
+}
+use cases;
+
+/// All cases, named by file and function.
+pub fn all() -> Vec<Case> {
+    let files = [
+        addresses::cases(),
+        closing::cases(),
+        datagrams::cases(),
+        listeners::cases(),
+        options::cases(),
+        streams::cases(),
+        threads::cases(),
+        waiting::cases(),
+    ];
+    // What stands before `cases::` is which sockets they are compiled for.
+    let short = |(name, case): Case| (name.split_once("::cases::").map_or(name, |(_, name)| name), case);
+    files.concat().into_iter().map(short).collect()
+}
+
+/// A listener on the loopback address, and where.
+fn listen(t: &Test) -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind(t.any()).unwrap();
+    let addr = listener.local_addr().unwrap();
+    (listener, addr)
+}
+
+/// A connection over loopback: the end that connected, and the one that was accepted.
+fn pair(t: &Test) -> (TcpStream, TcpStream) {
+    let (listener, addr) = listen(t);
+    let near = TcpStream::connect(addr).unwrap();
+    let (far, _) = listener.accept().unwrap();
+    (near, far)
+}
+
+/// A socket for datagrams on the loopback address.
+fn udp(t: &Test) -> UdpSocket {
+    UdpSocket::bind(t.any()).unwrap()
+}
+
+/// Two such, each the other's peer.
+fn udp_pair(t: &Test) -> (UdpSocket, UdpSocket) {
+    let (a, b) = (udp(t), udp(t));
+    a.connect(b.local_addr().unwrap()).unwrap();
+    b.connect(a.local_addr().unwrap()).unwrap();
+    (a, b)
+}
+
+/// An address of the loopback's that nobody listens on.
+fn nobody(t: &Test) -> SocketAddr {
+    listen(t).1
+}
+
+/// Whether `done` comes true within a few seconds: for what happens in the background.
+fn soon(mut done: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + 5000 * MS;
+    while Instant::now() < end {
+        if done() {
+            return true;
+        }
+        std::thread::sleep(MS);
+    }
+    false
+}
+
+/// Bytes of which none looks like its neighbour.
+fn noise(len: usize) -> Vec<u8> {
+    (0..len as u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
+}

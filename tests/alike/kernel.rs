@@ -1,0 +1,196 @@
+//! The kernel's sockets, and the cases over them.
+
+#[path = "cases/mod.rs"]
+pub mod cases;
+
+/// `std::net`, with what it lacks under the names that it has in `tunstack::net`.
+pub mod net {
+    pub use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+
+    use socket2::SockRef;
+    use std::io;
+    use std::time::Duration;
+
+    /// The number of the link beside loopback.
+    pub fn link() -> u32 {
+        let mut netlink = tunstack::daemon::netif::Netlink::open().expect("a netlink socket");
+        netlink.link("tun0").expect("the link").index
+    }
+
+    // std has these two, too, but unstable.
+
+    pub fn set_linger(stream: &TcpStream, linger: Option<Duration>) -> io::Result<()> {
+        SockRef::from(stream).set_linger(linger)
+    }
+
+    pub fn linger(stream: &TcpStream) -> io::Result<Option<Duration>> {
+        SockRef::from(stream).linger()
+    }
+}
+
+/// Options that std has not, by socket2 and rustix.
+pub mod opt {
+    use super::net::{TcpListener, TcpStream};
+    use crate::seen::Test;
+    use rustix::net::{RecvFlags, SendFlags, sockopt};
+    use socket2::{Domain, SockRef, Socket, Type};
+    use std::io;
+    use std::net::SocketAddr;
+    use std::os::fd::AsFd;
+    use std::time::Duration;
+
+    // Flags of send(2) and recv(2).
+    pub const PEEK: i32 = libc::MSG_PEEK;
+    pub const WAITALL: i32 = libc::MSG_WAITALL;
+    pub const DONTWAIT: i32 = libc::MSG_DONTWAIT;
+    pub const MORE: i32 = libc::MSG_MORE;
+    pub const TRUNC: i32 = libc::MSG_TRUNC;
+    pub const OOB: i32 = libc::MSG_OOB;
+
+    macro_rules! both {
+        ($($set:ident $get:ident: $kind:ty = $kernel_set:ident $kernel_get:ident;)*) => {$(
+            pub fn $set(socket: &TcpStream, value: $kind) -> io::Result<()> {
+                SockRef::from(socket).$kernel_set(value)
+            }
+
+            pub fn $get(socket: &TcpStream) -> io::Result<$kind> {
+                SockRef::from(socket).$kernel_get()
+            }
+        )*};
+    }
+
+    both! {
+        set_keepalive keepalive: bool = set_keepalive keepalive;
+        set_oob_inline oob_inline: bool = set_out_of_band_inline out_of_band_inline;
+        set_mark mark: u32 = set_mark mark;
+        set_cork cork: bool = set_tcp_cork tcp_cork;
+        set_quickack quickack: bool = set_tcp_quickack tcp_quickack;
+        set_notsent_lowat notsent_lowat: u32 = set_tcp_notsent_lowat tcp_notsent_lowat;
+        set_user_timeout user_timeout: Option<Duration> = set_tcp_user_timeout tcp_user_timeout;
+        set_rcvbuf rcvbuf: usize = set_recv_buffer_size recv_buffer_size;
+        set_sndbuf sndbuf: usize = set_send_buffer_size send_buffer_size;
+    }
+
+    pub fn mss(socket: &TcpStream) -> io::Result<u32> {
+        SockRef::from(socket).tcp_mss()
+    }
+
+    pub fn set_keepidle(socket: &TcpStream, time: Duration) -> io::Result<()> {
+        Ok(sockopt::set_tcp_keepidle(socket, time)?)
+    }
+
+    pub fn keepidle(socket: &TcpStream) -> io::Result<Duration> {
+        SockRef::from(socket).tcp_keepalive_time()
+    }
+
+    pub fn set_keepintvl(socket: &TcpStream, time: Duration) -> io::Result<()> {
+        Ok(sockopt::set_tcp_keepintvl(socket, time)?)
+    }
+
+    pub fn keepintvl(socket: &TcpStream) -> io::Result<Duration> {
+        SockRef::from(socket).tcp_keepalive_interval()
+    }
+
+    pub fn set_keepcnt(socket: &TcpStream, count: u32) -> io::Result<()> {
+        Ok(sockopt::set_tcp_keepcnt(socket, count)?)
+    }
+
+    pub fn keepcnt(socket: &TcpStream) -> io::Result<u32> {
+        SockRef::from(socket).tcp_keepalive_retries()
+    }
+
+    pub fn set_congestion(socket: &TcpStream, name: &str) -> io::Result<()> {
+        Ok(sockopt::set_tcp_congestion(socket, name)?)
+    }
+
+    pub fn set_tos(socket: &TcpStream, tos: u32) -> io::Result<()> {
+        match socket.local_addr()? {
+            SocketAddr::V4(_) => SockRef::from(socket).set_tos_v4(tos),
+            SocketAddr::V6(_) => SockRef::from(socket).set_tclass_v6(tos),
+        }
+    }
+
+    pub fn tos(socket: &TcpStream) -> io::Result<u32> {
+        match socket.local_addr()? {
+            SocketAddr::V4(_) => SockRef::from(socket).tos_v4(),
+            SocketAddr::V6(_) => SockRef::from(socket).tclass_v6(),
+        }
+    }
+
+    pub fn kind(socket: &impl AsFd) -> io::Result<u32> {
+        Ok(if SockRef::from(socket).r#type()? == Type::STREAM { 1 } else { 2 })
+    }
+
+    pub fn listens(socket: &TcpListener) -> io::Result<bool> {
+        SockRef::from(socket).is_listener()
+    }
+
+    pub fn stream_listens(socket: &TcpStream) -> io::Result<bool> {
+        SockRef::from(socket).is_listener()
+    }
+
+    pub fn reuse(socket: &TcpListener) -> io::Result<(bool, bool)> {
+        Ok((SockRef::from(socket).reuse_address()?, SockRef::from(socket).reuse_port()?))
+    }
+
+    pub fn bind_device(socket: &TcpStream, name: Option<&str>) -> io::Result<()> {
+        SockRef::from(socket).bind_device(name.map(str::as_bytes))
+    }
+
+    pub fn device(socket: &TcpStream) -> io::Result<Option<String>> {
+        let name = SockRef::from(socket).device()?;
+        Ok(name.map(|name| String::from_utf8_lossy(&name).into_owned()))
+    }
+
+    pub fn recv(socket: &impl AsFd, buf: &mut [u8], flags: i32) -> io::Result<usize> {
+        let flags = RecvFlags::from_bits_retain(flags as u32);
+        // The second number is the length before it was cut.
+        Ok(rustix::net::recv(socket, buf, flags)?.1)
+    }
+
+    pub fn send(socket: &impl AsFd, buf: &[u8], flags: i32) -> io::Result<usize> {
+        // Else the kernel ends this process when nobody reads.
+        let flags = SendFlags::from_bits_retain(flags as u32) | SendFlags::NOSIGNAL;
+        Ok(rustix::net::send(socket, buf, flags)?)
+    }
+
+    /// A socket that is neither bound nor connected.
+    pub struct Unbound(Socket);
+
+    impl Unbound {
+        pub fn new(t: &Test) -> Unbound {
+            let domain = t.pick(Domain::IPV4, Domain::IPV6);
+            Unbound(Socket::new(domain, Type::STREAM, None).unwrap())
+        }
+
+        pub fn reuse_address(&mut self, on: bool) -> io::Result<()> {
+            self.0.set_reuse_address(on)
+        }
+
+        pub fn reuse_port(&mut self, on: bool) -> io::Result<()> {
+            self.0.set_reuse_port(on)
+        }
+
+        pub fn set_mss(&mut self, mss: u32) -> io::Result<()> {
+            self.0.set_tcp_mss(mss)
+        }
+
+        pub fn only_v6(&mut self, on: bool) -> io::Result<()> {
+            self.0.set_only_v6(on)
+        }
+
+        pub fn bind(&mut self, addr: SocketAddr) -> io::Result<()> {
+            self.0.bind(&addr.into())
+        }
+
+        pub fn listen(self) -> io::Result<TcpListener> {
+            self.0.listen(16)?;
+            Ok(self.0.into())
+        }
+
+        pub fn connect(self, addr: SocketAddr) -> io::Result<TcpStream> {
+            self.0.connect(&addr.into())?;
+            Ok(self.0.into())
+        }
+    }
+}

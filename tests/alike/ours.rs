@@ -1,0 +1,228 @@
+//! This stack's sockets, and the cases over them.
+
+#[path = "cases/mod.rs"]
+pub mod cases;
+
+/// `tunstack::net`.
+pub mod net {
+    pub use tunstack::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+
+    use std::io;
+    use std::time::Duration;
+
+    pub fn set_linger(stream: &TcpStream, linger: Option<Duration>) -> io::Result<()> {
+        stream.set_linger(linger)
+    }
+
+    pub fn linger(stream: &TcpStream) -> io::Result<Option<Duration>> {
+        stream.linger()
+    }
+
+    /// The number of the link.
+    pub fn link() -> u32 {
+        1
+    }
+}
+
+/// Options that std has not, by their names.
+pub mod opt {
+    use super::net::{TcpListener, TcpStream, UdpSocket};
+    use crate::seen::Test;
+    use std::io;
+    use std::net::SocketAddr;
+    use std::time::Duration;
+    use tunstack::net::sockopt::*;
+    use tunstack::net::{MsgFlags, TcpSocket};
+
+    pub const PEEK: MsgFlags = MsgFlags::PEEK;
+    pub const WAITALL: MsgFlags = MsgFlags::WAITALL;
+    pub const DONTWAIT: MsgFlags = MsgFlags::DONTWAIT;
+    pub const MORE: MsgFlags = MsgFlags::MORE;
+    pub const TRUNC: MsgFlags = MsgFlags::TRUNC;
+    pub const OOB: MsgFlags = MsgFlags::OOB;
+
+    macro_rules! both {
+        ($($set:ident $get:ident: $kind:ty = $name:ident;)*) => {$(
+            pub fn $set(socket: &TcpStream, value: $kind) -> io::Result<()> {
+                socket.setsockopt($name, value)
+            }
+
+            pub fn $get(socket: &TcpStream) -> io::Result<$kind> {
+                socket.getsockopt($name)
+            }
+        )*};
+    }
+
+    both! {
+        set_keepalive keepalive: bool = SO_KEEPALIVE;
+        set_keepidle keepidle: Duration = TCP_KEEPIDLE;
+        set_keepintvl keepintvl: Duration = TCP_KEEPINTVL;
+        set_keepcnt keepcnt: u32 = TCP_KEEPCNT;
+        set_oob_inline oob_inline: bool = SO_OOBINLINE;
+        set_mark mark: u32 = SO_MARK;
+        set_cork cork: bool = TCP_CORK;
+        set_quickack quickack: bool = TCP_QUICKACK;
+        set_user_timeout user_timeout: Option<Duration> = TCP_USER_TIMEOUT;
+    }
+
+    pub fn mss(socket: &TcpStream) -> io::Result<u32> {
+        socket.getsockopt(TCP_MAXSEG)
+    }
+
+    pub fn set_notsent_lowat(socket: &TcpStream, bytes: u32) -> io::Result<()> {
+        socket.setsockopt(TCP_NOTSENT_LOWAT, Some(bytes))
+    }
+
+    pub fn notsent_lowat(socket: &TcpStream) -> io::Result<u32> {
+        Ok(socket.getsockopt(TCP_NOTSENT_LOWAT)?.unwrap_or(0))
+    }
+
+    pub fn set_rcvbuf(socket: &TcpStream, bytes: usize) -> io::Result<()> {
+        socket.setsockopt(SO_RCVBUF, bytes as u32)
+    }
+
+    pub fn rcvbuf(socket: &TcpStream) -> io::Result<usize> {
+        Ok(socket.getsockopt(SO_RCVBUF)? as usize)
+    }
+
+    pub fn set_sndbuf(socket: &TcpStream, bytes: usize) -> io::Result<()> {
+        socket.setsockopt(SO_SNDBUF, bytes as u32)
+    }
+
+    pub fn sndbuf(socket: &TcpStream) -> io::Result<usize> {
+        Ok(socket.getsockopt(SO_SNDBUF)? as usize)
+    }
+
+    pub fn set_congestion(socket: &TcpStream, name: &str) -> io::Result<()> {
+        socket.setsockopt(TCP_CONGESTION, name.parse().map_err(io::Error::from)?)
+    }
+
+    pub fn set_tos(socket: &TcpStream, tos: u32) -> io::Result<()> {
+        let name = if socket.local_addr()?.is_ipv4() { IP_TOS } else { IPV6_TCLASS };
+        socket.setsockopt(name, tos)
+    }
+
+    pub fn tos(socket: &TcpStream) -> io::Result<u32> {
+        socket.getsockopt(if socket.local_addr()?.is_ipv4() { IP_TOS } else { IPV6_TCLASS })
+    }
+
+    pub fn listens(socket: &TcpListener) -> io::Result<bool> {
+        socket.getsockopt(SO_ACCEPTCONN)
+    }
+
+    pub fn stream_listens(socket: &TcpStream) -> io::Result<bool> {
+        socket.getsockopt(SO_ACCEPTCONN)
+    }
+
+    pub fn reuse(socket: &TcpListener) -> io::Result<(bool, bool)> {
+        Ok((socket.getsockopt(SO_REUSEADDR)?, socket.getsockopt(SO_REUSEPORT)?))
+    }
+
+    pub fn bind_device(socket: &TcpStream, name: Option<&str>) -> io::Result<()> {
+        socket.setsockopt(SO_BINDTODEVICE, name.map(str::to_string))
+    }
+
+    pub fn device(socket: &TcpStream) -> io::Result<Option<String>> {
+        socket.getsockopt(SO_BINDTODEVICE)
+    }
+
+    /// What has flags and a kind.
+    pub trait Flagged {
+        fn take(&self, buf: &mut [u8], flags: MsgFlags) -> io::Result<usize>;
+        fn give(&self, buf: &[u8], flags: MsgFlags) -> io::Result<usize>;
+        fn kind(&self) -> io::Result<u32>;
+    }
+
+    impl Flagged for TcpStream {
+        fn take(&self, buf: &mut [u8], flags: MsgFlags) -> io::Result<usize> {
+            self.recv_with_flags(buf, flags)
+        }
+
+        fn give(&self, buf: &[u8], flags: MsgFlags) -> io::Result<usize> {
+            self.send_with_flags(buf, flags)
+        }
+
+        fn kind(&self) -> io::Result<u32> {
+            self.getsockopt(SO_TYPE)
+        }
+    }
+
+    impl Flagged for UdpSocket {
+        fn take(&self, buf: &mut [u8], flags: MsgFlags) -> io::Result<usize> {
+            self.recv_with_flags(buf, flags)
+        }
+
+        fn give(&self, buf: &[u8], flags: MsgFlags) -> io::Result<usize> {
+            self.send_with_flags(buf, flags)
+        }
+
+        fn kind(&self) -> io::Result<u32> {
+            self.getsockopt(SO_TYPE)
+        }
+    }
+
+    pub fn recv(socket: &impl Flagged, buf: &mut [u8], flags: MsgFlags) -> io::Result<usize> {
+        socket.take(buf, flags)
+    }
+
+    pub fn send(socket: &impl Flagged, buf: &[u8], flags: MsgFlags) -> io::Result<usize> {
+        socket.give(buf, flags)
+    }
+
+    pub fn kind(socket: &impl Flagged) -> io::Result<u32> {
+        socket.kind()
+    }
+
+    /// A socket that is neither bound nor connected.
+    pub struct Unbound(TcpSocket);
+
+    impl Unbound {
+        pub fn new(t: &Test) -> Unbound {
+            let mut socket = t.pick(TcpSocket::new_v4(), TcpSocket::new_v6()).unwrap();
+            // As the kernel has it at first.
+            socket.setsockopt(SO_REUSEADDR, false).unwrap();
+            Unbound(socket)
+        }
+
+        pub fn reuse_address(&mut self, on: bool) -> io::Result<()> {
+            self.0.setsockopt(SO_REUSEADDR, on)
+        }
+
+        pub fn reuse_port(&mut self, on: bool) -> io::Result<()> {
+            self.0.setsockopt(SO_REUSEPORT, on)
+        }
+
+        pub fn set_mss(&mut self, mss: u32) -> io::Result<()> {
+            self.0.setsockopt(TCP_MAXSEG, mss)
+        }
+
+        pub fn only_v6(&mut self, on: bool) -> io::Result<()> {
+            self.0.setsockopt(IPV6_V6ONLY, on)
+        }
+
+        pub fn bind(&mut self, addr: SocketAddr) -> io::Result<()> {
+            self.0.bind(addr)
+        }
+
+        pub fn listen(self) -> io::Result<TcpListener> {
+            self.0.listen(16)
+        }
+
+        pub fn connect(self, addr: SocketAddr) -> io::Result<TcpStream> {
+            self.0.connect(addr)
+        }
+    }
+}
+
+use tunstack::device::mem;
+use tunstack::net::Host;
+
+/// Starts the default host, on a link that nobody answers on, and with routes to nowhere else.
+pub fn start(addresses: &[&str]) {
+    // What is sent finds the other end's queue full, or nobody there, and is lost, as on the TUN that nobody reads.
+    let (device, _) = mem::pair(1500, 64).expect("a link in memory");
+    let builder = addresses.iter().fold(Host::builder(), |builder, address| builder.address(*address));
+    let routes = ["192.0.2.0/24 dev tun0", "2001:db8::/64 dev tun0", "ff00::/8 dev tun0"];
+    let routes: Vec<_> = routes.iter().map(|route| route.parse().expect("a route")).collect();
+    builder.config(|config| config.routes = routes).start(device).expect("a host").set_default();
+}

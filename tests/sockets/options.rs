@@ -1,0 +1,168 @@
+//! Options by Linux's names, and the flags of single calls.
+
+use super::common::*;
+use std::io::{Read, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+use tunstack::net::sockopt::*;
+use tunstack::net::{MsgFlags, MtuDiscovery, UdpBind};
+use tunstack::stack::Congestion;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn errno<T>(result: std::io::Result<T>) -> Option<i32> {
+    result.err().and_then(|error| error.raw_os_error())
+}
+
+/// ENOPROTOOPT.
+const NO_SUCH: Option<i32> = Some(92);
+
+#[test]
+fn each_name_is_its_method() {
+    within(60, || {
+        let (client, server) = hosts();
+        let (near, _far) = connection(&client, &server);
+        near.setsockopt(SO_RCVTIMEO, Some(70 * MS)).unwrap();
+        near.setsockopt(SO_SNDTIMEO, Some(80 * MS)).unwrap();
+        assert_eq!((near.read_timeout().unwrap(), near.write_timeout().unwrap()), (Some(70 * MS), Some(80 * MS)));
+        near.setsockopt(SO_LINGER, Some(Duration::from_secs(3))).unwrap();
+        assert_eq!(near.linger().unwrap(), Some(Duration::from_secs(3)));
+        near.setsockopt(SO_LINGER, None).unwrap();
+        near.setsockopt(SO_RCVBUF, 100_000).unwrap();
+        near.setsockopt(SO_SNDBUF, 90_000).unwrap();
+        assert_eq!((near.recv_buffer_size().unwrap(), near.send_buffer_size().unwrap()), (100_000, 90_000));
+        near.setsockopt(TCP_CORK, true).unwrap();
+        assert!(near.cork().unwrap());
+        near.setsockopt(TCP_CONGESTION, Congestion::Bbr).unwrap();
+        assert_eq!(near.congestion().unwrap(), Congestion::Bbr);
+        near.setsockopt(IP_MTU_DISCOVER, MtuDiscovery::Do).unwrap();
+        assert_eq!(near.getsockopt(IPV6_MTU_DISCOVER).unwrap(), MtuDiscovery::Do);
+        near.setsockopt(IP_TTL, 9).unwrap();
+        assert_eq!((near.ttl().unwrap(), near.getsockopt(IPV6_UNICAST_HOPS).unwrap()), (9, 9));
+        near.setsockopt(TCP_WINDOW_CLAMP, Some(5000)).unwrap();
+        near.setsockopt(TCP_NOTSENT_LOWAT, Some(6000)).unwrap();
+        near.setsockopt(TCP_LINGER2, Some(Duration::from_secs(8))).unwrap();
+        assert_eq!((near.window_clamp().unwrap(), near.notsent_lowat().unwrap()), (Some(5000), Some(6000)));
+        assert_eq!(near.getsockopt(TCP_LINGER2).unwrap(), Some(Duration::from_secs(8)));
+        assert_eq!(near.getsockopt(TCP_INFO).unwrap().local, near.local_addr().unwrap());
+        assert_eq!(near.getsockopt(IP_MTU).unwrap(), 1500);
+        assert_eq!(near.getsockopt(TCP_SYNCNT).unwrap(), client.config().tcp.syn_retries);
+        assert!(near.getsockopt(SO_ERROR).unwrap().is_none());
+        assert_eq!(near.getsockopt(SO_TYPE).unwrap(), 1);
+        // What can only be read, or is another kind of socket's, or comes too late.
+        assert_eq!(errno(near.setsockopt(SO_TYPE, 2)), NO_SUCH);
+        assert_eq!(errno(near.setsockopt(IPV6_V6ONLY, true)), NO_SUCH);
+        assert_eq!(errno(near.setsockopt(SO_BROADCAST, true)), NO_SUCH);
+        // And what makes no sense.
+        for refused in [
+            near.setsockopt(SO_RCVTIMEO, Some(Duration::ZERO)),
+            near.setsockopt(SO_RCVBUF, 1),
+            near.setsockopt(TCP_MAXSEG, 80),
+            near.setsockopt(TCP_WINDOW_CLAMP, Some(7)),
+            near.setsockopt(TCP_NOTSENT_LOWAT, Some(0)),
+            near.setsockopt(TCP_KEEPCNT, 0),
+            near.setsockopt(TCP_SYNCNT, 128),
+            near.setsockopt(TCP_SYNCNT, 1000),
+            near.setsockopt(IP_TTL, 0),
+            near.setsockopt(IP_TOS, 256),
+        ] {
+            assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+        }
+        assert_eq!(near.ttl().unwrap(), 9, "and nothing is changed");
+    });
+}
+
+#[test]
+fn listeners_have_options_for_those_who_come() {
+    within(60, || {
+        let (client, server) = hosts();
+        let listener = server.listen((SERVER, 0)).unwrap();
+        assert!(listener.getsockopt(SO_ACCEPTCONN).unwrap() && listener.getsockopt(SO_REUSEADDR).unwrap());
+        listener.setsockopt(TCP_NODELAY, true).unwrap();
+        listener.setsockopt(SO_RCVLOWAT, 4).unwrap();
+        listener.setsockopt(TCP_DEFER_ACCEPT, Some(Duration::from_secs(20))).unwrap();
+        assert_eq!(listener.defer_accept().unwrap(), Some(Duration::from_secs(20)));
+        assert_eq!(errno(listener.getsockopt(TCP_INFO)), NO_SUCH);
+        let mut near = client.connect(listener.local_addr().unwrap()).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        thread::sleep(30 * MS);
+        assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "it has sent nothing");
+        listener.set_nonblocking(false).unwrap();
+        near.write_all(b"ab").unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        assert!(far.nodelay().unwrap());
+        assert_eq!(far.recv_lowat().unwrap(), 4);
+        // Reading waits for so many, or for as many as are wanted, or until its time is over.
+        assert_eq!(far.read(&mut [0; 2]).unwrap(), 2);
+        near.write_all(b"cd").unwrap();
+        far.set_read_timeout(Some(40 * MS)).unwrap();
+        let began = Instant::now();
+        assert_eq!(far.read(&mut [0; 9]).unwrap(), 2);
+        assert!(began.elapsed() >= 40 * MS);
+        far.set_read_timeout(None).unwrap();
+        let writer = thread::spawn(move || {
+            for piece in [&b"1"[..], b"2", b"3456"] {
+                near.write_all(piece).unwrap();
+                thread::sleep(10 * MS);
+            }
+            near
+        });
+        assert!(far.read(&mut [0; 9]).unwrap() >= 4);
+        drop(writer.join());
+    });
+}
+
+#[test]
+fn datagrams_have_theirs() {
+    within(60, || {
+        let (client, server) = hosts();
+        let shared = UdpBind { reuse_address: true, ..UdpBind::default() };
+        let near = client.bind_udp_with((CLIENT, 0), shared).unwrap();
+        assert!(near.getsockopt(SO_REUSEADDR).unwrap() && !near.getsockopt(SO_REUSEPORT).unwrap());
+        near.setsockopt(SO_BROADCAST, true).unwrap();
+        assert!(near.broadcast().unwrap());
+        near.setsockopt(SO_SNDBUF, 5000).unwrap();
+        near.setsockopt(SO_RCVBUF, 6000).unwrap();
+        assert_eq!((near.send_buffer_size().unwrap(), near.recv_buffer_size().unwrap()), (5000, 6000));
+        near.setsockopt(IP_TOS, 0xb8).unwrap();
+        assert_eq!((near.getsockopt(IPV6_TCLASS).unwrap(), near.getsockopt(SO_TYPE).unwrap()), (0xb8, 2));
+        assert_eq!(errno(near.setsockopt(TCP_NODELAY, true)), NO_SUCH);
+        assert_eq!(errno(near.getsockopt(TCP_INFO)), NO_SUCH);
+        assert_eq!(near.getsockopt(IP_MTU).unwrap_err().kind(), std::io::ErrorKind::NotConnected);
+        let far = server.bind_udp((SERVER, 0)).unwrap();
+        near.connect(far.local_addr().unwrap()).unwrap();
+        assert_eq!(near.getsockopt(IP_MTU).unwrap(), 1500);
+        assert_eq!(errno(near.send_with_flags(b"x", MsgFlags::MORE)), Some(95), "EOPNOTSUPP");
+        near.send_to_with_flags(b"whole", far.local_addr().unwrap(), MsgFlags::DONTWAIT).unwrap();
+        let (len, from) = far.recv_from_with_flags(&mut [0; 2], MsgFlags::TRUNC).unwrap();
+        assert_eq!((len, from), (5, near.local_addr().unwrap()));
+    });
+}
+
+#[test]
+fn urgent_data_has_a_mark() {
+    within(60, || {
+        let (client, server) = hosts();
+        for inline in [true, false] {
+            let (mut near, mut far) = connection(&client, &server);
+            far.set_oob_inline(inline).unwrap();
+            assert_eq!(far.getsockopt(SO_OOBINLINE).unwrap(), inline);
+            near.write_all(b"calm ").unwrap();
+            near.send_urgent(b"now!").unwrap();
+            near.write_all(b" calm").unwrap();
+            near.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut before = Vec::new();
+            while !far.at_mark().unwrap() {
+                let mut byte = [0];
+                far.read_exact(&mut byte).unwrap();
+                before.extend(byte);
+            }
+            let (text, urgent) = if inline { (&b"calm now!"[..], None) } else { (&b"calm now"[..], Some(b'!')) };
+            assert_eq!(before, text);
+            assert_eq!(far.recv_urgent().ok(), urgent);
+            let mut after = Vec::new();
+            far.read_to_end(&mut after).unwrap();
+            assert_eq!(after, b" calm");
+        }
+    });
+}
