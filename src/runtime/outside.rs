@@ -5,7 +5,7 @@
 
 use super::pollers::PollerId;
 use super::shard::Shard;
-use super::sync::{AtomicBool, Gate, Kick, Mutex, Ordering};
+use super::sync::{AtomicU64, Gate, Kick, Mutex, Ordering};
 use super::wait::{Waiter, Wakeups};
 use crate::error::Error;
 use crate::stack::{Readiness, SocketId};
@@ -16,11 +16,18 @@ use std::sync::{Arc, PoisonError, Weak};
 /// A descriptor that shows whether something is ready.
 ///
 /// What it is to show is decided under the stack's lock, and shown after that is released, because it takes a system call.
-/// Whoever shows it shows what is wanted by then, and every change is followed by a showing: so the last one is right.
+/// Whoever shows it shows what is wanted by then, and every change is followed by a showing: so the last one is right. Who
+/// waits for edges must see one even where two changes were shown as one, lowered and raised again, so changes are counted.
 pub(crate) struct Signal {
-    wanted: AtomicBool,
-    shown: Mutex<bool>,
+    /// Changes so far: it is raised where that is odd.
+    wanted: AtomicU64,
+    /// How many of them were shown.
+    shown: Mutex<u64>,
     fd: Fd,
+}
+
+const fn is_raised(changes: u64) -> bool {
+    changes % 2 == 1
 }
 
 enum Fd {
@@ -48,12 +55,13 @@ impl Signal {
     }
 
     fn new(fd: Fd) -> Signal {
-        Signal { wanted: AtomicBool::new(false), shown: Mutex::new(false), fd }
+        Signal { wanted: AtomicU64::new(0), shown: Mutex::new(0), fd }
     }
 
     /// Raises or lowers it, under the stack's lock.
     pub(super) fn want(self: &Arc<Signal>, raised: bool, wakeups: &mut Wakeups) {
-        if self.wanted.swap(raised, Ordering::SeqCst) != raised {
+        if is_raised(self.wanted.load(Ordering::SeqCst)) != raised {
+            self.wanted.fetch_add(1, Ordering::SeqCst);
             wakeups.push(Waiter::Outside(self.clone()));
         }
     }
@@ -62,19 +70,27 @@ impl Signal {
     pub(super) fn show(&self) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = self.wanted.load(Ordering::SeqCst);
-        if std::mem::replace(&mut *shown, wanted) != wanted {
-            match (&self.fd, wanted) {
-                (Fd::Readable(kick), true) => kick.kick(),
-                (Fd::Readable(kick), false) => _ = kick.drain(),
-                (Fd::Writable(gate), true) => gate.open(),
-                (Fd::Writable(gate), false) => gate.shut(),
+        let before = std::mem::replace(&mut *shown, wanted);
+        if before == wanted {
+            return;
+        }
+        if is_raised(before) {
+            match &self.fd {
+                Fd::Readable(kick) => _ = kick.drain(),
+                Fd::Writable(gate) => gate.shut(),
+            }
+        }
+        if is_raised(wanted) {
+            match &self.fd {
+                Fd::Readable(kick) => kick.kick(),
+                Fd::Writable(gate) => gate.open(),
             }
         }
     }
 
     /// Raises it for good: what it stands for is no more.
     pub(crate) fn raise(&self) {
-        self.wanted.store(true, Ordering::SeqCst);
+        self.wanted.fetch_or(1, Ordering::SeqCst);
         self.show();
     }
 }

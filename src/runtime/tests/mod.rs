@@ -3,6 +3,7 @@
 
 mod alarm;
 mod mailbox;
+mod outside;
 mod parker;
 mod shards;
 mod spin;

@@ -19,7 +19,7 @@ fn waiter() -> (Arc<Parker>, Waiter) {
     (parker.clone(), Waiter::Thread(parker))
 }
 
-fn wake(wakeups: Wakeups) {
+pub(super) fn wake(wakeups: Wakeups) {
     wakeups.wake(&Alarm::new().unwrap());
 }
 
