@@ -6,7 +6,7 @@
 //! use std::io::{Read, Write};
 //! use tunstack::net::{Host, TcpListener, TcpStream};
 //!
-//! # fn main() -> io::Result<()> {
+//! # fn main() -> std::io::Result<()> {
 //! # let (device, other) = tunstack::device::mem::pair(1500, 64)?;
 //! let server = Host::builder().address("192.0.2.2/24").start(device)?;
 //! let listener = server.listen("192.0.2.2:80")?;

@@ -285,13 +285,14 @@ fn a_searched_path_is_searched_again() {
     let mut t = Tester::new();
     t.establish();
     let mut path = Path::new(1280);
-    path.transfer(&mut t, 0, 500_000);
+    // Probes that fail are rare: so long the search may take.
+    path.transfer(&mut t, 0, 3_000_000);
     assert!(t.info().mss <= 1240);
     path.mtu = link_mtu(1500);
-    path.transfer(&mut t, 500_000, 500_000);
+    path.transfer(&mut t, 3_000_000, 500_000);
     assert!(t.info().mss <= 1240, "not yet");
     t.advance(secs(600));
-    path.transfer(&mut t, 1_000_000, 500_000);
+    path.transfer(&mut t, 3_500_000, 500_000);
     assert_eq!((t.info().mss, t.info().pmtu), (1460, link_mtu(1500)));
 }
 
@@ -427,8 +428,10 @@ fn probes_that_fail_are_rare() {
     }
     // 1,460 and 1,242 fail, with windows of ten and of some hundred segments; what is smaller passes.
     let gaps: Vec<u32> = at.windows(2).map(|w| w[1] - w[0]).collect();
+    // (Over IPv6 the search begins close to where this path ends, so that all but the last fail.)
     assert!(gaps.len() >= 4 && gaps[0] >= 10 && gaps[1] >= 60, "{gaps:?}");
-    assert!(gaps[2..].iter().all(|&n| n < 10), "nobody waits after a success: {gaps:?}");
+    let v4 = headers() == 40;
+    assert!(gaps[2..].iter().all(|&n| (n < 10) == v4), "nobody waits after a success: {gaps:?}");
     assert!((1225..=1240).contains(&t.info().mss));
     assert_eq!((t.stack.stats().tcp.rto, t.info().ssthresh), (0, u32::MAX), "no congestion");
 }

@@ -36,7 +36,9 @@ fn flow(packet: &[u8]) -> Flow {
     let v4 = packet[0] >> 4 == 4;
     let (header, protocol) = if v4 { (usize::from(packet[0] & 15) * 4, packet[9]) } else { (40, packet[6]) };
     let (addresses, len) = if v4 { (12, 4) } else { (8, 16) };
-    let ports = if matches!(protocol, 6 | 17) { &packet[header..header + 4] } else { &[0; 4] };
+    // A fragment's ports may be in another one.
+    let whole = !v4 || (packet[6] & 0x3f, packet[7]) == (0, 0);
+    let ports = if whole && matches!(protocol, 6 | 17) { &packet[header..header + 4] } else { &[0; 4] };
     let end = |n: usize| [&packet[addresses + n * len..addresses + (n + 1) * len], &ports[2 * n..2 * n + 2]].concat();
     let mut ends = [end(0), end(1)];
     ends.sort_unstable();
