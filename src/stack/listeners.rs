@@ -190,7 +190,7 @@ impl Stack {
         if let Some(defer) = defer
             && let Some(socket) = self.table.get_mut(index).and_then(|slot| slot.socket.as_mut())
         {
-            socket.deferred = Some(now + defer);
+            socket.set_aside().deferred = Some(now + defer);
             return;
         }
         self.offer(index);
@@ -200,14 +200,16 @@ impl Stack {
     /// time, that was missing, it is to be accepted.
     pub(super) fn review_deferred(&mut self, index: u32, now: Instant) {
         let Some(slot) = self.table.get_mut(index) else { return };
-        let Some(socket) = slot.socket.as_mut().filter(|socket| socket.deferred.is_some()) else { return };
+        let Some(until) = slot.socket.as_ref().and_then(|socket| socket.deferred()) else { return };
         let has_data = slot
             .connection
             .as_ref()
             .and_then(Connection::tcb)
             .is_none_or(|tcb| !tcb.rcv.buffer.is_empty() || tcb.rcv.fin_received());
-        if has_data || socket.deferred.is_some_and(|until| until <= now) {
-            socket.deferred = None;
+        if has_data || until <= now {
+            if let Some(aside) = slot.socket.as_mut().and_then(|socket| socket.aside_mut()) {
+                aside.deferred = None;
+            }
             self.offer(index);
             self.arm(index);
         }

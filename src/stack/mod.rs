@@ -539,7 +539,7 @@ impl Stack {
             }
         }
         let holder = slot.holder;
-        let deferred = slot.socket.as_ref().is_some_and(|socket| socket.deferred.is_some());
+        let deferred = slot.socket.as_ref().is_some_and(|socket| socket.deferred().is_some());
         if !matches!(reason, CloseReason::Normal) && !slot.socket.as_ref().is_some_and(|s| s.established) {
             self.stats.tcp.attempt_fails += 1;
         }
@@ -612,7 +612,7 @@ impl Stack {
         let options = slot.options(&self.default_options);
         let deadline =
             slot.connection.as_ref().and_then(|c| c.deadline(&self.config.tcp, options, slot.holder == Holder::Nobody));
-        let deferred = slot.socket.as_ref().and_then(|socket| socket.deferred);
+        let deferred = slot.socket.as_ref().and_then(|socket| socket.deferred());
         match Instant::earlier(deadline, deferred) {
             Some(at) => self.wheel.arm(index, at),
             None => self.wheel.cancel(index),

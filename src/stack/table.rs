@@ -107,8 +107,6 @@ pub(super) struct SocketSide {
     pub(super) fin_received: bool,
     /// The user reads no more.
     pub(super) read_shutdown: bool,
-    /// Until when its listener waits for its first data.
-    pub(super) deferred: Option<Instant>,
 }
 
 /// What few sockets have, and not for long.
@@ -122,6 +120,8 @@ pub(super) struct Aside {
     pub(super) error: Option<Error>,
     /// What a router said about it (RFC 9293 MUST-47), until asked.
     pub(super) soft_error: Option<Error>,
+    /// Until when its listener waits for its first data.
+    pub(super) deferred: Option<Instant>,
 }
 
 impl SocketSide {
@@ -134,7 +134,6 @@ impl SocketSide {
             close_wanted: false,
             fin_received: false,
             read_shutdown: false,
-            deferred: None,
         };
         socket.set_options(options, default);
         socket
@@ -157,6 +156,11 @@ impl SocketSide {
     /// To take from what is set aside, if there is anything.
     pub(super) fn aside_mut(&mut self) -> Option<&mut Aside> {
         self.aside.as_deref_mut()
+    }
+
+    /// Until when its listener waits for its first data, if it does.
+    pub(super) fn deferred(&self) -> Option<Instant> {
+        self.aside()?.deferred
     }
 
     /// To set something aside.
