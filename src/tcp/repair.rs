@@ -84,7 +84,7 @@ impl Tcb {
             news.lost += mss;
             self.begin_recovery(flight, cx);
         }
-        self.reduce(news);
+        self.reduce(news, heard.acked > 0);
     }
 
     /// Whether the ACK says that the recovery at hand, or the last one, was for nothing; it also says what it does of a
@@ -242,11 +242,12 @@ impl Tcb {
         }
     }
 
-    /// Proportional rate reduction: what fast recovery may have in the network after this ACK.
-    fn reduce(&mut self, news: &News) {
+    /// Proportional rate reduction: what fast recovery may have in the network after this ACK, which `advances` SND.UNA or
+    /// does not.
+    fn reduce(&mut self, news: &News, advances: bool) {
         if self.recovery.phase() == Phase::FastRecovery && news.delivered + news.lost > 0 {
             let (pipe, ssthresh, mss) = (self.in_flight(), self.cc.ssthresh(), self.snd.mss);
-            self.recovery.on_delivered(news.delivered, pipe, ssthresh, mss);
+            self.recovery.on_delivered(news.delivered, advances && news.lost == 0, pipe, ssthresh, mss);
         }
     }
 
@@ -258,7 +259,7 @@ impl Tcb {
             if self.recovery.phase() == Phase::Open {
                 self.begin_recovery(self.snd.flight(), cx);
             }
-            self.reduce(&news);
+            self.reduce(&news, false);
         }
     }
 
