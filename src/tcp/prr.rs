@@ -3,7 +3,8 @@
 //!
 //! Below `ssthresh` RFC 6937 offers two bounds, and which is right depends on the moment, so each ACK chooses (as RFC 9937
 //! and Linux do). As long as ACKs show more losses, or only SACK, the queue at the bottleneck is full: the conservative
-//! bound sends what has left the network. An ACK that moves SND.UNA and shows nothing lost is safe: slow start.
+//! bound sends what has left the network. An ACK that moves SND.UNA and shows nothing lost is safe, and so is one after
+//! which nothing is left in the network, as at a lost tail: slow start.
 
 /// The state of one recovery. All sizes are in bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,7 +33,8 @@ impl Prr {
             let due = proportion.div_ceil(u128::from(self.recover_fs));
             u64::try_from(due).unwrap_or(u64::MAX).saturating_sub(self.out)
         } else {
-            let limit = banked.max(u64::from(delivered)) + if safe { u64::from(mss) } else { 0 };
+            let slow_start = if safe || pipe == 0 { u64::from(mss) } else { 0 };
+            let limit = banked.max(u64::from(delivered)) + slow_start;
             u64::from(ssthresh - pipe).min(limit)
         };
         u32::try_from(count).unwrap_or(u32::MAX)
@@ -89,7 +91,7 @@ mod tests {
     /// 6937-2: fifteen losses: below ssthresh each ACK lets out one segment more than it delivered, if it is safe, and else
     /// just as much.
     #[test]
-    fn a_burst_of_losses_is_repaired_by_slow_start_once_that_is_safe() {
+    fn a_burst_of_losses_is_repaired_by_slow_start() {
         assert_eq!(play(15, true), [1, 1, 2, 2, 2]);
         assert_eq!(play(15, false), [1, 1, 1, 1, 1]);
     }
