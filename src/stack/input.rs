@@ -308,12 +308,8 @@ impl Stack {
         let Some((connection, options)) = connection else {
             return Disposition::Dropped(DropReason::TcpNoSocket);
         };
-        let index = self.insert(
-            *tuple,
-            connection,
-            Holder::Listener(number),
-            SocketSide::new(options, &self.default_options),
-        );
+        let index =
+            self.insert(*tuple, connection, Holder::Listener(number), SocketSide::new(options, &self.default_options));
         if let Some(listener) = self.listener_at_mut(number) {
             listener.syn_queue += 1;
         }
