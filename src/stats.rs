@@ -247,6 +247,8 @@ pub struct GateStats {
     pub evicted: u64,
     /// Requests that had no verdict in time.
     pub expired: u64,
+    /// Requests whose connection came about otherwise: a listener took the SYN that came again, or somebody connected.
+    pub superseded: u64,
     /// Accepted connections that were given up before their handshake ended, because there were too many such.
     pub half_open_evicted: u64,
     /// Flows of datagrams that began.
@@ -268,6 +270,7 @@ impl GateStats {
             unreachable,
             evicted,
             expired,
+            superseded,
             half_open_evicted,
             flows,
             flows_expired,
@@ -281,6 +284,7 @@ impl GateStats {
         self.unreachable += unreachable;
         self.evicted += evicted;
         self.expired += expired;
+        self.superseded += superseded;
         self.half_open_evicted += half_open_evicted;
         self.flows += flows;
         self.flows_expired += flows_expired;

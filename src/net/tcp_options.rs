@@ -4,7 +4,7 @@ use super::sockopt::{self, Name, OptValue, SockOpt, Value};
 use super::{MsgFlags, TcpListener, TcpStream};
 use crate::error;
 use crate::runtime::Patience;
-use crate::stack::{Congestion, Keepalive, MtuDiscovery, Readiness};
+use crate::stack::{Congestion, Keepalive, MtuDiscovery, Readiness, SendFlags};
 use std::io;
 use std::time::Duration;
 
@@ -456,11 +456,10 @@ impl TcpStream {
     pub fn send_with_flags(&self, buf: &[u8], flags: MsgFlags) -> io::Result<usize> {
         let patience = if flags.contains(MsgFlags::DONTWAIT) { Patience::None } else { self.writing() };
         let more = flags.contains(MsgFlags::MORE);
-        self.shard().look(|stack| stack.tcp_set_more(self.id(), more))?;
         if flags.contains(MsgFlags::OOB) {
-            return self.send_urgent_patiently(buf, patience);
+            return self.send_urgent_patiently(buf, patience, more);
         }
-        Ok(self.send_patiently(buf, patience)?)
+        Ok(self.send_patiently(buf, patience, SendFlags { more, urgent: false })?)
     }
 }
 

@@ -7,7 +7,7 @@ use super::patience::{Blocking, Timeout};
 use crate::buf::{CHUNK_CAPACITY, Chunk, Slice};
 use crate::error::{self, Error};
 use crate::runtime::{Patience, Shard, clock, press};
-use crate::stack::{Readiness, SocketId, Stack, TcpId, TcpInfo, TcpOptions, destination};
+use crate::stack::{Readiness, SendFlags, SocketId, Stack, TcpId, TcpInfo, TcpOptions, destination};
 use crate::tcp::state::State;
 use crate::time::Instant;
 use core::fmt;
@@ -242,16 +242,16 @@ impl TcpStream {
 
     /// Sends all of `buf`, or, if it cannot wait so long, what could be taken.
     fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        Ok(self.send_patiently(buf, self.writing())?)
+        Ok(self.send_patiently(buf, self.writing(), SendFlags::default())?)
     }
 
-    pub(super) fn send_patiently(&self, buf: &[u8], patience: Patience) -> error::Result<usize> {
+    pub(super) fn send_patiently(&self, buf: &[u8], patience: Patience, flags: SendFlags) -> error::Result<usize> {
         if buf.is_empty() {
             return self.send_nothing();
         }
         let mut done = 0;
         for part in buf.chunks(LARGE) {
-            let (taken, result) = self.send_part(part, patience);
+            let (taken, result) = self.send_part(part, patience, flags);
             done += taken;
             match result {
                 Ok(()) => {}
@@ -279,18 +279,19 @@ impl TcpStream {
         }
     }
 
-    fn send_part(&self, part: &[u8], patience: Patience) -> (usize, error::Result<()>) {
+    fn send_part(&self, part: &[u8], patience: Patience, flags: SendFlags) -> (usize, error::Result<()>) {
         let mut done = 0;
         while done < part.len() {
             let rest = &part[done..];
             if rest.len() > SMALL
                 && let Some(chunk) = self.chunk_of(rest)
             {
-                let (taken, result) = self.push(&chunk, patience);
+                let (taken, result) = self.push(&chunk, patience, flags);
                 return (done + taken, result);
             }
             let rest = &rest[..rest.len().min(SMALL)];
-            match self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_send(now, id, rest)) {
+            let act = |stack: &mut Stack, now, id| stack.tcp_send_with(now, id, rest, flags);
+            match self.wait(Readiness::WRITABLE, patience, act) {
                 Ok(n) => done += n,
                 Err(error) => return (done, Err(error)),
             }
@@ -314,7 +315,7 @@ impl TcpStream {
     /// # Errors
     /// As writing.
     pub fn send_chunk(&self, chunk: &Slice) -> io::Result<usize> {
-        match self.push(chunk, self.writing()) {
+        match self.push(chunk, self.writing(), SendFlags::default()) {
             (0, Err(error)) => Err(error.into()),
             (taken, result) => {
                 result.unwrap_or_else(|error| self.keep(error));
@@ -323,11 +324,12 @@ impl TcpStream {
         }
     }
 
-    fn push(&self, chunk: &Slice, patience: Patience) -> (usize, error::Result<()>) {
+    fn push(&self, chunk: &Slice, patience: Patience, flags: SendFlags) -> (usize, error::Result<()>) {
         let mut rest = chunk.clone();
         press();
         while !rest.is_empty() {
-            match self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_push(now, id, rest.clone())) {
+            let act = |stack: &mut Stack, now, id| stack.tcp_push_with(now, id, rest.clone(), flags);
+            match self.wait(Readiness::WRITABLE, patience, act) {
                 Ok(n) => rest.advance(n),
                 Err(error) => return (chunk.len() - rest.len(), Err(error)),
             }
@@ -351,11 +353,13 @@ impl TcpStream {
     /// # Errors
     /// As writing.
     pub fn send_urgent(&self, data: &[u8]) -> io::Result<usize> {
-        self.send_urgent_patiently(data, self.writing())
+        self.send_urgent_patiently(data, self.writing(), false)
     }
 
-    pub(super) fn send_urgent_patiently(&self, data: &[u8], patience: Patience) -> io::Result<usize> {
-        Ok(self.wait(Readiness::WRITABLE, patience, |stack, now, id| stack.tcp_send_urgent(now, id, data))?)
+    pub(super) fn send_urgent_patiently(&self, data: &[u8], patience: Patience, more: bool) -> io::Result<usize> {
+        let flags = SendFlags { urgent: true, more };
+        let act = |stack: &mut Stack, now, id| stack.tcp_send_with(now, id, data, flags);
+        Ok(self.wait(Readiness::WRITABLE, patience, act)?)
     }
 
     /// Whether the next byte to be read is the first after urgent data, as sockatmark(3). Reading stops there once, so that
@@ -573,7 +577,7 @@ impl Write for &TcpStream {
         }
         let (patience, mut done) = (self.writing(), 0);
         for buf in bufs {
-            match self.send_patiently(buf, patience) {
+            match self.send_patiently(buf, patience, SendFlags::default()) {
                 Ok(n) if n == buf.len() => done += n,
                 Ok(n) => return Ok(done + n),
                 Err(error) if done == 0 => return Err(error.into()),

@@ -124,7 +124,7 @@ impl Stack {
         let options = self.syn_gate(id)?.options.clone();
         let connection = self.with_options(&options, now, &tuple, |cx, _| Connection::accept(&syn, iss, offset, cx));
         let socket = SocketSide::new(options, &self.default_options);
-        let index = self.table.insert(tuple, connection, Holder::App, socket);
+        let index = self.insert(tuple, connection, Holder::App, socket);
         self.stats.gate.accepted += 1;
         self.arm(index);
         self.mark_egress(index);
@@ -173,6 +173,21 @@ impl Stack {
     pub fn syn_gate_load(&self, id: SynGateId) -> Result<(usize, usize)> {
         let gate = self.gate.as_ref().filter(|gate| gate.id == id).ok_or(Error::BadHandle)?;
         Ok(gate.requests.load())
+    }
+
+    /// Adds a connection to the table. A request of the same name that waits at the gate is over: whoever gave it a verdict
+    /// would give it to this connection.
+    pub(super) fn insert(
+        &mut self,
+        tuple: FourTuple,
+        connection: Connection,
+        holder: Holder,
+        socket: SocketSide,
+    ) -> u32 {
+        if let Some(gate) = &mut self.gate {
+            gate.requests.supersede(&tuple, &mut self.stats.gate);
+        }
+        self.table.insert(tuple, connection, holder, socket)
     }
 
     fn syn_gate(&mut self, id: SynGateId) -> Result<&mut SynGate> {

@@ -308,12 +308,8 @@ impl Stack {
         let Some((connection, options)) = connection else {
             return Disposition::Dropped(DropReason::TcpNoSocket);
         };
-        let index = self.table.insert(
-            *tuple,
-            connection,
-            Holder::Listener(number),
-            SocketSide::new(options, &self.default_options),
-        );
+        let index =
+            self.insert(*tuple, connection, Holder::Listener(number), SocketSide::new(options, &self.default_options));
         if let Some(listener) = self.listener_at_mut(number) {
             listener.syn_queue += 1;
         }
@@ -361,7 +357,7 @@ impl Stack {
         };
         let mut socket = SocketSide::new(options, &self.default_options);
         socket.established = true;
-        let index = self.table.insert(*tuple, connection, Holder::Listener(number), socket);
+        let index = self.insert(*tuple, connection, Holder::Listener(number), socket);
         self.begin_on_path(index, now);
         self.queue_for_accept(index);
         self.on_segment(index, now, tuple, segment, by)
@@ -458,7 +454,7 @@ impl Stack {
         if let Some(socket) = self.table.get_mut(index).and_then(|slot| slot.socket.as_mut())
             && socket.aside().is_none_or(|aside| aside.error.is_none())
         {
-            socket.set_aside().soft_error = Some(error);
+            socket.set_aside().soft_error = Some((error, Seq(report.seq)));
         }
         Disposition::Delivered
     }

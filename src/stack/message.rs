@@ -1,4 +1,4 @@
-//! Datagrams with all that goes with them: what sendmsg(2) and recvmsg(2) have in their headers and control messages.
+//! Data with all that goes with it: what sendmsg(2) and recvmsg(2) have in their flags, headers and control messages.
 
 use crate::error::Error;
 use crate::icmp::ErrorKind;
@@ -19,6 +19,15 @@ pub struct UdpBind {
     /// Takes the datagrams to every port that no other socket has. The address's port must be zero. What is sent must
     /// say its source port.
     pub every_port: bool,
+}
+
+/// How a connection sends what is written to it: the flags of send(2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendFlags {
+    /// More follows soon (MSG_MORE): what does not fill a segment waits for that, as with `cork` of the options.
+    pub more: bool,
+    /// The last byte is urgent (MSG_OOB; RFC 6093: new applications should not use it, SHLD-13).
+    pub urgent: bool,
 }
 
 /// A datagram to send.

@@ -45,7 +45,7 @@ pub use crate::tcp::{
 pub use config::{Cidr, Config, FlowConfig, ReassemblyConfig, UdpConfig};
 pub use gate::{Refusal, Unreachable};
 pub use interface::{HostModel, IfName, Interface, InterfaceInfo, MAX_INTERFACES};
-pub use message::{RecvMsg, SendMsg, SocketError, UdpBind};
+pub use message::{RecvMsg, SendFlags, SendMsg, SocketError, UdpBind};
 pub use readiness::Readiness;
 pub use route::{Route, RouteKind};
 pub use share::{FourTuple, Names, Share};
@@ -501,7 +501,9 @@ impl Stack {
         let Some(socket) = &mut slot.socket else { return };
         socket.established = true;
         if let Some(tcb) = slot.connection.as_mut().and_then(Connection::tcb_mut) {
-            for slice in socket.take_early().pop(usize::MAX) {
+            let (mut early, urgent) = socket.take_early();
+            tcb.snd.up = urgent.map(|behind| tcb.snd.buffer.end() + behind as u32);
+            for slice in early.pop(usize::MAX) {
                 tcb.snd.buffer.push(slice);
             }
         }
@@ -527,8 +529,7 @@ impl Stack {
         let told = if reason == CloseReason::Reset && half_closed { Some(Error::BrokenPipe) } else { reason.error() };
         if let Some(socket) = &mut slot.socket {
             // What a router said tells more than that nobody answered.
-            let soft = socket.aside_mut().and_then(|aside| aside.soft_error.take());
-            let soft = soft.filter(|_| reason == CloseReason::TimedOut);
+            let soft = socket.take_soft_error(connection.as_ref()).filter(|_| reason == CloseReason::TimedOut);
             if let Some(error) = socket.take_error().or(soft).or(told) {
                 socket.set_aside().error = Some(error);
             }

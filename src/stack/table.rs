@@ -6,6 +6,7 @@ use crate::ip::bound::shown;
 use crate::rng::Key;
 use crate::tcp::TcpOptions;
 use crate::tcp::connection::Connection;
+use crate::tcp::seq::Seq;
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
 use core::hash::BuildHasher;
@@ -118,8 +119,11 @@ pub(super) struct Aside {
     pub(super) rest: SliceQueue,
     /// What ended the connection, until told.
     pub(super) error: Option<Error>,
-    /// What a router said about it (RFC 9293 MUST-47), until asked.
-    pub(super) soft_error: Option<Error>,
+    /// What a router said of the segment with this number (RFC 9293 MUST-47), until asked, or until that arrives all the
+    /// same.
+    pub(super) soft_error: Option<(Error, Seq)>,
+    /// Bytes of `early` up to the last urgent one, if one is.
+    pub(super) urgent: Option<usize>,
     /// Until when its listener waits for its first data.
     pub(super) deferred: Option<Instant>,
 }
@@ -173,9 +177,17 @@ impl SocketSide {
         self.aside.as_mut()?.error.take()
     }
 
-    /// Takes what was written early.
-    pub(super) fn take_early(&mut self) -> SliceQueue {
-        self.aside.as_mut().map_or_else(SliceQueue::new, |aside| core::mem::take(&mut aside.early))
+    /// Takes what a router said, if the segment that it spoke of is still on its way on `connection`: else it came through,
+    /// and what was said is over.
+    pub(super) fn take_soft_error(&mut self, connection: Option<&Connection>) -> Option<Error> {
+        let (error, seq) = self.aside.as_mut()?.soft_error.take()?;
+        connection.is_some_and(|connection| connection.is_in_flight(seq)).then_some(error)
+    }
+
+    /// Takes what was written early, and how many bytes of it there are up to the last urgent one.
+    pub(super) fn take_early(&mut self) -> (SliceQueue, Option<usize>) {
+        let take = |aside: &mut Box<Aside>| (core::mem::take(&mut aside.early), aside.urgent.take());
+        self.aside.as_mut().map_or_else(|| (SliceQueue::new(), None), take)
     }
 
     /// Keeps what was received and not read.

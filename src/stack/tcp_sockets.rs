@@ -1,7 +1,7 @@
 //! `tcp_*`: the calls of TCP sockets.
 
 use super::table::{Holder, Slot, SocketSide};
-use super::{Readiness, Shutdown, Stack, TcpId, TcpInfo, TcpOptions, mss_of_link};
+use super::{Readiness, SendFlags, Shutdown, Stack, TcpId, TcpInfo, TcpOptions, mss_of_link};
 use crate::buf::{Slice, Slices};
 use crate::error::{Error, Result};
 use crate::ip::Way;
@@ -68,7 +68,7 @@ impl Stack {
         let connection = Connection::open(iss, offset, &mut cx);
         let mut socket = SocketSide::new(options, &self.default_options);
         socket.mapped = mapped;
-        let index = self.table.insert(tuple, connection, Holder::App, socket);
+        let index = self.insert(tuple, connection, Holder::App, socket);
         self.arm(index);
         self.mark_egress(index);
         Ok(self.table.id(index))
@@ -112,32 +112,38 @@ impl Stack {
     /// holds, `BrokenPipe` after our shutdown or when the connection is gone, and once what ended it: `ConnectionReset`,
     /// `TimedOut`, ...
     pub fn tcp_send(&mut self, now: Instant, id: TcpId, data: &[u8]) -> Result<usize> {
-        let room = self.room_to_send(id)?;
-        let n = data.len().min(room);
-        self.queue(now, id, n, Payload::Copy(&data[..n]), false)
+        self.tcp_send_with(now, id, data, SendFlags::default())
     }
 
-    /// Says whether more data follows soon what is written next (MSG_MORE): what does not fill a segment then waits for it,
-    /// as with `cork` of the options.
+    /// As [`tcp_send`](Stack::tcp_send), in the way that `flags` say.
     ///
     /// # Errors
-    /// `BadHandle`.
-    pub fn tcp_set_more(&mut self, id: TcpId, more: bool) -> Result<()> {
-        if let Some(tcb) = self.table.check_mut(id)?.connection.as_mut().and_then(Connection::tcb_mut) {
-            tcb.snd.more = more;
-        }
-        Ok(())
+    /// As [`tcp_send`](Stack::tcp_send).
+    pub fn tcp_send_with(&mut self, now: Instant, id: TcpId, data: &[u8], flags: SendFlags) -> Result<usize> {
+        let room = self.room_to_send(id)?;
+        let n = data.len().min(room);
+        let urgent = flags.urgent && n == data.len();
+        self.queue(now, id, n, Payload::Copy(&data[..n]), SendFlags { urgent, ..flags })
     }
 
     /// As [`tcp_send`](Stack::tcp_send), without a copy where `data` fills its chunk at least by half.
     ///
     /// # Errors
     /// As [`tcp_send`](Stack::tcp_send).
-    pub fn tcp_push(&mut self, now: Instant, id: TcpId, mut data: Slice) -> Result<usize> {
+    pub fn tcp_push(&mut self, now: Instant, id: TcpId, data: Slice) -> Result<usize> {
+        self.tcp_push_with(now, id, data, SendFlags::default())
+    }
+
+    /// As [`tcp_push`](Stack::tcp_push), in the way that `flags` say.
+    ///
+    /// # Errors
+    /// As [`tcp_send`](Stack::tcp_send).
+    pub fn tcp_push_with(&mut self, now: Instant, id: TcpId, mut data: Slice, flags: SendFlags) -> Result<usize> {
         let room = self.room_to_send(id)?;
+        let urgent = flags.urgent && data.len() <= room;
         data.truncate(room);
         let n = data.len();
-        self.queue(now, id, n, Payload::Move(data), false)
+        self.queue(now, id, n, Payload::Move(data), SendFlags { urgent, ..flags })
     }
 
     /// As [`tcp_send`](Stack::tcp_send), and the last byte is urgent (RFC 6093; new applications should not use it,
@@ -146,9 +152,7 @@ impl Stack {
     /// # Errors
     /// As [`tcp_send`](Stack::tcp_send).
     pub fn tcp_send_urgent(&mut self, now: Instant, id: TcpId, data: &[u8]) -> Result<usize> {
-        let room = self.room_to_send(id)?;
-        let n = data.len().min(room);
-        self.queue(now, id, n, Payload::Copy(&data[..n]), n == data.len())
+        self.tcp_send_with(now, id, data, SendFlags { urgent: true, ..SendFlags::default() })
     }
 
     /// How many bytes may be written now, at least one.
@@ -189,7 +193,7 @@ impl Stack {
         Err(Error::WouldBlock)
     }
 
-    fn queue(&mut self, now: Instant, id: TcpId, n: usize, data: Payload<'_>, urgent: bool) -> Result<usize> {
+    fn queue(&mut self, now: Instant, id: TcpId, n: usize, data: Payload<'_>, flags: SendFlags) -> Result<usize> {
         if n == 0 {
             return Ok(0);
         }
@@ -201,14 +205,22 @@ impl Stack {
                     Payload::Copy(bytes) => tcb.snd.buffer.append(bytes),
                     Payload::Move(slice) => tcb.snd.buffer.push(slice),
                 }
-                if urgent {
+                // Of what is held back for more, nothing is once somebody writes who does not say so.
+                tcb.snd.more = flags.more;
+                if flags.urgent {
                     tcb.snd.up = Some(tcb.snd.buffer.end());
                 }
             }
-            (_, Some(socket)) => match data {
-                Payload::Copy(bytes) => socket.set_aside().early.append(bytes),
-                Payload::Move(slice) => socket.set_aside().early.push(slice),
-            },
+            (_, Some(socket)) => {
+                let aside = socket.set_aside();
+                match data {
+                    Payload::Copy(bytes) => aside.early.append(bytes),
+                    Payload::Move(slice) => aside.early.push(slice),
+                }
+                if flags.urgent {
+                    aside.urgent = Some(aside.early.len());
+                }
+            }
             _ => return Err(Error::BadHandle),
         }
         self.touch(id.index, now);
@@ -502,8 +514,9 @@ impl Stack {
     /// # Errors
     /// `BadHandle`.
     pub fn tcp_take_error(&mut self, id: TcpId) -> Result<Option<Error>> {
-        let socket = self.table.check_mut(id)?.socket.as_mut().ok_or(Error::BadHandle)?;
-        Ok(socket.aside_mut().and_then(|aside| aside.error.take().or_else(|| aside.soft_error.take())))
+        let slot = self.table.check_mut(id)?;
+        let socket = slot.socket.as_mut().ok_or(Error::BadHandle)?;
+        Ok(socket.take_error().or_else(|| socket.take_soft_error(slot.connection.as_ref())))
     }
 
     /// Our end.
@@ -605,7 +618,8 @@ impl Stack {
     pub(super) fn tcp_readiness(&self, slot: &Slot) -> Readiness {
         let Some(socket) = &slot.socket else { return Readiness::NONE };
         let mut ready = Readiness::NONE;
-        if socket.aside().is_some_and(|aside| aside.error.or(aside.soft_error).is_some()) {
+        // What a router said ends nothing: who is woken for it would find nothing to do, again and again.
+        if socket.aside().is_some_and(|aside| aside.error.is_some()) {
             ready |= Readiness::ERROR;
         }
         match &slot.connection {

@@ -352,28 +352,31 @@ impl Connection {
         segment
     }
 
+    /// Whether the segment that begins with `seq` is sent and not acknowledged.
+    pub fn is_in_flight(&self, seq: Seq) -> bool {
+        match self {
+            Connection::SynSent(handshake) | Connection::SynReceived(handshake) => seq == handshake.iss(),
+            Connection::Synchronized(tcb) => tcb.is_in_flight(seq),
+            Connection::TimeWait(_) => false,
+        }
+    }
+
     /// An ICMP error quotes a segment of this connection.
     pub fn on_icmp(&mut self, notice: IcmpNotice, cx: &mut Cx<'_>) -> OnIcmp {
-        let state = self.state();
-        match self {
-            // Before the handshake a hard error ends the attempt (SHLD-26), if it quotes our SYN.
-            Connection::SynSent(handshake) | Connection::SynReceived(handshake) => {
-                if notice.seq != handshake.iss() {
-                    return OnIcmp::Ignored;
-                }
-                if !notice.hard {
-                    return OnIcmp::Noted;
-                }
-                cx.transition(state, Event::Abort);
-                OnIcmp::Closed(match notice.error {
-                    Error::ConnectionRefused => CloseReason::Refused,
-                    error => CloseReason::Unreachable(error),
-                })
-            }
-            // Hard errors are soft in synchronized states (RFC 5927 5.2).
-            Connection::Synchronized(tcb) if tcb.is_in_flight(notice.seq) => OnIcmp::Noted,
-            Connection::Synchronized(_) | Connection::TimeWait(_) => OnIcmp::Ignored,
+        if !self.is_in_flight(notice.seq) {
+            return OnIcmp::Ignored;
         }
+        // Before the handshake a hard error ends the attempt (SHLD-26), if it quotes our SYN. Hard errors are soft in
+        // synchronized states (RFC 5927 5.2).
+        let state = self.state();
+        if !notice.hard || state.is_synchronized() {
+            return OnIcmp::Noted;
+        }
+        cx.transition(state, Event::Abort);
+        OnIcmp::Closed(match notice.error {
+            Error::ConnectionRefused => CloseReason::Refused,
+            error => CloseReason::Unreachable(error),
+        })
     }
 
     /// Whether a message that calls the segment `seq` too big is to be believed: only if that is in flight (RFC 5927 4.1,

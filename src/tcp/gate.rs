@@ -257,6 +257,14 @@ impl Gate {
         if reset.seq == expected { self.remove(id) } else { None }
     }
 
+    /// The connection `tuple` has come about without a verdict: whoever wants to give one comes too late.
+    pub fn supersede(&mut self, tuple: &FourTuple, stats: &mut GateStats) {
+        if let Some(&id) = self.names.get(tuple) {
+            stats.superseded += 1;
+            self.remove(id);
+        }
+    }
+
     /// When the next request is over.
     pub fn deadline(&self) -> Option<Instant> {
         self.pending.first_key_value().map(|(_, pending)| pending.since + self.config.timeout)

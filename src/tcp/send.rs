@@ -35,7 +35,7 @@ pub struct Send {
     pub buffer: SendBuffer,
     /// Whether the user has closed: a FIN follows the data.
     pub fin: bool,
-    /// Whether the user has said that more data follows soon (MSG_MORE).
+    /// Whether the user has said, with what was written last, that more data follows soon (MSG_MORE).
     pub more: bool,
 }
 

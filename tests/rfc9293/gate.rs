@@ -116,6 +116,40 @@ fn every_answer_but_accepting_leaves_nothing_behind() {
     }
 }
 
+/// A request that waits is over when its connection comes about elsewhere: there is one of a name.
+#[test]
+fn a_listener_or_a_connect_supersedes_a_request() {
+    for connects in [false, true] {
+        for accepts in [false, true] {
+            let (mut t, id) = gate();
+            assert_eq!(t.send(offered().seq(0)), Disposition::Held);
+            let request = next(&mut t, id);
+            let now = t.now();
+            if connects {
+                let (local, remote) = (wire_addr(ELSEWHERE), wire_addr(FROM));
+                let options = t.stack.default_tcp_options();
+                let conn = t.stack.tcp_connect(now, Some(local), remote, options).unwrap();
+                t.use_conn(conn);
+                t.pull();
+                t.expect(syn());
+            } else {
+                t.stack.tcp_listen(wire_addr(ELSEWHERE), 4, t.stack.default_tcp_options()).unwrap();
+                t.send(offered().seq(0));
+                t.expect(synack());
+            }
+            assert_eq!(t.stack.syn_gate_load(id), Ok((0, 0)));
+            if accepts {
+                assert_eq!(t.stack.syn_accept(now, id, request.id), Err(Error::ConnectionAborted));
+            } else {
+                assert_eq!(t.stack.syn_refuse(now, id, request.id, Refusal::Reset), Err(Error::ConnectionAborted));
+            }
+            t.pull();
+            t.expect_nothing();
+            assert_eq!(t.stack.tcp_snapshot().iter().filter(|info| info.state != State::Listen).count(), 1);
+        }
+    }
+}
+
 #[test]
 fn a_syn_that_comes_again_is_the_same_request_and_the_last_one_is_answered() {
     let (mut t, id) = gate();

@@ -29,7 +29,8 @@ fn icmp_errors_are_soft_when_synchronized() {
     }
 }
 
-/// MUST-47 SHLD-25: a soft error is reported when asked for.
+/// MUST-47 SHLD-25: a soft error is reported when asked for, and is nothing to wake anybody for, who would find nothing to
+/// do about it.
 #[test]
 fn soft_errors_are_reported() {
     let mut t = Tester::new();
@@ -38,10 +39,37 @@ fn soft_errors_are_reported() {
     let sent = t.expect(data(b"data"));
     t.send_icmp(3, 1, 0, &sent.quote(8));
     t.expect_state(State::Established);
-    assert!(t.readiness().contains(Readiness::ERROR));
+    assert!(!t.readiness().contains(Readiness::ERROR));
     assert_eq!(t.take_error(), Some(Error::HostUnreachable));
     assert_eq!(t.take_error(), None, "once");
     t.expect_state(State::Established);
+}
+
+/// What a router said of a segment is over when that has arrived all the same.
+#[test]
+fn soft_errors_are_over_with_progress() {
+    let mut t = Tester::new();
+    t.establish();
+    t.write(b"data");
+    let sent = t.expect(data(b"data"));
+    t.send_icmp(3, 1, 0, &sent.quote(8));
+    t.send(ack().ack(5));
+    assert_eq!((t.take_error(), t.readiness().contains(Readiness::ERROR)), (None, false));
+    // Nor is it what ends the connection later.
+    t.write(b"more");
+    t.advance(hours(1));
+    t.expect_state(State::Closed);
+    assert!(t.readiness().contains(Readiness::ERROR));
+    assert_eq!(t.take_error(), Some(Error::TimedOut));
+    // What was said of the handshake is over with it.
+    let mut t = Tester::new();
+    t.connect();
+    let first = t.expect(syn());
+    t.send_icmp(3, 1, 0, &first.quote(8));
+    assert!(!t.readiness().contains(Readiness::ERROR));
+    t.send(synack().mss(1460));
+    t.expect(ack());
+    assert_eq!(t.take_error(), None);
 }
 
 /// SHLD-20: no report disturbs an application that does not ask: reading and writing go on as before.

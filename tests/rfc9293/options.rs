@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use tunstack::error::Error;
-use tunstack::stack::{Readiness, SocketId};
+use tunstack::stack::{Readiness, SendFlags, SocketId};
 use tunstack::tcp::state::State;
 
 fn readable(t: &Tester) -> bool {
@@ -39,12 +39,32 @@ fn a_cork_lets_full_segments_go_and_the_rest_after_a_while() {
 fn more_follows() {
     let mut t = Tester::new();
     let id = t.establish();
-    t.stack.tcp_set_more(id, true).unwrap();
-    t.write(b"one, ");
+    let more = SendFlags { more: true, ..SendFlags::default() };
+    t.stack.tcp_send_with(t.now(), id, b"one, ", more).unwrap();
+    t.pull();
     t.expect_nothing_for(ms(50));
-    t.stack.tcp_set_more(id, false).unwrap();
-    t.write(b"two");
-    t.expect(data(b"one, two").seq(1));
+    t.stack.tcp_send_with(t.now(), id, b"two, ", more).unwrap();
+    t.pull();
+    t.expect_nothing_for(ms(50));
+    // Whoever does not say so again has said all.
+    t.write(b"three");
+    t.expect(data(b"one, two, three").seq(1));
+    t.send(ack().ack(16));
+    t.write(b"four");
+    t.expect(data(b"four").seq(16));
+}
+
+/// MSG_OOB before the handshake is over: the byte is urgent when it goes out.
+#[test]
+fn what_is_urgent_before_the_handshake_is_urgent_after_it() {
+    let mut t = Tester::new();
+    t.connect();
+    t.expect(syn().seq(0));
+    t.write_urgent(b"ab!");
+    t.write(b"cd");
+    t.send(synack().mss(1460));
+    let first = t.drain().into_iter().find(|segment| !segment.text.is_empty()).expect("text");
+    assert!(first.flags & URG != 0 && first.up == 3, "{first:?}");
 }
 
 /// TCP_MAXSEG: it is announced, and bounds what is sent.

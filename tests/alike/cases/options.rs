@@ -25,6 +25,7 @@ cases![
     cork_lets_go_after_a_while,
     more_holds_back_what_is_little,
     more_is_over_with_the_next_call,
+    more_is_over_with_a_write,
     quickack_is_kept,
     notsent_lowat_is_kept,
     user_timeout_is_kept,
@@ -230,6 +231,27 @@ fn more_is_over_with_the_next_call(t: &Test) {
     let mut buf = [0; 32];
     t.see("read", far.read(&mut buf));
     t.see("text", &buf[..15]);
+    t.see("at once", not_held(&near, &mut far, |near| opt::send(near, b"!", opt::DONTWAIT).map(drop)));
+}
+
+/// Whether what `then` writes after MSG_MORE goes out with it at once: what is held back comes after 200 ms at the earliest,
+/// each time, and what is not comes sooner at least once.
+fn not_held(near: &TcpStream, far: &mut TcpStream, then: impl Fn(&TcpStream) -> std::io::Result<()>) -> bool {
+    near.set_nodelay(true).unwrap();
+    (0..10).any(|_| {
+        opt::send(near, b"more, ", opt::MORE).unwrap();
+        then(near).unwrap();
+        let begin = Instant::now();
+        far.read_exact(&mut [0; 7]).unwrap();
+        begin.elapsed() < 150 * MS
+    })
+}
+
+fn more_is_over_with_a_write(t: &Test) {
+    let (near, mut far) = pair(t);
+    t.see("write", not_held(&near, &mut far, |mut near| near.write_all(b"!")));
+    let vectored = |mut near: &TcpStream| near.write_vectored(&[std::io::IoSlice::new(b"!")]).map(drop);
+    t.see("write_vectored", not_held(&near, &mut far, vectored));
 }
 
 fn quickack_is_kept(t: &Test) {
