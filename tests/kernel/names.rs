@@ -112,7 +112,7 @@ impl Server {
         let false_one = [(question.name.clone(), question.kind, vec![0xff; if question.kind == A { 4 } else { 16 }])];
         match question.name.as_str() {
             "lost.example" if time == 1 => {}
-            "silent.example" => {}
+            name if name.ends_with("silent.example") => {}
             "half.example" if question.kind == AAAA => {}
             "broken.example" => send(&self.socket, &question.reply(2, &[])),
             "none.example" => send(&self.socket, &question.reply(3, &[])),
@@ -410,15 +410,17 @@ fn files() {
 fn interrupted() {
     let server = Server::start();
     for command in ["ping", "traceroute"] {
+        // Its own, because what the other one has asked may arrive late.
+        let name = format!("{command}.silent.example");
         let mut child = Command::new("timeout")
-            .args(["-k", "1", "--foreground", "15", env!("CARGO_BIN_EXE_tunstack"), command, "silent.example"])
+            .args(["-k", "1", "--foreground", "15", env!("CARGO_BIN_EXE_tunstack"), command, &name])
             .args(["--dns", "192.0.2.1"])
             .args(BOTH)
             .stdin(Stdio::null())
             .spawn()
             .expect("starting it");
         let end = Instant::now() + Duration::from_secs(10);
-        while server.heard().is_empty() {
+        while !server.heard().iter().any(|heard| heard.name == name) {
             assert!(Instant::now() < end, "{command} asks nobody");
             thread::sleep(Duration::from_millis(20));
         }
