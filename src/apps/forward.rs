@@ -101,12 +101,13 @@ pub async fn tcp(host: Host, listener: TcpListener, spec: Arc<Spec>) {
         let (host, spec) = (host.clone(), spec.clone());
         tokio::spawn(async move {
             let _seat = seat;
-            let ended = match dns::connect(&host, &spec.host, spec.to, Families::Both).await {
+            let connect = dns::connect(&host, &spec.host, spec.to, Families::Both);
+            let ended = match relay::connect_for(&client, async { Ok(connect.await?) }).await {
                 Ok(server) => relay::join(client, server).await,
                 Err(error) => {
                     // There is no better way to tell it.
                     let _ = client.set_zero_linger();
-                    Err(error.into())
+                    Err(error)
                 }
             };
             log::debug!("forward: {peer} to {spec}: {ended:?}");
@@ -136,7 +137,7 @@ pub async fn tcp_reverse(host: Host, listener: aio::TcpListener, spec: Arc<Spec>
         tokio::spawn(async move {
             let _seat = seat;
             let server = async { TcpStream::connect(&*addresses(&host, &spec).await?).await };
-            let ended = match server.await {
+            let ended = match relay::connect_for(&client, server).await {
                 Ok(server) => relay::join(server, client).await,
                 Err(error) => {
                     let _ = client.set_zero_linger();

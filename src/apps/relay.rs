@@ -1,11 +1,15 @@
 //! Two connections joined, one of the kernel's and one of ours, and what those share who join them.
 
 use crate::aio;
-use std::io;
+use crate::net::Shutdown;
+use crate::net::sockopt::{SO_KEEPALIVE, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL};
+use rustix::net::sockopt;
+use std::future::{Future, pending};
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::copy_bidirectional_with_sizes;
+use tokio::io::{Interest, Ready};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
@@ -15,6 +19,15 @@ const BUFFER: usize = 64 * 1024;
 
 /// Connections that are served at once.
 const MAX_SERVED: usize = 1024;
+
+/// How long a peer may say nothing until it is asked whether it lives.
+const KEEP_IDLE: Duration = Duration::from_secs(60);
+
+/// The time from one such question to the next.
+const KEEP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Questions without an answer after which the connection is given up, and its seat with it.
+const KEEP_COUNT: u32 = 6;
 
 /// How long accepting rests after an error that may pass (no memory, no descriptor).
 const BREATH: Duration = Duration::from_millis(20);
@@ -48,13 +61,164 @@ pub(super) async fn accepted(listener: &TcpListener) -> (TcpStream, SocketAddr) 
     }
 }
 
-/// Carries bytes both ways until both ends have ended. The end of one way is passed on as such, and a reset as a reset.
-pub(super) async fn join(mut kernel: TcpStream, mut ours: aio::TcpStream) -> io::Result<()> {
-    // What is small has been put together by those who sent it, or is urgent.
-    let _ = (kernel.set_nodelay(true), ours.set_nodelay(true));
-    let carried = copy_bidirectional_with_sizes(&mut kernel, &mut ours, BUFFER, BUFFER).await;
-    if carried.is_err() {
-        let _ = (kernel.set_zero_linger(), ours.set_zero_linger());
+/// A stream of either side, by shared reference: one that is read, written and watched at once.
+pub(super) trait Stream: Sync {
+    /// Waits until it may be ready.
+    fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> + Send;
+    /// Reads what is there.
+    fn try_read(&self, buf: &mut [u8]) -> io::Result<usize>;
+    /// Writes what there is room for.
+    fn try_write(&self, buf: &[u8]) -> io::Result<usize>;
+    /// Ends the sending side.
+    fn end(&self) -> io::Result<()>;
+    /// Has small pieces sent at once, and a silent peer asked whether it lives.
+    fn prepare(&self) -> io::Result<()>;
+    /// Has the connection reset when it is dropped.
+    fn will_reset(&self);
+    /// Waits until the connection has failed, whoever reads or writes meanwhile.
+    fn failed(&self) -> impl Future<Output = io::Error> + Send;
+}
+
+impl Stream for TcpStream {
+    async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        TcpStream::ready(self, interest).await
     }
-    carried.map(drop)
+
+    fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        TcpStream::try_read(self, buf)
+    }
+
+    fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        TcpStream::try_write(self, buf)
+    }
+
+    fn end(&self) -> io::Result<()> {
+        Ok(rustix::net::shutdown(self, rustix::net::Shutdown::Write)?)
+    }
+
+    fn prepare(&self) -> io::Result<()> {
+        self.set_nodelay(true)?;
+        sockopt::set_tcp_keepidle(self, KEEP_IDLE)?;
+        sockopt::set_tcp_keepintvl(self, KEEP_INTERVAL)?;
+        sockopt::set_tcp_keepcnt(self, KEEP_COUNT)?;
+        Ok(sockopt::set_socket_keepalive(self, true)?)
+    }
+
+    fn will_reset(&self) {
+        let _ = self.set_zero_linger();
+    }
+
+    async fn failed(&self) -> io::Error {
+        match TcpStream::ready(self, Interest::ERROR).await {
+            Ok(_) => self.take_error().ok().flatten().unwrap_or_else(|| ErrorKind::ConnectionReset.into()),
+            Err(error) => error,
+        }
+    }
+}
+
+impl Stream for aio::TcpStream {
+    async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        aio::TcpStream::ready(self, interest).await
+    }
+
+    fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        aio::TcpStream::try_read(self, buf)
+    }
+
+    fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        aio::TcpStream::try_write(self, buf)
+    }
+
+    fn end(&self) -> io::Result<()> {
+        self.as_ref().shutdown(Shutdown::Write)
+    }
+
+    fn prepare(&self) -> io::Result<()> {
+        self.set_nodelay(true)?;
+        let socket = self.as_ref();
+        socket.setsockopt(TCP_KEEPIDLE, KEEP_IDLE)?;
+        socket.setsockopt(TCP_KEEPINTVL, KEEP_INTERVAL)?;
+        socket.setsockopt(TCP_KEEPCNT, KEEP_COUNT)?;
+        socket.setsockopt(SO_KEEPALIVE, true)
+    }
+
+    fn will_reset(&self) {
+        let _ = self.set_zero_linger();
+    }
+
+    async fn failed(&self) -> io::Error {
+        loop {
+            if let Err(error) = aio::TcpStream::ready(self, Interest::ERROR).await {
+                return error;
+            }
+            let gone = self.peer_addr().is_err();
+            match self.take_error() {
+                Ok(Some(error)) if gone => return error,
+                // What a router says is no end.
+                Ok(Some(_)) => {}
+                // Both sides have ended as they should; what is left is read.
+                Ok(None) => pending().await,
+                Err(error) => return error,
+            }
+        }
+    }
+}
+
+/// Carries bytes both ways until both ends have ended. The end of one way is passed on as such, and a reset as a reset, even
+/// behind an end.
+pub(super) async fn join(kernel: TcpStream, ours: aio::TcpStream) -> io::Result<()> {
+    let _ = (kernel.prepare(), ours.prepare());
+    let both = async { tokio::try_join!(carry(&kernel, &ours), carry(&ours, &kernel)).map(drop) };
+    let carried = tokio::select! {
+        carried = both => carried,
+        // Nobody reads behind an end, nor while the other one takes nothing.
+        error = kernel.failed() => Err(error),
+        error = ours.failed() => Err(error),
+    };
+    if carried.is_err() {
+        kernel.will_reset();
+        ours.will_reset();
+    }
+    carried
+}
+
+/// Carries bytes until the end of `from`, and that, too.
+async fn carry(from: &impl Stream, to: &impl Stream) -> io::Result<()> {
+    let mut buf = vec![0; BUFFER];
+    loop {
+        let len = when_ready(from, Interest::READABLE, || from.try_read(&mut buf)).await?;
+        if len == 0 {
+            return to.end().or_else(|e| if e.kind() == ErrorKind::NotConnected { Ok(()) } else { Err(e) });
+        }
+        let mut rest = &buf[..len];
+        while !rest.is_empty() {
+            let written = when_ready(to, Interest::WRITABLE, || to.try_write(rest)).await?;
+            rest = &rest[written..];
+        }
+    }
+}
+
+async fn when_ready(
+    stream: &impl Stream,
+    interest: Interest,
+    mut act: impl FnMut() -> io::Result<usize>,
+) -> io::Result<usize> {
+    loop {
+        stream.ready(interest).await?;
+        match act() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            done => return done,
+        }
+    }
+}
+
+/// Does `connect` for `client`, unless that gives up before.
+pub(super) async fn connect_for<T>(
+    client: &impl Stream,
+    connect: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    tokio::select! {
+        connected = connect => connected,
+        error = client.failed() => Err(error),
+    }
 }

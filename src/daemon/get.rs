@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 /// Redirects that are followed, unless another number is given; curl's figure.
 const REDIRECTS: u32 = 50;
 
+/// Time for connecting, unless another is given; curl's figure.
+const CONNECTING: Duration = Duration::from_secs(300);
+
 /// The options of `get`.
 #[derive(Args, Debug)]
 #[command(
@@ -49,7 +52,7 @@ pub(crate) struct GetArgs {
     /// Seconds that everything may take
     #[arg(short, long, value_name = "S", value_parser = seconds)]
     max_time: Option<Duration>,
-    /// Seconds that connecting may take
+    /// Seconds that connecting may take, TLS included [default: 300]
     #[arg(long, value_name = "S", value_parser = seconds)]
     connect_timeout: Option<Duration>,
     /// Believe the certificates in this file (PEM) instead of the system's
@@ -79,7 +82,8 @@ pub(crate) fn run(args: &GetArgs, file: Options, quiet: bool) -> Result<ExitCode
 }
 
 fn told(error: &Error) -> ExitCode {
-    output::note(&format!("tunstack: ({}) {error}", error.code()));
+    // Some of it may be the server's words.
+    output::note(&output::printable(&format!("tunstack: ({}) {error}", error.code())));
     ExitCode::from(error.code())
 }
 
@@ -104,16 +108,16 @@ impl GetArgs {
             offset,
             redirects: self.location.then_some(self.max_redirs),
             fail: self.fail,
+            connecting: self.connect_timeout.unwrap_or(CONNECTING),
             until: self.max_time.map(|time| Instant::now() + time),
             trust,
         })
     }
 
     fn fetch(&self, host: &Host, request: &Request, output: &mut Output) -> Result<u16, Error> {
-        let connect = |name: &str, port: u16| {
-            let left = request.until.map(|until| until.saturating_duration_since(Instant::now()));
-            let patience = [left, self.connect_timeout].into_iter().flatten().min();
-            client::connect(host, name, port, self.family.families(), patience).map_err(|error| match error {
+        let connect = |name: &str, port: u16, until: Instant| {
+            let patience = until.saturating_duration_since(Instant::now());
+            client::connect(host, name, port, self.family.families(), Some(patience)).map_err(|error| match error {
                 ConnectError::Name(error) => Error::Name(error),
                 ConnectError::Connect(error) => Error::Connect(error),
             })
@@ -155,7 +159,7 @@ impl Sink for Output {
         });
         let shown = self.path.is_some() || !io::stdout().is_terminal();
         if !self.quiet && shown && io::stderr().is_terminal() {
-            let total = head.length.map(|length| length + self.offset);
+            let total = head.length.and_then(|length| length.checked_add(self.offset));
             self.bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
             let template = if total.is_some() {
                 "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}"

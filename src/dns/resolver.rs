@@ -54,15 +54,28 @@ impl fmt::Display for Record {
 impl From<&rr::Record> for Record {
     fn from(record: &rr::Record) -> Record {
         Record {
-            name: record.name.to_string(),
+            name: without_controls(&record.name.to_string()),
             ttl: record.ttl,
             kind: record.record_type().to_string(),
             data: match &record.data {
                 RData::TXT(text) => text.txt_data.iter().map(|part| quoted(part)).collect::<Vec<_>>().join(" "),
-                data => data.to_string(),
+                data => without_controls(&data.to_string()),
             },
         }
     }
+}
+
+/// `text` with its control characters as a zone file has them (RFC 1035 5.1): what a server says may reach a terminal.
+fn without_controls(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            c.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| out.push_str(&format!("\\{byte:03}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// A character string as a zone file has it (RFC 1035 5.1).
@@ -310,6 +323,7 @@ fn told(name: &Name, error: NetError) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hickory_resolver::proto::rr::rdata::HINFO;
     use std::io::Write;
 
     #[test]
@@ -339,6 +353,15 @@ mod tests {
     #[test]
     fn words_as_in_a_zone_file() {
         assert_eq!(quoted(b"some \"words\" \\ \x07\xff"), r#""some \"words\" \\ \007\255""#);
+    }
+
+    #[test]
+    fn a_terminal_is_given_no_orders() {
+        let owner = Name::from_labels([&b"a\x1b[2J"[..], b"example"]).unwrap();
+        let data = HINFO::new("x\x07\x7f".into(), "y\u{9b}1m \u{fc}".into());
+        let record = Record::from(&rr::Record::from_rdata(owner, 60, RData::HINFO(data)));
+        assert_eq!(record.data, "x\\007\\127 y\\194\\1551m \u{fc}");
+        assert!(!record.to_string().replace('\t', " ").contains(char::is_control), "{record:?}");
     }
 
     #[test]

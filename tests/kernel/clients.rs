@@ -18,6 +18,8 @@ pub const TESTS: &[Test] = &[
     Test { name: "clients::nc_both_ways", tools: &["nc"], limit: 60, body: nc_tcp },
     Test { name: "clients::nc_udp", tools: &["nc"], limit: 60, body: nc_udp },
     Test { name: "clients::nc_looks_and_gives_up", tools: &[], limit: 60, body: nc_codes },
+    Test { name: "clients::nc_ends_whoever_blocks", tools: &[], limit: 90, body: nc_ends },
+    Test { name: "clients::relays_let_go", tools: &[], limit: 90, body: relays_let_go },
     Test { name: "clients::forward_both_ways", tools: &[], limit: 60, body: forward },
     Test { name: "clients::socks5_for_curl", tools: &["python3", "curl"], limit: 60, body: socks5 },
     Test { name: "clients::socks5_datagrams", tools: &[], limit: 60, body: socks5_udp },
@@ -150,6 +152,17 @@ fn get_codes() {
     let (code, _, said) = get(&["--connect-timeout", "0.5", "http://192.0.2.77/"]);
     assert_eq!(code, 28, "{said}");
     assert!(begun.elapsed() < Duration::from_secs(10));
+    // One that is connected to and says nothing is as slow, if it is to speak TLS.
+    let silent = TcpListener::bind("[::]:8443").expect("a listener");
+    let begun = Instant::now();
+    let (code, _, said) = get(&["-k", "--connect-timeout", "0.5", "https://192.0.2.1:8443/"]);
+    assert_eq!(code, 28, "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    drop(silent);
+    // What the server says gives the terminal no orders.
+    let (code, _, said) = get(&["-L", "http://192.0.2.1/orders"]);
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains(r"\x9b31m") && !said.trim_end().contains(char::is_control), "{said:?}");
     let (code, _, said) = get(&["--cacert", "/nonexistent", "https://192.0.2.1:80/"]);
     assert_eq!(code, 77, "{said}");
     let (code, _, said) = get(&["-k", "https://192.0.2.1:80/"]);
@@ -324,6 +337,112 @@ fn nc_codes() {
     for wrong in [&["192.0.2.1"][..], &["192.0.2.1", "0"], &["-k", "192.0.2.1", "7"], &["-l", "-z", "7"]] {
         assert_eq!(nc(wrong, b"").0, 2, "{wrong:?}");
     }
+}
+
+/// Gives `child` input for as long as it takes any.
+fn flood(child: &mut Child) -> thread::JoinHandle<()> {
+    let mut stdin = child.stdin.take().expect("its input");
+    thread::spawn(move || while stdin.write_all(&[0; 4096]).is_ok() {})
+}
+
+fn nc_ends() {
+    // The other side takes nothing: -w is over.
+    let listener = TcpListener::bind("0.0.0.0:7050").expect("a listener");
+    let begun = Instant::now();
+    let mut child = spawn(&[&["nc", "-w", "1", "192.0.2.1", "7050"], &BOTH[..]].concat());
+    let input = flood(&mut child);
+    let _deaf = listener.accept().expect("a connection");
+    let (code, _, said) = finished(child);
+    assert_eq!(code, 0, "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    input.join().expect("the input");
+
+    // Nobody reads what it writes out, and the input has no end: as if SIGPIPE had ended it.
+    let listener = TcpListener::bind("0.0.0.0:7051").expect("a listener");
+    let talk = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        while stream.write_all(&[7; 4096]).is_ok() {}
+    });
+    let mut child = spawn(&[&["nc", "192.0.2.1", "7051"], &BOTH[..]].concat());
+    let input = flood(&mut child);
+    let mut out = child.stdout.take().expect("its output");
+    out.read_exact(&mut [0; 10]).expect("some of it");
+    drop(out);
+    let (code, _, said) = finished(child);
+    assert_eq!((code, &*said), (128 + 13, ""));
+    talk.join().expect("the server");
+    input.join().expect("the input");
+
+    // A client who takes nothing and goes does not hold up the next one.
+    let mut child = spawn(&[&["nc", "-k", "-l", "7052"], &BOTH[..]].concat());
+    let input = flood(&mut child);
+    let deaf = connected_once_up(7052);
+    thread::sleep(Duration::from_millis(300));
+    deaf.shutdown(std::net::Shutdown::Write).expect("the end of what it says");
+    connected_once_up(7052).read_exact(&mut [0; 10]).expect("the next one is served");
+    drop(deaf);
+    let pid = rustix::process::Pid::from_raw(child.id() as i32).expect("a process");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+    finished(child);
+    input.join().expect("the input");
+}
+
+/// Resets the connection.
+fn reset(stream: TcpStream) {
+    rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).expect("SO_LINGER");
+}
+
+/// Waits until `it` is so.
+#[track_caller]
+fn eventually(what: &str, it: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(5);
+    while !it() {
+        assert!(Instant::now() < end, "{what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Whether the kernel asks the peers of connections at this address, in its own notation, whether they live: `02:` is the
+/// timer of that.
+fn kept_alive(local: &str) -> bool {
+    let table = fs::read_to_string("/proc/net/tcp").expect("the kernel's connections");
+    let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    fields.filter(|fields| fields.len() > 5).any(|fields| fields[1] == local && fields[5].starts_with("02:"))
+}
+
+fn relays_let_go() {
+    let listener = TcpListener::bind("0.0.0.0:7060").expect("a listener");
+    for (command, specs, at) in [
+        ("forward", &["8060:192.0.2.1:7060"][..], "127.0.0.1:8060"),
+        ("forward", &["-R", "8060:127.0.0.1:7060"], "192.0.2.2:8060"),
+    ] {
+        let daemon = Daemon::start(command, &[specs, &BOTH].concat());
+        let mut client = connected(at.parse().expect("an address"));
+        let (mut server, _) = listener.accept().expect("a connection");
+        client.write_all(b"question").expect("asking");
+        client.shutdown(std::net::Shutdown::Write).expect("the end of the question");
+        let mut told = Vec::new();
+        server.read_to_end(&mut told).expect("all of it");
+        assert_eq!(told, b"question", "{specs:?}");
+        server.write_all(b"first").expect("a part of the answer");
+        client.read_exact(&mut [0; 5]).expect("that part");
+        if at.starts_with("127") {
+            eventually("nobody asks whether the client lives", || kept_alive("0100007F:1F7C"));
+        }
+        // Behind its end nobody reads what the client says; but that it is gone is seen, though the server is silent.
+        reset(client);
+        let broken = || server.take_error().expect("SO_ERROR").is_some();
+        eventually(&format!("{specs:?}: the server's connection lives on"), broken);
+        daemon.stop();
+    }
+    // A SOCKS client that does not wait for a connection which there will not be.
+    let daemon = Daemon::start("socks5", &[&["-l", "127.0.0.1:1091"][..], &BOTH].concat());
+    let mut client = connected("127.0.0.1:1091".parse().expect("an address"));
+    client.write_all(&[5, 1, 0, 5, 1, 0, 1, 192, 0, 2, 77, 0, 80]).expect("asking");
+    eventually("no connection is tried", || daemon.ss(&[]).contains("192.0.2.77"));
+    drop(client);
+    eventually("the connection is still tried", || !daemon.ss(&[]).contains("192.0.2.77"));
+    daemon.stop();
 }
 
 fn forward() {

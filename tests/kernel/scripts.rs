@@ -1,11 +1,14 @@
 //! The scripts, as a user runs them.
 
 use crate::harness::{Daemon, Test, http_get, succeed, tool};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 pub const TESTS: &[Test] = &[
     Test { name: "scripts::netns", tools: &["bash", "curl"], limit: 60, body: netns },
     Test { name: "scripts::tun_up_and_down", tools: &["bash", "ip"], limit: 30, body: tun_up_and_down },
+    Test { name: "scripts::web_bench_must_measure", tools: &["bash"], limit: 30, body: web_bench },
     Test { name: "scripts::capture", tools: &["bash", "ip", "tshark", "ping"], limit: 30, body: capture },
 ];
 
@@ -60,6 +63,46 @@ fn tun_up_and_down() {
     // What it did not make it leaves alone.
     assert!(!tool(10, script!("tun-down"), &["lo"]).status.success());
     assert!(!tool(10, script!("tun-down"), &["tun5"]).status.success());
+}
+
+/// What the loads and the server of `web-bench` say, without any of them: the script must not take silence for success.
+fn web_bench() {
+    let dir = tempfile::TempDir::new().expect("a directory");
+    let program = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a program");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("to be run");
+        path
+    };
+    program("ip", "[ \"$1 $2\" = 'netns exec' ] || exit 0; shift 3; exec \"$@\"");
+    program("curl", "echo large");
+    let web = program("web", "[ \"$1\" = hash ] && { echo large | sha256sum | cut -d' ' -f1; exit; }; exec sleep 20");
+    let (wrk, finished) =
+        ("echo '  90 requests in 1.00s, 9KB read'; echo 'Requests/sec: 90.00'", "finished in 1s, 80 req/s");
+    let requests = |succeeded: u32, failed: u32| {
+        let counts = format!("{succeeded} succeeded, {failed} failed, 0 errored, 0 timeout");
+        format!("echo '{finished}'; echo 'requests: 80 total, 80 started, 80 done, {counts}'")
+    };
+    for (wrk, h2load, good) in [
+        (wrk, requests(80, 0), true),
+        (wrk, requests(79, 1), false),
+        (wrk, requests(0, 0), false),
+        (wrk, format!("echo '{finished}'"), false),
+        ("true", requests(80, 0), false),
+    ] {
+        program("wrk", wrk);
+        program("h2load", &h2load);
+        let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap_or_default());
+        let output = Command::new("timeout")
+            .args(["-k", "1", "10", script!("web-bench"), "--rounds", "1", "--only", "kernel"])
+            .env("PATH", path)
+            .env("WEB", &web)
+            .stdin(Stdio::null())
+            .output()
+            .expect("running it");
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        assert_eq!(output.status.code(), Some(i32::from(!good)), "{wrk}; {h2load}: {said:?}");
+    }
 }
 
 fn capture() {

@@ -73,6 +73,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def to(self):
         self.head(302, 0, Location="/file")
 
+    def orders(self):
+        # The second byte of a control character of C1 in UTF-8.
+        self.head(302, 0, Location="http://a\xc2\x9b31m/")
+
     def loop(self):
         self.head(301, 0, Location="loop")
 

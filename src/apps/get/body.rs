@@ -72,6 +72,10 @@ impl Body {
 /// The length of the next chunk; after the last, whose length is 0, what follows it is taken, too.
 fn chunk(reader: &mut impl BufRead) -> Result<u64, Error> {
     let head = line(reader, MAX_LINE).map_err(cut)?;
+    // httparse takes no digits for a zero.
+    if !head.first().is_some_and(u8::is_ascii_hexdigit) {
+        return Err(malformed());
+    }
     let Ok(httparse::Status::Complete((_, len))) = httparse::parse_chunk_size(&head) else { return Err(malformed()) };
     if len == 0 {
         skip_trailers(reader)?;

@@ -17,7 +17,7 @@ pub use url::Url;
 use crate::net::TcpStream;
 use body::Body;
 use std::io::{BufRead, BufReader, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use wire::Wire;
 
 /// Bytes that are read at once.
@@ -34,6 +34,8 @@ pub struct Request {
     pub redirects: Option<u32>,
     /// Whether a status of 400 or more is an error.
     pub fail: bool,
+    /// How long it may take to connect to a server and to agree on TLS with it.
+    pub connecting: Duration,
     /// When everything must be done.
     pub until: Option<Instant>,
     /// Whose certificates are believed.
@@ -60,7 +62,12 @@ pub trait Sink {
 /// # Errors
 /// [`Error::Url`] and [`Error::Scheme`].
 pub fn parse_url(text: &str) -> Result<Url, Error> {
-    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    // The path and the query may have such a thing, too.
+    let of_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    let has_scheme =
+        scheme.is_some_and(|s| s.starts_with(|c: char| c.is_ascii_alphabetic()) && s.chars().all(of_scheme));
+    let with_scheme = if has_scheme { text.to_owned() } else { format!("http://{text}") };
     let url = Url::parse(&with_scheme).map_err(|e| Error::Url(format!("{text}: {e}")))?;
     check(&url)?;
     Ok(url)
@@ -90,22 +97,24 @@ fn server(url: &Url) -> Result<(String, u16), Error> {
     Ok((name, url.port_or_known_default().unwrap_or(80)))
 }
 
-/// Fetches what `request` says into `sink`, over what `connect` makes of a name and a port, and gives the status of the
-/// last answer.
+/// Fetches what `request` says into `sink`, over what `connect` makes of a name and a port until a time, and gives the status
+/// of the last answer.
 ///
 /// # Errors
 /// [`Error`].
 pub fn fetch(
     request: &Request,
-    mut connect: impl FnMut(&str, u16) -> Result<TcpStream, Error>,
+    mut connect: impl FnMut(&str, u16, Instant) -> Result<TcpStream, Error>,
     sink: &mut dyn Sink,
 ) -> Result<u16, Error> {
     let mut url = request.url.clone();
     let mut left = request.redirects;
     loop {
         let (name, port) = server(&url)?;
-        let stream = connect(&name, port)?;
-        let wire = Wire::open(stream, &url, &name, request)?;
+        let connected = Instant::now() + request.connecting;
+        let connected = request.until.map_or(connected, |until| until.min(connected));
+        let stream = connect(&name, port, connected)?;
+        let wire = Wire::open(stream, &url, &name, request, connected)?;
         let mut reader = BufReader::with_capacity(BUFFER, wire);
         let ask = ask(&url, request.offset);
         reader.get_mut().write_all(ask.as_bytes()).and_then(|()| reader.get_mut().flush()).map_err(Error::sending)?;
@@ -175,7 +184,8 @@ mod tests {
 
     fn request(offset: u64, fail: bool) -> Request {
         let url = parse_url("example.org/x").unwrap();
-        Request { url, offset, redirects: None, fail, until: None, trust: Trust::System }
+        let connecting = Duration::from_secs(1);
+        Request { url, offset, redirects: None, fail, connecting, until: None, trust: Trust::System }
     }
 
     /// The body, whether it was begun at all, or curl's code.
@@ -194,13 +204,22 @@ mod tests {
             ("https://example.org/a?b#c", "example.org", 443, "GET /a?b HTTP/1.1\r\nHost: example.org\r\n"),
             ("http://192.0.2.1:8080/x y", "192.0.2.1", 8080, "GET /x%20y HTTP/1.1\r\nHost: 192.0.2.1:8080\r\n"),
             ("http://[2001:db8::1]:81/", "2001:db8::1", 81, "GET / HTTP/1.1\r\nHost: [2001:db8::1]:81\r\n"),
+            ("a.example/?u=http://b/", "a.example", 80, "GET /?u=http://b/ HTTP/1.1\r\nHost: a.example\r\n"),
+            ("a:81/web/http://b", "a", 81, "GET /web/http://b HTTP/1.1\r\nHost: a:81\r\n"),
         ] {
             let url = parse_url(text).unwrap();
             assert_eq!(server(&url).unwrap(), (name.into(), port));
             assert!(ask(&url, 0).starts_with(path), "{}", ask(&url, 0));
         }
         assert!(ask(&parse_url("a").unwrap(), 7).contains("\r\nRange: bytes=7-\r\n"));
-        for (wrong, code) in [("http://", 3), ("ftp://a/", 1), ("http://a:99999/", 3), ("http://u:p@a/", 3), ("", 3)] {
+        for (wrong, code) in [
+            ("http://", 3),
+            ("ftp://a/", 1),
+            ("svn+ssh://a/", 1),
+            ("http://a:99999/", 3),
+            ("http://u:p@a/", 3),
+            ("", 3),
+        ] {
             assert_eq!(parse_url(wrong).unwrap_err().code(), code, "{wrong}");
         }
     }
@@ -219,6 +238,11 @@ mod tests {
         assert_eq!(get("HTTP/1.1 200 OK\nContent-Length: 6\n\nhello"), Err(18));
         assert_eq!(get(chunked), Err(18));
         assert_eq!(get("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\nxyz\nhello"), Err(56));
+        // A line without a number is no last chunk.
+        for line in ["", ";x=0", " 0"] {
+            let text = format!("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n5\nhello\n{line}\n\n");
+            assert_eq!(get(&text), Err(56), "{line:?}");
+        }
         assert_eq!(get("HTTP/1.1 200 OK\nTransfer-Encoding: gzip\n\n"), Err(61));
         assert_eq!(get("HTTP/1.1 200 OK\nContent-Length: 5\nContent-Length: 6\n\nhello!"), Err(8));
         assert_eq!(get("HTTP/1.1 200 OK\nContent-Length: +5\n\nhello"), Err(8));

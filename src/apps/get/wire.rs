@@ -17,13 +17,21 @@ pub(super) enum Wire {
 }
 
 impl Wire {
-    /// Agrees on TLS with `name` at the other end of `stream`, if `url` wants that.
-    pub(super) fn open(stream: TcpStream, url: &Url, name: &str, request: &Request) -> Result<Wire, Error> {
-        let timed = Timed { stream, until: request.until };
+    /// Agrees on TLS with `name` at the other end of `stream`, if `url` wants that, until `connected`.
+    pub(super) fn open(
+        stream: TcpStream,
+        url: &Url,
+        name: &str,
+        request: &Request,
+        connected: Instant,
+    ) -> Result<Wire, Error> {
         if url.scheme() == "http" {
-            return Ok(Wire::Plain(timed));
+            return Ok(Wire::Plain(Timed { stream, until: request.until }));
         }
-        tls::shake_hands(tls::config(&request.trust)?, name, timed).map(|stream| Wire::Tls(Box::new(stream)))
+        let timed = Timed { stream, until: Some(connected) };
+        let mut agreed = tls::shake_hands(tls::config(&request.trust)?, name, timed)?;
+        agreed.sock.until = request.until;
+        Ok(Wire::Tls(Box::new(agreed)))
     }
 }
 

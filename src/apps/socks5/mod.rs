@@ -5,7 +5,7 @@
 mod protocol;
 mod udp;
 
-use super::relay::{self, Seats};
+use super::relay::{self, Seats, Stream};
 use crate::aio;
 use crate::dns::{self, Families};
 use crate::net::Host;
@@ -50,17 +50,23 @@ async fn serve_one(host: &Host, mut client: TcpStream) -> io::Result<()> {
         Err(why) => return refuse(&mut client, why).await,
     };
     match command {
-        CONNECT => match connect(host, &target).await {
-            Ok(server) => {
-                let bound = server.local_addr().unwrap_or(NOWHERE);
-                client.write_all(&protocol::reply(Reply::Succeeded, bound)).await?;
-                relay::join(client, server).await
+        CONNECT => {
+            let connected = tokio::select! {
+                connected = connect(host, &target) => connected,
+                error = hung_up(&client) => return Err(error),
+            };
+            match connected {
+                Ok(server) => {
+                    let bound = server.local_addr().unwrap_or(NOWHERE);
+                    client.write_all(&protocol::reply(Reply::Succeeded, bound)).await?;
+                    relay::join(client, server).await
+                }
+                Err(why) => {
+                    log::debug!("socks5: {}:{}: {why:?}", target.host, target.port);
+                    refuse(&mut client, why).await
+                }
             }
-            Err(why) => {
-                log::debug!("socks5: {}:{}: {why:?}", target.host, target.port);
-                refuse(&mut client, why).await
-            }
-        },
+        }
         UDP_ASSOCIATE => udp::associate(host, client, &target).await,
         _ => refuse(&mut client, Reply::CommandUnknown).await,
     }
@@ -69,6 +75,16 @@ async fn serve_one(host: &Host, mut client: TcpStream) -> io::Result<()> {
 async fn connect(host: &Host, target: &Target) -> Result<aio::TcpStream, Reply> {
     let connected = dns::connect(host, &target.host, target.port, Families::Both).await;
     connected.map_err(|error| Reply::from(&error))
+}
+
+/// Waits until the client has gone away, who needs no answer then.
+async fn hung_up(client: &TcpStream) -> io::Error {
+    match client.peek(&mut [0]).await {
+        Ok(0) => ErrorKind::UnexpectedEof.into(),
+        // It did not wait for the answer, and its end is not seen before that is read.
+        Ok(_) => client.failed().await,
+        Err(error) => error,
+    }
 }
 
 async fn refuse(client: &mut TcpStream, why: Reply) -> io::Result<()> {

@@ -3,6 +3,7 @@
 use super::protocol::{self, Reply, Target};
 use super::refuse;
 use crate::aio::{self, UdpSocket};
+use crate::apps::relay::Stream;
 use crate::net::Host;
 use std::future::pending;
 use std::io::{self, ErrorKind};
@@ -23,6 +24,11 @@ pub(super) async fn associate(host: &Host, mut control: TcpStream, from: &Target
         Ok(socket) => socket,
         Err(e) => return refuse(&mut control, Reply::from(&e)).await,
     };
+    let back = match Back::open(host).await {
+        Ok(back) => back,
+        Err(e) => return refuse(&mut control, Reply::from(&e)).await,
+    };
+    let _ = control.prepare();
     control.write_all(&protocol::reply(Reply::Succeeded, front.local_addr()?)).await?;
     let peer = control.peer_addr()?.ip();
     let mut relay = Relay {
@@ -30,7 +36,7 @@ pub(super) async fn associate(host: &Host, mut control: TcpStream, from: &Target
         peer,
         // Only its port counts: behind a translator the client does not know its address.
         client: (from.port != 0).then_some(SocketAddr::new(peer, from.port)),
-        back: Back::open(host).await?,
+        back,
         host: host.clone(),
         lookups: Arc::new(Semaphore::new(LOOKUPS)),
     };

@@ -10,9 +10,10 @@ use super::output;
 use super::target::{self, Family, seconds};
 use crate::net::{Host, Shutdown, TcpStream, UdpSocket};
 use clap::Args;
+use signal_hook::consts::SIGPIPE;
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::process::ExitCode;
+use std::process::{ExitCode, exit};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -144,7 +145,7 @@ impl Nc<'_> {
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
             let sending = scope.spawn(|| send(stream, stdin, &moved, &over));
-            let received = receive(stream, &moved);
+            let received = self.receive(stream, &moved);
             // Once the other side has ended nobody waits for a person to type, nor does the next connection.
             let ends = received.is_err() || self.args.keep_open || io::stdin().is_terminal();
             over.store(ends, Ordering::Relaxed);
@@ -192,12 +193,12 @@ impl Nc<'_> {
         if self.args.keep_open {
             loop {
                 let (len, _) = socket.recv_from(&mut buf)?;
-                write_out(&buf[..len])?;
+                self.write_out(&buf[..len])?;
             }
         }
         let (len, peer) = socket.recv_from(&mut buf)?;
         socket.connect(peer)?;
-        write_out(&buf[..len])?;
+        self.write_out(&buf[..len])?;
         self.exchange(&socket, &Stdin::open()?)
     }
 
@@ -232,7 +233,7 @@ impl Nc<'_> {
             match socket.recv(&mut buf) {
                 Ok(len) => {
                     moved.now();
-                    write_out(&buf[..len])?;
+                    self.write_out(&buf[..len])?;
                 }
                 Err(e) if timed_out(&e) && moved.is_over() => return Ok(()),
                 Err(e) if timed_out(&e) => {}
@@ -240,22 +241,63 @@ impl Nc<'_> {
             }
         }
     }
-}
 
-/// Sends the input until its end, and then the end.
-fn send(stream: &TcpStream, stdin: &Stdin, moved: &Moved, over: &AtomicBool) -> io::Result<()> {
-    let mut stream = stream;
-    loop {
-        match stdin.next(LOOK) {
-            Next::Data(data) => {
-                stream.write_all(&data)?;
-                moved.now();
+    /// Writes out what comes from `stream` until its end.
+    fn receive(&self, stream: &TcpStream, moved: &Moved) -> io::Result<()> {
+        let mut buf = vec![0; BUFFER];
+        let mut reader = stream;
+        loop {
+            stream.set_read_timeout(moved.left())?;
+            match reader.read(&mut buf) {
+                Ok(0) => return Ok(()),
+                Ok(len) => {
+                    moved.now();
+                    self.write_out(&buf[..len])?;
+                }
+                Err(e) if timed_out(&e) && moved.is_over() => return Ok(()),
+                Err(e) if timed_out(&e) => {}
+                Err(e) => return Err(e),
             }
-            Next::Nothing if over.load(Ordering::Relaxed) || moved.is_over() => return Ok(()),
-            Next::Nothing => {}
-            Next::End => return stream.shutdown(Shutdown::Write).or_else(gone),
         }
     }
+
+    /// Writes to the standard output. If nobody reads there any more, the process ends as by SIGPIPE, which Rust's
+    /// programs ignore: without a word, whatever there is to be sent yet.
+    fn write_out(&self, data: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        let written = out.write_all(data).and_then(|()| out.flush());
+        if written.as_ref().is_err_and(|e| e.kind() == ErrorKind::BrokenPipe) {
+            self.host.shutdown(Duration::ZERO);
+            exit(128 + SIGPIPE);
+        }
+        written
+    }
+}
+
+/// Sends the input until its end, and then the end; or until it is over, even if the other side takes nothing.
+fn send(stream: &TcpStream, stdin: &Stdin, moved: &Moved, over: &AtomicBool) -> io::Result<()> {
+    let is_over = || over.load(Ordering::Relaxed) || moved.is_over();
+    let mut writer = stream;
+    stream.set_write_timeout(Some(LOOK))?;
+    while !is_over() {
+        let data = match stdin.next(LOOK) {
+            Next::Data(data) => data,
+            Next::Nothing => continue,
+            Next::End => return stream.shutdown(Shutdown::Write).or_else(gone),
+        };
+        let mut rest = &data[..];
+        while !rest.is_empty() && !is_over() {
+            match writer.write(rest) {
+                Ok(len) => {
+                    moved.now();
+                    rest = &rest[len..];
+                }
+                Err(e) if timed_out(&e) => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A peer that is gone already need not be told of our end.
@@ -263,33 +305,8 @@ fn gone(error: io::Error) -> io::Result<()> {
     if error.kind() == ErrorKind::NotConnected { Ok(()) } else { Err(error) }
 }
 
-/// Writes out what comes from `stream` until its end.
-fn receive(stream: &TcpStream, moved: &Moved) -> io::Result<()> {
-    let mut buf = vec![0; BUFFER];
-    let mut reader = stream;
-    loop {
-        stream.set_read_timeout(moved.left())?;
-        match reader.read(&mut buf) {
-            Ok(0) => return Ok(()),
-            Ok(len) => {
-                moved.now();
-                write_out(&buf[..len])?;
-            }
-            Err(e) if timed_out(&e) && moved.is_over() => return Ok(()),
-            Err(e) if timed_out(&e) => {}
-            Err(e) => return Err(e),
-        }
-    }
-}
-
 fn timed_out(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
-}
-
-fn write_out(data: &[u8]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(data)?;
-    out.flush()
 }
 
 /// When something came or went last, for `-w`.

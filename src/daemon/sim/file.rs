@@ -4,7 +4,8 @@ use crate::daemon::error::{Failure, Kind};
 use crate::device::impair::{self, Impairment};
 use crate::rng::Rng;
 use crate::sim::{AppPlan, Finish, FlowPlan, Opening, Scenario};
-use crate::stack::{Config, Congestion, Ecn, LossDetection, LossRecovery};
+use crate::stack::{Config, Congestion, Ecn, LossDetection, LossRecovery, Stack, TcpOptions};
+use crate::time::Instant;
 use crate::wire::Offloads;
 use core::fmt;
 use core::time::Duration;
@@ -16,6 +17,9 @@ use std::path::Path;
 const MAX_FLOWS: u32 = 64;
 /// Bytes that one application writes at most: so much takes a few seconds to simulate.
 const MAX_BYTES: usize = 1_000_000_000;
+
+/// Below this MTU a link carries no IPv6 (RFC 8200 5).
+const MIN_V6_MTU: usize = 1280;
 
 /// A scenario file.
 #[derive(Debug, Deserialize)]
@@ -325,6 +329,15 @@ impl File {
         for (host, table) in scenario.hosts.iter_mut().zip([&self.client, &self.server]) {
             table.apply(&mut host.config);
         }
+        let v6 = self.flow.iter().any(|flow| flow.v6);
+        for (host, name) in scenario.hosts.iter_mut().zip(["client", "server"]) {
+            // It can do without, where nobody wants it.
+            if host.config.mtu < MIN_V6_MTU && !v6 {
+                host.config.addresses.retain(|own| own.addr.is_ipv4());
+            }
+            Stack::new(host.config.clone(), Rng::seed_from(seed), Instant::ZERO)
+                .map_err(|e| format!("[{name}]: {e}"))?;
+        }
         let flows: u32 = self.flow.iter().map(|flow| flow.count.min(MAX_FLOWS + 1)).sum();
         if !(1..=MAX_FLOWS).contains(&flows) {
             return Err(format!("[[flow]]: {flows} flows; 1 to {MAX_FLOWS} were expected"));
@@ -393,6 +406,9 @@ impl FlowTable {
                 self.congestion.map(|cc| Some(cc.0)) => socket.congestion;
             }
             socket.loss_recovery = recovery;
+            let (send_buffer, recv_buffer) = (socket.send_buffer, socket.recv_buffer);
+            let options = TcpOptions { send_buffer, recv_buffer, ..TcpOptions::default() };
+            options.validate().map_err(|e| format!("[[flow]]: {e}"))?;
         }
         Ok(())
     }
@@ -469,11 +485,25 @@ mod tests {
                 "",
                 "[link]: codel rules a queue, and without a rate there is none",
             ),
+            ("[client]\nmtu = 1000\n[[flow]]\nv6 = true\n", "", "[client]: IPv6 needs an MTU of at least 1280"),
+            ("[client]\nmtu = 10\n[[flow]]\n", "", "[client]: "),
+            ("[server]\ndelayed-ack = \"500ms\"\n[[flow]]\n", "", "[server]: an ACK may not be delayed"),
+            ("[client]\nmin-rto = \"0s\"\n[[flow]]\n", "", "[client]: the RTO's floor is zero"),
+            ("[client]\nsend-buffer-max = \"0B\"\n[[flow]]\n", "", "[client]: buffers are 1 KiB"),
+            ("[client]\nrecv-buffer-max = \"1000MB\"\n[[flow]]\n", "", "[client]: buffers are 1 KiB"),
+            ("[[flow]]\nsend-buffer = \"0B\"\n", "", "[[flow]]: buffers are 1 KiB"),
         ];
         for (text, line, what) in cases {
             let error = error(text);
             assert!(error.starts_with("f.toml: ") && error.contains(line) && error.contains(what), "{text}\n{error}");
         }
+    }
+
+    #[test]
+    fn a_link_for_ipv4_alone_may_be_narrow() {
+        let file = File::parse("[client]\nmtu = 1000\n[[flow]]\nsend = \"50kB\"\n", "f").unwrap();
+        let report = World::new(file.scenario(1)).run();
+        assert_eq!((report.violation, report.flows[0].read[1]), (None, 50_000));
     }
 
     #[test]
