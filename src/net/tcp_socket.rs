@@ -73,7 +73,7 @@ impl TcpSocket {
         Ok(())
     }
 
-    /// Where it was bound to.
+    /// Where it was bound to. Of any port, one is picked when it listens or connects, and not before as on Linux.
     ///
     /// # Errors
     /// None; the signature is that of the other sockets.
