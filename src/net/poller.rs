@@ -132,19 +132,7 @@ impl Poller {
     /// if the host has ended.
     pub fn add(&self, source: &impl Source, key: u64, interest: Interest, trigger: Trigger) -> io::Result<()> {
         self.check(source)?;
-        let (places, mut added) = (source.places(), 0);
-        let watched = self.watch(&places, key, interest, trigger, |shard, part, id, watch| {
-            shard.add_to_poller(part, id, watch)?;
-            added += 1;
-            Ok(())
-        });
-        if watched.is_err() {
-            // All of a socket is watched, or nothing of it.
-            for place in &places[..added] {
-                let _ = self.part(place).and_then(|part| place.shard.delete_from_poller(part, place.id));
-            }
-        }
-        match watched {
+        match self.watch(&source.places(), key, interest, trigger, Shard::add_to_poller) {
             Err(Error::AddrInUse) => {
                 Err(io::Error::new(io::ErrorKind::AlreadyExists, "a poller watches this socket already"))
             }
@@ -178,7 +166,7 @@ impl Poller {
         key: u64,
         interest: Interest,
         trigger: Trigger,
-        mut act: impl FnMut(&Shard, PollerId, SocketId, Watch) -> error::Result<()>,
+        act: impl Fn(&Shard, PollerId, SocketId, Watch) -> error::Result<()>,
     ) -> error::Result<()> {
         let turn = (places.len() > 1 && trigger == Trigger::OneShot).then(Turn::default);
         places.iter().try_for_each(|place| {
