@@ -784,19 +784,3 @@ fn a_send_buffer_bounds_what_waits_to_be_sent() {
     assert_eq!(host.send(id, &[7; 600], "10.0.0.9:9"), Ok(600));
     assert_eq!(host.send(id, &[7; 600], "10.0.0.9:9"), Err(Error::WouldBlock));
 }
-
-/// Else whoever waits until it is writable would be told so again and again.
-#[test]
-fn a_writable_socket_takes_a_datagram_of_any_size() {
-    let mut host = Host::new();
-    let id = host.bind("10.0.0.1:1000");
-    host.udp.options(id).unwrap().send_buffer = 10_000;
-    for large in [6000, 9000, 30_000] {
-        assert_eq!(host.send(id, &[7; 4000], "10.0.0.9:9"), Ok(4000));
-        assert!(host.udp.readiness(id).contains(Readiness::WRITABLE));
-        assert_eq!(host.send(id, &vec![7; large], "10.0.0.9:9"), Ok(large));
-        assert!(!host.udp.readiness(id).contains(Readiness::WRITABLE));
-        assert_eq!(host.send(id, &[7; 9000], "10.0.0.9:9"), Err(Error::WouldBlock));
-        while host.sent().is_some() {}
-    }
-}
