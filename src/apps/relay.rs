@@ -3,11 +3,13 @@
 use crate::aio;
 use crate::net::Shutdown;
 use crate::net::sockopt::{SO_KEEPALIVE, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL};
+use rustix::io::Errno;
 use rustix::net::sockopt;
+use std::fmt;
 use std::future::{Future, pending};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 use tokio::io::{Interest, Ready};
 use tokio::net::{TcpListener, TcpStream};
@@ -48,13 +50,22 @@ impl Seats {
     }
 }
 
+/// Logs an error; and that there are too few descriptors, which is more than one client's matter, for everybody to see, once.
+pub(super) fn complain(what: fmt::Arguments<'_>, error: &io::Error) {
+    static TOLD: Once = Once::new();
+    log::debug!("{what}: {error}");
+    if [Errno::MFILE, Errno::NFILE].into_iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) {
+        TOLD.call_once(|| log::warn!("{what}: {error}; connections wait or are turned away (ulimit -n)"));
+    }
+}
+
 /// The next connection.
 pub(super) async fn accepted(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
             Err(e) => {
-                log::debug!("accept: {e}");
+                complain(format_args!("accept"), &e);
                 sleep(BREATH).await;
             }
         }

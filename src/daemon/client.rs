@@ -7,11 +7,14 @@ use super::settings::Settings;
 use super::target;
 use crate::dns::{self, ConnectError, Families};
 use crate::net::{Host, TcpStream};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::SIGUSR1;
 use signal_hook::iterator::Signals;
 use std::io::{self, ErrorKind};
 use std::process::{ExitCode, exit};
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -22,6 +25,39 @@ pub(super) fn bring_up(settings: &Settings) -> Result<(Up, Signals), Failure> {
     let (up, signals, _) = serve::bring_up(settings)?;
     up.host.set_dns(settings.dns.clone()).map_err(Failure::because("a thread"))?;
     Ok((up, signals))
+}
+
+/// What a signal does to a command that has something to tell at its end: before it has begun it ends the process, later it
+/// asks the command to stop.
+#[derive(Debug, Default)]
+pub(super) struct Interrupt {
+    begun: AtomicBool,
+    stop: AtomicBool,
+}
+
+impl Interrupt {
+    /// Begins; from now on somebody looks for [`is_stopped`](Interrupt::is_stopped).
+    pub(super) fn begin(&self) {
+        self.begun.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the command is to stop.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Waits for signals, until their handle is closed.
+    pub(super) fn watch(self: Arc<Interrupt>, host: Host, mut signals: Signals) -> JoinHandle<()> {
+        thread::spawn(move || {
+            if let Some(signal) = signals.forever().find(|signal| *signal != SIGUSR1) {
+                if !self.begun.load(Ordering::Relaxed) {
+                    host.shutdown(Duration::ZERO);
+                    exit(128 + signal);
+                }
+                self.stop.store(true, Ordering::Relaxed);
+            }
+        })
+    }
 }
 
 /// Runs `act` on such a stack. A signal ends the process; else connections have time to end.
@@ -49,6 +85,15 @@ pub(super) fn run(
     // A panic of it has been reported already.
     let _ = watcher.join();
     outcome
+}
+
+/// Lets as many files be open as the system allows: each connection of the kernel's side is one, and the default is less than
+/// what is served at once.
+pub(super) fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(e) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        log::debug!("the limit of open files stays: {e}");
+    }
 }
 
 /// A runtime for what waits for several things at once.
@@ -81,4 +126,21 @@ pub(super) fn connect(
     let stream = stream.into_net().map_err(own)?;
     stream.set_nonblocking(false).map_err(own)?;
     Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_files_as_the_system_allows() {
+        let limit = getrlimit(Resource::Nofile);
+        let most = limit.maximum.unwrap_or(u64::MAX);
+        // Enough for the tests that run beside this one.
+        if most > 4096 {
+            setrlimit(Resource::Nofile, Rlimit { current: Some(4096), ..limit }).unwrap();
+        }
+        allow_many_files();
+        assert_eq!(getrlimit(Resource::Nofile).current, limit.maximum);
+    }
 }

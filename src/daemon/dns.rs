@@ -85,7 +85,8 @@ impl DnsArgs {
 fn code(error: &io::Error) -> u8 {
     match error.kind() {
         ErrorKind::NotFound => 1,
-        ErrorKind::InvalidInput => 2,
+        // What was asked for makes no sense; or a file, or what a server says.
+        ErrorKind::InvalidInput | ErrorKind::Other => 2,
         _ => NO_ANSWER,
     }
 }

@@ -25,7 +25,8 @@ pub(crate) struct ForwardArgs {
     /// HOST over this stack; repeatable
     #[arg(value_name = "SPEC", required = true)]
     specs: Vec<Spec>,
-    /// The other way round: listen on this stack (at BIND, else at all its addresses), and connect on the kernel's side
+    /// The other way round: listen on this stack (at BIND, else at all its addresses), and connect on the kernel's side. The
+    /// names of hosts are looked up over this stack all the same
     #[arg(short = 'R', long)]
     reverse: bool,
     #[command(flatten)]
@@ -36,6 +37,7 @@ pub(crate) struct ForwardArgs {
 pub(crate) fn run(args: &ForwardArgs, file: Options, quiet: bool) -> Result<ExitCode, Failure> {
     let settings = target::settings(args.options.clone(), file, "forward")?;
     serve::run_with(&settings, true, |up| {
+        client::allow_many_files();
         up.host.set_dns(settings.dns.clone()).map_err(Failure::because("a thread"))?;
         let runtime = client::runtime()?;
         for spec in &args.specs {

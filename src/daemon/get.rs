@@ -12,7 +12,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -96,7 +96,14 @@ impl GetArgs {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => 0,
                 Err(e) => return Err(Error::Write(e)),
             },
-            (Some(text), _) => text.parse().map_err(|_| Error::Url(format!("-C {text}: neither - nor a number")))?,
+            (Some(text), path) => {
+                let offset = text.parse().map_err(|_| Error::Url(format!("-C {text}: neither - nor a number")))?;
+                let there = path.as_ref().and_then(|path| fs::metadata(path).ok()).map_or(0, |file| file.len());
+                if offset > there {
+                    return Err(Error::Resume);
+                }
+                offset
+            }
         };
         let trust = match &self.cacert {
             _ if self.insecure => Trust::Anybody,
@@ -145,16 +152,37 @@ impl Output {
     }
 }
 
+/// A file whose end is written anew, from the first byte on that there is for it.
+struct Resumed {
+    file: File,
+    /// What stays, if the rest is there still.
+    stays: Option<u64>,
+}
+
+impl Resumed {
+    fn open(path: &Path, stays: u64) -> io::Result<Resumed> {
+        Ok(Resumed { file: File::options().append(true).open(path)?, stays: Some(stays) })
+    }
+}
+
+impl Write for Resumed {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        if let Some(stays) = self.stays.take() {
+            self.file.set_len(stays)?;
+        }
+        self.file.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 impl Sink for Output {
     fn begin(&mut self, head: &Head) -> io::Result<()> {
         self.file = Some(match &self.path {
             None => Box::new(io::stdout()),
-            Some(path) if self.offset > 0 => {
-                let file = File::options().write(true).create(true).truncate(false).open(path)?;
-                file.set_len(self.offset)?;
-                drop(file);
-                Box::new(File::options().append(true).open(path)?)
-            }
+            Some(path) if self.offset > 0 => Box::new(Resumed::open(path, self.offset)?),
             Some(path) => Box::new(File::create(path)?),
         });
         let shown = self.path.is_some() || !io::stdout().is_terminal();

@@ -1,20 +1,18 @@
 //! `tunstack ping`: echo requests over our stack, told as ping(8) tells them.
 
-use super::client;
+use super::client::{self, Interrupt};
 use super::error::Failure;
 use super::options::Options;
 use super::output;
 use super::target::{self, Family, seconds};
 use crate::net::{Echo, EchoError, Host, IcmpError, IcmpSocket};
 use clap::Args;
-use signal_hook::iterator::Signals;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How often the end of a signal's making is looked for.
@@ -63,28 +61,24 @@ pub(crate) struct PingArgs {
 pub(crate) fn run(args: &PingArgs, file: Options, quiet: bool) -> Result<ExitCode, Failure> {
     args.family.check(&args.target)?;
     let settings = target::settings(args.options.clone(), file, "ping")?;
-    let (up, mut signals) = client::bring_up(&settings)?;
-    let target = args.family.resolve(&up.host, &args.target)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let (handle, stopped) = (signals.handle(), stop.clone());
-    let watcher = std::thread::spawn(move || wait_for(&mut signals, &stopped));
-    let result = Ping::new(&up.host, args, target, quiet).and_then(|mut ping| {
-        ping.run(&stop)?;
-        Ok(ping.statistics)
+    let (up, signals) = client::bring_up(&settings)?;
+    let (handle, interrupt) = (signals.handle(), Arc::new(Interrupt::default()));
+    let watcher = interrupt.clone().watch(up.host.clone(), signals);
+    let result = args.family.resolve(&up.host, &args.target).and_then(|target| {
+        interrupt.begin();
+        let run = Ping::new(&up.host, args, target, quiet).and_then(|mut ping| {
+            ping.run(&interrupt)?;
+            Ok(ping.statistics)
+        });
+        run.map_err(|e| Failure::usage(format!("{target}: {e}")))
     });
     handle.close();
+    // If a signal has ended it, so has it the process.
     let _ = watcher.join();
     up.host.shutdown(Duration::ZERO);
-    let statistics = result.map_err(|e| Failure::usage(format!("{target}: {e}")))?;
+    let statistics = result?;
     output::text(&statistics.summary(&args.target));
     Ok(ExitCode::from(u8::from(statistics.received == 0)))
-}
-
-/// A signal ends the asking, not the process: the summary is still to be told.
-pub(crate) fn wait_for(signals: &mut Signals, stop: &AtomicBool) {
-    if signals.forever().next().is_some() {
-        stop.store(true, Ordering::Relaxed);
-    }
 }
 
 /// A run of it.
@@ -110,12 +104,12 @@ impl<'a> Ping<'a> {
         Ok(Ping { args, target, quiet, socket, data, waiting: BTreeMap::new(), statistics: Statistics::default() })
     }
 
-    fn run(&mut self, stop: &AtomicBool) -> io::Result<()> {
+    fn run(&mut self, interrupt: &Interrupt) -> io::Result<()> {
         output::line(&greeting(&self.args.target, self.target, self.data.len()));
         let begun = Instant::now();
         let mut next = begun;
         let last = self.args.count.unwrap_or(u64::MAX);
-        while !stop.load(Ordering::Relaxed) {
+        while !interrupt.is_stopped() {
             let now = Instant::now();
             let done = self.statistics.sent == last;
             if !done && now >= next {

@@ -240,7 +240,7 @@ fn wait(
 
 /// Tells whoever started us that everything is up, as slirp4netns does.
 fn tell_ready(number: i32) -> Result<(), Failure> {
-    let fd = tun::handed_in(number).map_err(|e| Failure::usage(format!("--ready-fd {number}: {e}")))?;
+    let fd = tun::taken_over(number).map_err(|e| Failure::usage(format!("--ready-fd {number}: {e}")))?;
     File::from(fd).write_all(b"1").map_err(Failure::because(format!("--ready-fd {number}")))
 }
 

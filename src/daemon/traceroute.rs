@@ -1,10 +1,9 @@
 //! `tunstack traceroute`: the way to a host, by packets whose time to live runs out on it, told as traceroute(8) tells it.
 
-use super::client;
+use super::client::{self, Interrupt};
 use super::error::Failure;
 use super::options::Options;
 use super::output;
-use super::ping;
 use super::target::{self, Family, seconds};
 use crate::net::{Host, IcmpError, IcmpSocket, RawSocket, SendMsg, UdpSocket};
 use crate::wire::{ip, protocol};
@@ -14,7 +13,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The port of the first probe, where nobody is expected to listen.
@@ -61,21 +59,24 @@ pub(crate) struct TracerouteArgs {
 pub(crate) fn run(args: &TracerouteArgs, file: Options) -> Result<ExitCode, Failure> {
     args.family.check(&args.target)?;
     let settings = target::settings(args.options.clone(), file, "traceroute")?;
-    let (up, mut signals) = client::bring_up(&settings)?;
-    let target = args.family.resolve(&up.host, &args.target)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let (handle, stopped) = (signals.handle(), stop.clone());
-    let watcher = std::thread::spawn(move || ping::wait_for(&mut signals, &stopped));
-    let reached = Prober::new(&up.host, args.icmp, target).and_then(|prober| trace(args, target, &prober, &stop));
+    let (up, signals) = client::bring_up(&settings)?;
+    let (handle, interrupt) = (signals.handle(), Arc::new(Interrupt::default()));
+    let watcher = interrupt.clone().watch(up.host.clone(), signals);
+    let reached = args.family.resolve(&up.host, &args.target).and_then(|target| {
+        interrupt.begin();
+        let prober = Prober::new(&up.host, args.icmp, target);
+        let reached = prober.and_then(|prober| trace(args, target, &prober, &interrupt));
+        reached.map_err(|e| Failure::usage(format!("{target}: {e}")))
+    });
     handle.close();
+    // If a signal has ended it, so has it the process.
     let _ = watcher.join();
     up.host.shutdown(Duration::ZERO);
-    let reached = reached.map_err(|e| Failure::usage(format!("{target}: {e}")))?;
-    Ok(ExitCode::from(u8::from(!reached)))
+    Ok(ExitCode::from(u8::from(!reached?)))
 }
 
 /// Tells of hop after hop, and whether the host itself has answered in the end.
-fn trace(args: &TracerouteArgs, target: IpAddr, prober: &Prober, stop: &AtomicBool) -> io::Result<bool> {
+fn trace(args: &TracerouteArgs, target: IpAddr, prober: &Prober, interrupt: &Interrupt) -> io::Result<bool> {
     let size = DATA.len() + 8 + ip::header_len(target);
     output::line(&format!(
         "traceroute to {0} ({target}), {1} hops max, {size} byte packets",
@@ -83,13 +84,13 @@ fn trace(args: &TracerouteArgs, target: IpAddr, prober: &Prober, stop: &AtomicBo
     ));
     let mut probe = 0;
     for ttl in 1..=args.max_hops {
-        let hop = Hop::probe(prober, ttl, probe, args, stop)?;
+        let hop = Hop::probe(prober, ttl, probe, args, interrupt)?;
         probe += u16::from(args.queries);
         output::line(&hop.line(ttl));
         if hop.is_last() {
             return Ok(hop.answers.iter().flatten().any(|answer| answer.from == target));
         }
-        if stop.load(Ordering::Relaxed) {
+        if interrupt.is_stopped() {
             break;
         }
     }
@@ -214,7 +215,7 @@ struct Hop {
 
 impl Hop {
     /// Sends the probes of a hop, the first of which has the number `first`, and waits for what is heard of them.
-    fn probe(prober: &Prober, ttl: u8, first: u16, args: &TracerouteArgs, stop: &AtomicBool) -> io::Result<Hop> {
+    fn probe(prober: &Prober, ttl: u8, first: u16, args: &TracerouteArgs, interrupt: &Interrupt) -> io::Result<Hop> {
         let queries = usize::from(args.queries);
         let mut hop = Hop { answers: vec![None; queries], times: vec![Duration::ZERO; queries] };
         let mut sent = Vec::new();
@@ -223,7 +224,7 @@ impl Hop {
             prober.send(first.wrapping_add(probe), ttl)?;
         }
         let end = Instant::now() + args.wait;
-        while hop.answers.contains(&None) && !stop.load(Ordering::Relaxed) {
+        while hop.answers.contains(&None) && !interrupt.is_stopped() {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;

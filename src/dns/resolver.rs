@@ -196,6 +196,10 @@ fn answer(runtime: &Runtime, host: WeakHost, config: &Config, mut asked: mpsc::R
                 (Err(error), about) => about.fail(error),
                 (Ok(resolver), About::Addresses(tell)) => resolver.addresses(name, &host, tell),
                 (Ok(resolver), About::Records(kind, reply)) => {
+                    if let Err(error) = resolver.can_ask() {
+                        About::Records(kind, reply).fail(error);
+                        continue;
+                    }
                     let resolver = resolver.resolver.clone();
                     tokio::spawn(async move {
                         let found = resolver.lookup(name.clone(), kind).await;
@@ -215,12 +219,17 @@ struct Made {
     hosts: Arc<Hosts>,
     /// Whether names may be looked for in several domains.
     searches: bool,
+    /// A name with so many labels more than one is first asked for as it is.
+    dots: usize,
+    /// Why no server can be asked.
+    deaf: Option<String>,
 }
 
 impl Made {
     fn new(host: &WeakHost, config: &Config) -> io::Result<Made> {
         let (servers, mut options) = servers(config)?;
         let searches = !servers.search().is_empty() || servers.domain().is_some();
+        let (dots, deaf) = (options.ndots, config.servers.is_empty().then(|| deaf(&servers, host, config)).flatten());
         // The hosts file is ours to choose.
         options.use_hosts_file = ResolveHosts::Never;
         let mut builder = Hickory::builder_with_config(servers, Sockets::new(host.clone()));
@@ -228,7 +237,7 @@ impl Made {
         let mut resolver = builder.build().map_err(io::Error::other)?;
         let hosts = Arc::new(hosts(&config.hosts)?);
         resolver.set_hosts(hosts.clone());
-        Ok(Made { resolver: Arc::new(resolver), hosts, searches })
+        Ok(Made { resolver: Arc::new(resolver), hosts, searches, dots, deaf })
     }
 
     /// The addresses that the hosts file has for `name`. If it has any, no server is asked, not even for the other family.
@@ -248,13 +257,13 @@ impl Made {
             known.retain(|addr| if addr.is_ipv4() { v4 } else { v6 });
             return tell(Ok(known));
         }
+        if let Err(error) = self.can_ask() {
+            return tell(Err(error));
+        }
         let resolver = self.resolver.clone();
         if self.searches && !name.is_fqdn() && v4 && v6 {
-            // Both must be of the same domain of the list.
-            tokio::spawn(async move {
-                let found = resolver.lookup_ip(name.clone()).await;
-                tell(found.map(|lookup| lookup.iter().collect()).map_err(|error| told(&name, error)));
-            });
+            let as_it_is = usize::from(name.num_labels()) > self.dots;
+            tokio::spawn(search(resolver, name, as_it_is, tell));
             return;
         }
         let tell = Arc::new(Mutex::new(tell));
@@ -264,12 +273,61 @@ impl Made {
             }
             let (resolver, name, tell) = (resolver.clone(), name.clone(), tell.clone());
             tokio::spawn(async move {
-                let found = resolver.lookup(name.clone(), kind).await;
-                let answer = found.map(|lookup| addrs(&lookup)).map_err(|error| told(&name, error));
+                let answer = of_kind(&resolver, &name, kind).await;
                 tell.lock().unwrap_or_else(PoisonError::into_inner)(answer);
             });
         }
     }
+
+    fn can_ask(&self) -> io::Result<()> {
+        self.deaf.as_ref().map_or(Ok(()), |why| Err(io::Error::other(why.clone())))
+    }
+}
+
+/// Looks for the addresses of a name that may be one of several domains; first for the name `as_it_is`, of which each family
+/// is told as it comes.
+async fn search(resolver: Arc<Hickory>, name: Name, as_it_is: bool, tell: Tell) {
+    let tell = Mutex::new(tell);
+    let say = |answer| tell.lock().unwrap_or_else(PoisonError::into_inner)(answer);
+    if as_it_is {
+        let mut whole = name.clone();
+        whole.set_fqdn(true);
+        let ask = async |kind| match of_kind(&resolver, &whole, kind).await {
+            Ok(addrs) => {
+                say(Ok(addrs));
+                None
+            }
+            Err(error) => Some(error),
+        };
+        let (v6, v4) = tokio::join!(ask(RecordType::AAAA), ask(RecordType::A));
+        let (Some(v6), Some(v4)) = (v6, v4) else { return };
+        if let Some(error) = [v6, v4].into_iter().find(|error| error.kind() != ErrorKind::NotFound) {
+            return say(Err(error));
+        }
+    }
+    // Both must be of the same domain of the list.
+    let found = resolver.lookup_ip(name.clone()).await;
+    say(found.map(|lookup| lookup.iter().collect()).map_err(|error| told(&name, error)));
+}
+
+async fn of_kind(resolver: &Hickory, name: &Name, kind: RecordType) -> io::Result<Vec<IpAddr>> {
+    let found = resolver.lookup(name.clone(), kind).await;
+    found.map(|lookup| addrs(&lookup)).map_err(|error| told(name, error))
+}
+
+/// Why none of the servers that the system has for itself can be asked over this stack, if that is so.
+fn deaf(servers: &ResolverConfig, host: &WeakHost, config: &Config) -> Option<String> {
+    let host = host.upgrade()?;
+    let own = |ip: IpAddr| host.addresses().iter().any(|own| own.addr == ip);
+    let mut all = servers.name_servers().iter().map(|server| server.ip).peekable();
+    let none = all.peek().is_some() && all.all(|ip| ip.is_loopback() && !own(ip));
+    none.then(|| {
+        format!(
+            "{}: its name servers are at a loopback address, which is this stack's own here; choose others (--dns ADDR, \
+             --resolv-conf FILE, such as /run/systemd/resolve/resolv.conf)",
+            config.resolv_conf.display()
+        )
+    })
 }
 
 fn addrs(lookup: &Lookup) -> Vec<IpAddr> {
@@ -279,7 +337,8 @@ fn addrs(lookup: &Lookup) -> Vec<IpAddr> {
 fn servers(config: &Config) -> io::Result<(ResolverConfig, ResolverOpts)> {
     if config.servers.is_empty() {
         let failed = |error: &dyn fmt::Display| format!("{}: {error}", config.resolv_conf.display());
-        let text = std::fs::read(&config.resolv_conf).map_err(|e| io::Error::new(e.kind(), failed(&e)))?;
+        // Not by its kind, which would say that there is no such name.
+        let text = std::fs::read(&config.resolv_conf).map_err(|e| io::Error::other(failed(&e)))?;
         return parse_resolv_conf(text).map_err(|e| io::Error::other(failed(&e)));
     }
     let servers = config.servers.iter().map(server).collect();
@@ -346,7 +405,7 @@ mod tests {
         assert!(given.name_servers()[0].connections.iter().all(|way| way.port == 5353));
         let missing = Config { resolv_conf: "/nonexistent/resolv.conf".into(), ..Config::default() };
         let error = servers(&missing).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(error.kind(), ErrorKind::Other, "there may be such a name");
         assert!(error.to_string().contains("/nonexistent/resolv.conf"), "{error}");
     }
 

@@ -42,9 +42,10 @@ pub fn run_seeds(
     let total = Mutex::new((Outcome::default(), Vec::new()));
     let work = || {
         let (mut sum, mut transfers) = (Outcome::default(), Vec::new());
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end || failed.load(Ordering::Relaxed) >= most_failures {
+        // Behind the last seed nobody counts on, for there may be no further number.
+        let take = |n| (n < seeds.end).then(|| n + 1);
+        while let Ok(seed) = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+            if failed.load(Ordering::Relaxed) >= most_failures {
                 break;
             }
             let failure = match catch_unwind(AssertUnwindSafe(|| run(seed))) {
@@ -104,6 +105,16 @@ mod tests {
         assert_eq!((one.hash, one.packets, one.bytes), (three.hash, three.packets, three.bytes));
         assert_eq!((one.coverage, one.median_transfer), (three.coverage, three.median_transfer));
         assert_ne!(one.hash, run_seeds(1..13, 1, 1, &run, &|_| {}).hash);
+    }
+
+    #[test]
+    fn the_last_seeds_are_the_last() {
+        let asked = AtomicU64::new(0);
+        let few = |seed| {
+            assert!(asked.fetch_add(1, Ordering::Relaxed) < 9, "it begins again with seed {seed}");
+            run(seed)
+        };
+        assert_eq!(run_seeds(u64::MAX - 2..u64::MAX, 2, 1, &few, &|_| {}).runs, 2);
     }
 
     #[test]

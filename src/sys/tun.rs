@@ -3,7 +3,7 @@
 use core::ffi::c_int;
 use core::fmt;
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags};
 use rustix::ioctl::{IntegerSetter, Opcode, Setter, Updater, opcode};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -268,9 +268,31 @@ pub fn handed_in(number: RawFd) -> Result<OwnedFd, TunError> {
     // SAFETY: the number is not -1 and is used for two system calls that close nothing; if it is not open they fail
     // with EBADF and do no harm.
     let given = unsafe { BorrowedFd::borrow_raw(number) };
-    rustix::io::fcntl_setfd(given, rustix::io::FdFlags::CLOEXEC)
+    rustix::io::fcntl_setfd(given, FdFlags::CLOEXEC)
         .and_then(|()| rustix::io::fcntl_dupfd_cloexec(given, 3))
         .map_err(|_| TunError::BadDescriptor("is not open"))
+}
+
+/// The descriptor with this number, which was handed to the process from outside and is nobody else's: with what is given
+/// here it is closed. Of the standard streams, and of a descriptor that this process has opened itself, it is a duplicate.
+///
+/// # Errors
+/// [`TunError::BadDescriptor`] if no such descriptor is open.
+pub fn taken_over(number: RawFd) -> Result<OwnedFd, TunError> {
+    if number <= 2 {
+        return handed_in(number);
+    }
+    // SAFETY: the number is not -1 and is used for two system calls that close nothing; if it is not open they fail
+    // with EBADF and do no harm.
+    let given = unsafe { BorrowedFd::borrow_raw(number) };
+    let flags = rustix::io::fcntl_getfd(given).map_err(|_| TunError::BadDescriptor("is not open"))?;
+    if flags.contains(FdFlags::CLOEXEC) {
+        return handed_in(number);
+    }
+    rustix::io::fcntl_setfd(given, FdFlags::CLOEXEC).map_err(|_| TunError::BadDescriptor("is not open"))?;
+    // SAFETY: it is open, and it was inherited, because all that this process opens is close-on-exec; no standard stream is
+    // it, so nobody here owns it. Now it is close-on-exec, so that it is not taken over again.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// The kernel's rule for names (`dev_valid_name`); the `tun-tap` crate would cut a long one short.
@@ -305,6 +327,20 @@ mod tests {
         assert_ne!(copy.as_raw_fd(), null.as_raw_fd());
         assert!(matches!(handed_in(-1), Err(TunError::BadDescriptor("has a negative number"))));
         assert!(matches!(handed_in(1_000_000), Err(TunError::BadDescriptor("is not open"))));
+    }
+
+    #[test]
+    fn what_was_handed_in_is_closed_with_what_was_taken_over() {
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        // Ours is not taken away.
+        drop(taken_over(writer.as_raw_fd()).unwrap());
+        rustix::io::write(&writer, b"1").unwrap();
+        rustix::io::fcntl_setfd(&writer, FdFlags::empty()).unwrap();
+        drop(taken_over(writer.into_raw_fd()).unwrap());
+        let mut buf = [0; 2];
+        assert_eq!(rustix::io::read(&reader, &mut buf), Ok(1));
+        assert_eq!(rustix::io::read(&reader, &mut buf), Ok(0), "the other end is open still");
+        assert!(matches!(taken_over(1_000_000), Err(TunError::BadDescriptor("is not open"))));
     }
 
     #[test]

@@ -171,18 +171,20 @@ impl Tcb {
         }
         if news.delivered + news.lost > 0 && !self.cc.is_fresh() {
             let phase = self.recovery.phase();
-            // RFC 6582 6: the ACK that ends fast recovery has set the window, and does no more to it.
+            // The ACK that ends fast recovery has set the window. Most of what it acknowledges was SACKed long ago, and only
+            // what it delivers counts; without SACK nobody knows what that is, and it does no more (RFC 6582 6).
             let ends = was == Phase::FastRecovery && phase == Phase::Open;
+            let acked = if ends { news.delivered } else { heard.acked };
             self.cc.on_ack(&AckSample {
                 now: cx.now,
-                acked: heard.acked,
+                acked,
                 delivered: news.delivered,
                 sacked: news.sacked,
                 lost: news.lost,
                 rtt: if news.resent { None } else { news.newest.map(|(newest, _)| cx.now.since(newest.sent_at)) },
                 prior_in_flight,
                 in_flight: self.in_flight(),
-                limited: limited && !ends,
+                limited: limited && (!ends || self.negotiated.sack),
                 phase,
                 newest: news.newest.map(|(newest, _)| newest),
             });

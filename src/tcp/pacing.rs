@@ -63,7 +63,10 @@ impl Pacer {
 /// Bytes that leave together at `rate` bytes a second.
 pub fn quantum(rate: u64, mss: u32) -> u32 {
     let bytes = rate / (1_000_000_000 / QUANTUM.subsec_nanos() as u64);
-    u32::try_from(bytes).unwrap_or(u32::MAX).max(2 * mss)
+    // Two segments at least, for the sake of delayed ACKs; but where one is more than the share of a link that is slow, a
+    // second right behind it would often find the queue full.
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    if bytes < mss { mss } else { bytes.max(2 * mss) }
 }
 
 /// The rate in bytes a second that follows from a window: twice what it sends in a round trip in slow start, and 1.2 times
@@ -131,7 +134,8 @@ mod tests {
     #[test]
     fn super_segments_are_a_milliseconds_worth() {
         assert_eq!(quantum(10_000_000, 1460), 10_000);
-        assert_eq!(quantum(10_000, 1460), 2920);
+        assert_eq!(quantum(2_000_000, 1460), 2920);
+        assert_eq!(quantum(10_000, 1460), 1460);
     }
 
     #[test]

@@ -248,10 +248,11 @@ impl Recovery {
         self.repair().prr = Some((Prr::new(flight), 0));
     }
 
-    /// An ACK delivered `delivered` bytes in fast recovery and left `pipe` in the network.
-    pub fn on_delivered(&mut self, delivered: u32, pipe: u32, ssthresh: u32, mss: u32) {
+    /// An ACK delivered `delivered` bytes in fast recovery and left `pipe` in the network; it is `safe` if it moved SND.UNA
+    /// and showed no loss.
+    pub fn on_delivered(&mut self, delivered: u32, safe: bool, pipe: u32, ssthresh: u32, mss: u32) {
         if let Some((prr, window)) = self.repair.as_mut().and_then(|repair| repair.prr.as_mut()) {
-            *window = pipe.saturating_add(prr.on_ack(delivered, pipe, ssthresh, mss));
+            *window = pipe.saturating_add(prr.on_ack(delivered, safe, pipe, ssthresh, mss));
         }
     }
 

@@ -74,7 +74,7 @@ impl Tcb {
             // What a recovery that is over has left to another.
             let left = before != Phase::Open && self.recovery.board.lost() > 0;
             if (news.lost > 0 || left) && self.recovery.phase() == Phase::Open {
-                self.begin_recovery(nxt.since(una), cx);
+                self.begin_recovery(nxt.since(una) + heard.acked, news.delivered, cx);
             } else if news.lost > 0 && !cx.options.loss_recovery.prr {
                 self.reduce_again(nxt.since(una), cx);
             }
@@ -82,9 +82,9 @@ impl Tcb {
             && let OnDuplicate::FastRetransmit { flight } = self.recovery.on_duplicate(una, nxt, mss)
         {
             news.lost += mss;
-            self.begin_recovery(flight, cx);
+            self.begin_recovery(flight, 0, cx);
         }
-        self.reduce(news);
+        self.reduce(news, heard.acked > 0);
     }
 
     /// Whether the ACK says that the recovery at hand, or the last one, was for nothing; it also says what it does of a
@@ -208,8 +208,8 @@ impl Tcb {
         }
     }
 
-    /// Fast recovery begins, after `flight` bytes were in flight.
-    fn begin_recovery(&mut self, flight: u32, cx: &mut Cx<'_>) {
+    /// Fast recovery begins, after `flight` bytes were in flight, by an ACK that delivered `delivered`.
+    fn begin_recovery(&mut self, flight: u32, delivered: u32, cx: &mut Cx<'_>) {
         let (una, nxt) = (self.snd.una, self.snd.nxt);
         if self.recovery.phase() == Phase::Open {
             self.recovery.begin(una, nxt);
@@ -220,7 +220,8 @@ impl Tcb {
             None => {
                 self.govern(cx).on_congestion(flight);
                 if self.negotiated.sack && cx.options.loss_recovery.prr && self.cc.uses_prr() {
-                    self.recovery.begin_prr(flight);
+                    // What was SACKed before is not delivered in this recovery (RFC 9937's RecoverFS).
+                    self.recovery.begin_prr(nxt.since(una).saturating_sub(self.recovery.board.sacked()) + delivered);
                 }
             }
         }
@@ -242,11 +243,12 @@ impl Tcb {
         }
     }
 
-    /// Proportional rate reduction: what fast recovery may have in the network after this ACK.
-    fn reduce(&mut self, news: &News) {
+    /// Proportional rate reduction: what fast recovery may have in the network after this ACK, which `advances` SND.UNA or
+    /// does not.
+    fn reduce(&mut self, news: &News, advances: bool) {
         if self.recovery.phase() == Phase::FastRecovery && news.delivered + news.lost > 0 {
             let (pipe, ssthresh, mss) = (self.in_flight(), self.cc.ssthresh(), self.snd.mss);
-            self.recovery.on_delivered(news.delivered, pipe, ssthresh, mss);
+            self.recovery.on_delivered(news.delivered, advances && news.lost == 0, pipe, ssthresh, mss);
         }
     }
 
@@ -256,9 +258,9 @@ impl Tcb {
         if news.lost > 0 {
             self.cc.on_lost(news.lost);
             if self.recovery.phase() == Phase::Open {
-                self.begin_recovery(self.snd.flight(), cx);
+                self.begin_recovery(self.snd.flight(), 0, cx);
+                self.reduce(&news, false);
             }
-            self.reduce(&news);
         }
     }
 
@@ -270,7 +272,8 @@ impl Tcb {
         let by_rack = self.negotiated.sack && cx.options.loss_recovery.detection == LossDetection::Rack;
         let path = self.path_now(cx);
         let frto = cx.options.loss_recovery.frto;
-        self.recovery.on_rto(self.snd.una, self.snd.nxt, by_rack.then_some(&path), frto);
+        let lost = self.recovery.on_rto(self.snd.una, self.snd.nxt, by_rack.then_some(&path), frto);
+        self.cc.on_lost(lost);
         let in_flight = self.in_flight();
         self.govern(cx).on_rto(flight, in_flight, first);
         cx.stats.rto += 1;

@@ -115,6 +115,10 @@ fn get_resumes() {
     assert_eq!(resume("http://192.0.2.1/whole", "-"), 33);
     assert_eq!(resume("http://192.0.2.1:81/file", "-"), 7);
     assert_eq!(fs::read(&copy).expect("the copy"), content[..1000]);
+    // There is no such place in it; and what is there goes only when something comes in its place.
+    assert_eq!(resume(file, "1001"), 36);
+    assert_eq!(resume("http://192.0.2.1/nothing_more", "500"), 18);
+    assert_eq!(fs::read(&copy).expect("the copy"), content[..1000]);
     fs::write(&copy, [&content[..], b"more"].concat()).expect("too much of it");
     assert_eq!(resume(file, "-"), 36);
     // One that does not exist yet.
@@ -262,7 +266,7 @@ fn nc_tcp() {
         assert!(server.join().expect("the server") == question, "{host}");
     }
     // Listening, with the kernel's nc as the client; -N has it end its side with its input.
-    let mut child = spawn(&[&["nc", "-l", "7001"], &BOTH[..]].concat());
+    let mut child = spawn(&[&["nc", "-lp", "7001"], &BOTH[..]].concat());
     child.stdin.take().expect("its input").write_all(&answer[..1000]).expect("input");
     drop(connected_once_up(7001));
     let (code, out, said) = finished(child);
@@ -334,7 +338,20 @@ fn nc_codes() {
     assert!(code == 1 && said.contains("refused"), "{said}");
     let _socket = UdpSocket::bind("0.0.0.0:7007").expect("a socket");
     assert_eq!(nc(&["-z", "-u", "-w", "0.3", "192.0.2.1", "7007"], b"").0, 0);
-    for wrong in [&["192.0.2.1"][..], &["192.0.2.1", "0"], &["-k", "192.0.2.1", "7"], &["-l", "-z", "7"]] {
+    // One port after the other.
+    let (code, _, said) = nc(&["-z", "192.0.2.1", "7003-7006"], b"");
+    assert_eq!((code, &*said), (0, "Connection to 192.0.2.1 7005 port [tcp] succeeded!\n"));
+    let (code, _, said) = nc(&["-z", "192.0.2.1", "7001-7003"], b"");
+    assert!(code == 1 && said.contains("192.0.2.1 7001-7003: "), "{said}");
+    for wrong in [
+        &["-z", "192.0.2.1", "7-5"][..],
+        &["192.0.2.1", "5-7"],
+        &["-p", "7"],
+        &["192.0.2.1"],
+        &["192.0.2.1", "0"],
+        &["-k", "192.0.2.1", "7"],
+        &["-l", "-z", "7"],
+    ] {
         assert_eq!(nc(wrong, b"").0, 2, "{wrong:?}");
     }
 }
@@ -500,15 +517,21 @@ fn forward() {
         assert!(got == answer, "{at}: {} bytes", got.len());
         assert_eq!(server.join().expect("the server"), b"question");
     }
+    daemon.stop();
+    // Of several addresses the one that is asked answers, and who asks two of them is two.
+    let addrs = ["--addr", "192.0.2.2", "--addr", "192.0.2.3"];
+    let daemon = Daemon::start("forward", &[&["-R"], &specs[..], &addrs, &["--host", "192.0.2.1/24"]].concat());
     let client = UdpSocket::bind("0.0.0.0:0").expect("a socket");
     client.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
-    client.send_to(b"there", "192.0.2.2:8021").expect("sending");
-    let mut buf = [0; 100];
-    let (len, from) = datagrams.recv_from(&mut buf).expect("a datagram");
-    assert_eq!((&buf[..len], from.ip()), (&b"there"[..], Ipv4Addr::LOCALHOST.into()));
-    datagrams.send_to(b"and back", from).expect("answering");
-    let (len, from) = client.recv_from(&mut buf).expect("the answer");
-    assert_eq!((&buf[..len], from), (&b"and back"[..], "192.0.2.2:8021".parse().expect("an address")));
+    for asked in ["192.0.2.3:8021", "192.0.2.2:8021", "192.0.2.3:8021"] {
+        client.send_to(b"there", asked).expect("sending");
+        let mut buf = [0; 100];
+        let (len, from) = datagrams.recv_from(&mut buf).expect("a datagram");
+        assert_eq!((&buf[..len], from.ip()), (&b"there"[..], Ipv4Addr::LOCALHOST.into()));
+        datagrams.send_to(b"and back", from).expect("answering");
+        let (len, from) = client.recv_from(&mut buf).expect("the answer");
+        assert_eq!((&buf[..len], from), (&b"and back"[..], asked.parse().expect("an address")));
+    }
     daemon.stop();
 }
 
@@ -565,7 +588,7 @@ fn socks5_udp() {
     fs::write(hosts.path(), "192.0.2.1 server.example\n").expect("names");
     let server = UdpSocket::bind("[::]:7030").expect("a socket");
     server.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
-    let args = ["-l", "127.0.0.1:1090", "--hosts-file", hosts.path().to_str().expect("a path")];
+    let args = ["-l", "localhost:1090", "--hosts-file", hosts.path().to_str().expect("a path")];
     let daemon = Daemon::start("socks5", &[&args[..], &BOTH].concat());
     let proxy = "127.0.0.1:1090".parse().expect("an address");
     let mut control = connected(proxy);

@@ -73,6 +73,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def to(self):
         self.head(302, 0, Location="/file")
 
+    def nothing_more(self):
+        self.close_connection = True
+        start = int(re.fullmatch(r"bytes=(\d+)-", self.headers["Range"])[1])
+        self.head(206, 10, Content_Range=f"bytes {start}-{start + 9}/{start + 10}")
+
     def orders(self):
         # The second byte of a control character of C1 in UTF-8.
         self.head(302, 0, Location="http://a\xc2\x9b31m/")

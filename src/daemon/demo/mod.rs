@@ -111,12 +111,18 @@ impl Plan {
         let limit = args.time_limit.as_deref().map(settings::duration).transpose();
         let limit = limit.map_err(|e| Failure::usage(format!("--time-limit: {e}")))?;
         let default = args.command.is_empty().then_some(Duration::from_secs(60));
-        Ok(Plan { v6: args.ipv6, fault, seed: args.seed, limit: limit.or(default), pcap: place(args.out.as_deref())? })
+        Ok(Plan {
+            v6: args.ipv6,
+            fault,
+            seed: args.seed,
+            limit: limit.or(default),
+            pcap: place(args.out.as_deref(), Path::new(""), &std::env::temp_dir())?,
+        })
     }
 }
 
 /// The file for the capture: in `out`, or else here, or else among the temporary files.
-fn place(out: Option<&Path>) -> Result<PathBuf, Failure> {
+fn place(out: Option<&Path>, here: &Path, temporary: &Path) -> Result<PathBuf, Failure> {
     let name = "demo.pcapng";
     if let Some(out) = out {
         let path = out.join(name);
@@ -125,9 +131,13 @@ fn place(out: Option<&Path>) -> Result<PathBuf, Failure> {
             Err(e) => Err(Failure::environment(format!("--out: {}: {e}", path.display()))),
         };
     }
-    let private = std::env::temp_dir().join(format!("tunstack-{}-{name}", std::process::id()));
-    let candidates = [PathBuf::from(name), private];
-    candidates.into_iter().find(|path| File::create(path).is_ok()).ok_or_else(|| {
+    let private = temporary.join(format!("tunstack-{}-{name}", std::process::id()));
+    let here = here.join(name);
+    if File::create(&here).is_ok() {
+        return Ok(here);
+    }
+    // Everybody may write there: what is there already, or leads elsewhere, is somebody else's.
+    File::create_new(&private).map(|_| private).map_err(|_| {
         Failure::environment("demo.pcapng can be written neither here nor among the temporary files; choose --out DIR")
     })
 }
@@ -418,4 +428,22 @@ fn run_command(stage: &Stage, plan: &Plan, command: &[OsString]) -> Result<ExitC
 fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(Kind::Failure as i32);
     ExitCode::from(u8::try_from(code).unwrap_or(Kind::Failure as u8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_among_the_temporary_files_leads_nowhere() {
+        let (temporary, nowhere) = (tempfile::TempDir::new().unwrap(), Path::new("/nonexistent"));
+        let path = place(None, nowhere, temporary.path()).unwrap();
+        assert!(path.starts_with(temporary.path()) && path.is_file());
+        let victim = temporary.path().join("victim");
+        std::fs::write(&victim, "kept").unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        assert!(place(None, nowhere, temporary.path()).is_err());
+        assert_eq!(std::fs::read_to_string(victim).unwrap(), "kept");
+    }
 }

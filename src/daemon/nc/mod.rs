@@ -13,6 +13,7 @@ use clap::Args;
 use signal_hook::consts::SIGPIPE;
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::process::{ExitCode, exit};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,9 +38,12 @@ ends, too. By UDP it goes on until -w or a signal. Exit codes: 0 done, 1 no conn
 of serve."
 )]
 pub(crate) struct NcArgs {
-    /// HOST PORT, or with -l [ADDRESS] PORT
-    #[arg(value_name = "HOST|PORT", num_args = 1..=2, required = true)]
+    /// HOST PORT, or with -l [ADDRESS] PORT; with -z PORT may be FIRST-LAST
+    #[arg(value_name = "HOST|PORT", num_args = 0..=2)]
     target: Vec<String>,
+    /// With -l, the port
+    #[arg(short, long, requires = "listen")]
+    port: Option<String>,
     /// Wait for a connection on this stack, instead of making one
     #[arg(short, long)]
     listen: bool,
@@ -63,29 +67,38 @@ pub(crate) struct NcArgs {
 
 /// Runs `nc`; the file's options are in `file`.
 pub(crate) fn run(args: &NcArgs, file: Options, quiet: bool) -> Result<ExitCode, Failure> {
-    let (name, port) = args.target()?;
+    let (name, ports) = args.target()?;
+    let (port, last) = (*ports.start(), *ports.end());
     client::run(args.options.clone(), file, "nc", |host, _| {
         let nc = Nc { args, host, quiet };
         let done = match (args.listen, args.udp) {
             (true, false) => nc.listen(name, port),
             (true, true) => nc.listen_udp(name, port),
+            _ if port < last => nc.try_all(name.unwrap_or_default(), ports),
             (false, false) => nc.connect(name.unwrap_or_default(), port),
             (false, true) => nc.connect_udp(name.unwrap_or_default(), port),
         };
-        let to = format!("{} {port}", name.unwrap_or_default());
+        let to = format!("{} {}", name.unwrap_or_default(), args.target.last().map_or("", String::as_str));
         done.map(|()| ExitCode::SUCCESS).map_err(|e| Failure::new(Kind::Failure, format!("{}: {e}", to.trim())))
     })
 }
 
 impl NcArgs {
-    fn target(&self) -> Result<(Option<&str>, u16), Failure> {
-        let (name, port) = match &self.target[..] {
-            [port] if self.listen => (None, port),
-            [name, port] => (Some(name.as_str()), port),
+    /// Whom it is about, and which ports: several with `-z` alone.
+    fn target(&self) -> Result<(Option<&str>, RangeInclusive<u16>), Failure> {
+        let (name, port) = match (&self.target[..], &self.port) {
+            ([], Some(port)) => (None, port),
+            ([name], Some(port)) | ([name, port], None) => (Some(name.as_str()), port),
+            ([port], None) if self.listen => (None, port),
             _ => return Err(Failure::usage("a host and a port are needed, such as example.org 80; or -l PORT")),
         };
-        let number = port.parse().ok().filter(|port| *port > 0);
-        Ok((name, number.ok_or_else(|| Failure::usage(format!("{port}: not a port from 1 to 65535")))?))
+        let number = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
+        let range = match port.split_once('-').filter(|_| self.zero) {
+            Some((first, last)) => number(first).zip(number(last)).filter(|(first, last)| first <= last),
+            None => number(port).map(|port| (port, port)),
+        };
+        let (first, last) = range.ok_or_else(|| Failure::usage(format!("{port}: not a port from 1 to 65535")))?;
+        Ok((name, first..=last))
     }
 }
 
@@ -104,6 +117,18 @@ impl Nc<'_> {
             return Ok(());
         }
         self.talk(&stream, &Stdin::open()?)
+    }
+
+    /// Looks at one port after the other. It is enough if one can be connected to; those that cannot are not told of.
+    fn try_all(&self, name: &str, ports: RangeInclusive<u16>) -> io::Result<()> {
+        let mut outcome = Err(ErrorKind::NotFound.into());
+        for port in ports {
+            let tried = if self.args.udp { self.connect_udp(name, port) } else { self.connect(name, port) };
+            if outcome.is_err() {
+                outcome = tried;
+            }
+        }
+        outcome
     }
 
     fn listen(&self, name: Option<&str>, port: u16) -> io::Result<()> {
@@ -208,28 +233,22 @@ impl Nc<'_> {
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
             let sending = scope.spawn(|| {
-                loop {
-                    match stdin.next(LOOK) {
-                        Next::Data(data) => {
-                            socket.send(&data)?;
-                            moved.now();
-                        }
-                        Next::Nothing if !over.load(Ordering::Relaxed) => {}
-                        Next::Nothing | Next::End => return Ok(()),
-                    }
-                }
+                let sent = send_udp(socket, stdin, &moved, &over);
+                // What cannot be sent is told at once, not when -w is over.
+                over.fetch_or(sent.is_err(), Ordering::Relaxed);
+                sent
             });
-            let received = self.receive_udp(socket, &moved);
+            let received = self.receive_udp(socket, &moved, &over);
             over.store(true, Ordering::Relaxed);
             let sent = sending.join().unwrap_or_else(|_| Err(io::Error::other("sending has panicked")));
             received.and(sent)
         })
     }
 
-    fn receive_udp(&self, socket: &UdpSocket, moved: &Moved) -> io::Result<()> {
+    fn receive_udp(&self, socket: &UdpSocket, moved: &Moved, over: &AtomicBool) -> io::Result<()> {
         let mut buf = vec![0; BUFFER];
-        loop {
-            socket.set_read_timeout(moved.left())?;
+        while !over.load(Ordering::Relaxed) {
+            socket.set_read_timeout(Some(moved.left().unwrap_or(LOOK).min(LOOK)))?;
             match socket.recv(&mut buf) {
                 Ok(len) => {
                     moved.now();
@@ -240,6 +259,7 @@ impl Nc<'_> {
                 Err(e) => return Err(e),
             }
         }
+        Ok(())
     }
 
     /// Writes out what comes from `stream` until its end.
@@ -295,6 +315,21 @@ fn send(stream: &TcpStream, stdin: &Stdin, moved: &Moved, over: &AtomicBool) -> 
                 Err(e) if timed_out(&e) => {}
                 Err(e) => return Err(e),
             }
+        }
+    }
+    Ok(())
+}
+
+/// Sends the input until its end, a piece a datagram.
+fn send_udp(socket: &UdpSocket, stdin: &Stdin, moved: &Moved, over: &AtomicBool) -> io::Result<()> {
+    while !over.load(Ordering::Relaxed) {
+        match stdin.next(LOOK) {
+            Next::Data(data) => {
+                socket.send(&data)?;
+                moved.now();
+            }
+            Next::Nothing => {}
+            Next::End => break,
         }
     }
     Ok(())

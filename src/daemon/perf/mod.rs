@@ -12,6 +12,7 @@ use crate::apps::perf::{self, CpuTime, Event, Params};
 use crate::sys::usage;
 use clap::Args;
 use report::{Reporter, Setup, Style};
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -31,9 +32,9 @@ pub(crate) struct PerfArgs {
     /// Wait for clients
     #[arg(short, long)]
     server: bool,
-    /// Test against the server at this address
+    /// Test against the server with this name or address
     #[arg(short, long, value_name = "HOST", conflicts_with = "server")]
-    client: Option<IpAddr>,
+    client: Option<String>,
     /// The server's port
     #[arg(short, long, value_name = "PORT", default_value_t = perf::PORT, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
@@ -129,8 +130,8 @@ pub(crate) fn run(args: &PerfArgs, file: Options, quiet: bool) -> Result<ExitCod
         return Err(Failure::usage("--pcap -: the standard output is for the results"));
     }
     let style = if args.json { Style::Json } else { Style::Text };
-    match args.client {
-        Some(server) => client(args, SocketAddr::new(server, args.port), &settings, style),
+    match &args.client {
+        Some(server) => client(args, server, &settings, style),
         // A reader of JSON wants nothing else.
         None => serve::run_with(&settings, quiet || args.json, |up| server(args, up, &settings, style)),
     }
@@ -151,8 +152,8 @@ fn server(args: &PerfArgs, up: &Up, settings: &Settings, style: Style) -> Result
     })
 }
 
-fn client(args: &PerfArgs, server: SocketAddr, settings: &Settings, style: Style) -> Result<ExitCode, Failure> {
-    let (up, mut signals, _) = serve::bring_up(settings)?;
+fn client(args: &PerfArgs, server: &str, settings: &Settings, style: Style) -> Result<ExitCode, Failure> {
+    let (up, mut signals) = super::client::bring_up(settings)?;
     let handle = signals.handle();
     let (host, grace) = (up.host.clone(), settings.grace);
     // A signal ends the stack, and with it the test.
@@ -160,6 +161,12 @@ fn client(args: &PerfArgs, server: SocketAddr, settings: &Settings, style: Style
         let ended = signals.forever().next();
         ended.inspect(|_| host.shutdown(grace))
     });
+    let addr = match server.parse() {
+        Ok(addr) => Ok(addr),
+        Err(_) => up.host.resolve(server).and_then(|addrs| addrs.first().copied().ok_or(ErrorKind::NotFound.into())),
+    };
+    let addr: IpAddr = addr.map_err(|e: io::Error| Failure::new(Kind::Failure, e.to_string()))?;
+    let server = SocketAddr::new(addr, args.port);
     let mut reporter = Reporter::new(style, Setup::of(&up, settings));
     let params = args.params(up.host.config().mtu);
     let result = perf::run(&up.host, server, &params, cpu_time, &mut |event| output::text(&reporter.show(&event, &up)));
@@ -173,9 +180,9 @@ fn client(args: &PerfArgs, server: SocketAddr, settings: &Settings, style: Style
     }
 }
 
-fn hint(error: &std::io::Error) -> &'static str {
+fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        std::io::ErrorKind::ConnectionRefused if error.raw_os_error().is_some() => "; is `iperf3 -s` running there?",
+        ErrorKind::ConnectionRefused if error.raw_os_error().is_some() => "; is `iperf3 -s` running there?",
         _ => "",
     }
 }

@@ -81,7 +81,8 @@ impl Cubic {
     fn slow_start(&mut self, ack: &AckSample, path: &PathSample) {
         let growth = match &mut self.hystart {
             Some(hystart) => hystart.on_ack(ack, path, self.mss),
-            None => Growth::By(ack.acked.min(if path.paced { u32::MAX } else { 8 * self.mss })),
+            // What was SACKed before is acknowledged by one ACK, and must not make a burst.
+            None => Growth::By(ack.acked.min(ack.delivered).min(if path.paced { u32::MAX } else { 8 * self.mss })),
         };
         match growth {
             // No further than the threshold: what is beyond is congestion avoidance's.

@@ -1,29 +1,20 @@
 //! Ports that lead elsewhere: from the kernel's side over this stack, or from this stack to the kernel's side.
 
+mod udp;
+
+pub use udp::udp;
+
 use super::relay::{self, Seats};
 use crate::aio;
 use crate::dns::{self, Families};
 use crate::net::Host;
-use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::mpsc;
-use tokio::time::timeout;
-
-/// Clients of a UDP port that are known at once. Datagrams of further ones are dropped.
-const MAX_CLIENTS: usize = 1024;
-
-/// How long a client of a UDP port may be silent (RFC 4787 4.3: two minutes at least).
-const IDLE: Duration = Duration::from_secs(120);
-
-/// A client's datagrams that wait to be sent on.
-const WAITING: usize = 64;
+use tokio::net::{TcpListener, TcpStream};
 
 /// How long accepting rests after an error that may pass.
 const BREATH: Duration = Duration::from_millis(20);
@@ -124,7 +115,7 @@ pub async fn tcp_reverse(host: Host, listener: aio::TcpListener, spec: Arc<Spec>
             Ok(accepted) => accepted,
             Err(e) if matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::NetworkDown) => return,
             Err(e) => {
-                log::debug!("forward: accept: {e}");
+                relay::complain(format_args!("forward: accept"), &e);
                 tokio::time::sleep(BREATH).await;
                 continue;
             }
@@ -144,7 +135,10 @@ pub async fn tcp_reverse(host: Host, listener: aio::TcpListener, spec: Arc<Spec>
                     Err(error)
                 }
             };
-            log::debug!("forward: {peer} to {spec}: {ended:?}");
+            match ended {
+                Ok(()) => log::debug!("forward: {peer} to {spec}: done"),
+                Err(error) => relay::complain(format_args!("forward: {peer} to {spec}"), &error),
+            }
         });
     }
 }
@@ -156,124 +150,6 @@ async fn addresses(host: &Host, spec: &Spec) -> io::Result<Vec<SocketAddr>> {
         Err(_) => aio::resolve(host, &spec.host).await?,
     };
     Ok(addrs.into_iter().map(|addr| SocketAddr::new(addr, spec.to)).collect())
-}
-
-/// A UDP socket, the kernel's or ours.
-pub trait Datagrams: Send + Sync + Sized + 'static {
-    /// A socket of the same kind, at any port, for datagrams to `peer`.
-    fn open(host: &Host, peer: SocketAddr) -> impl Future<Output = io::Result<Self>> + Send;
-    /// Receives a datagram.
-    fn receive(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<(usize, SocketAddr)>> + Send;
-    /// Sends one.
-    fn send(&self, buf: &[u8], to: SocketAddr) -> impl Future<Output = io::Result<usize>> + Send;
-}
-
-/// Any address of the same version, and any port.
-fn any(peer: SocketAddr) -> SocketAddr {
-    if peer.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() }
-}
-
-impl Datagrams for UdpSocket {
-    async fn open(_: &Host, peer: SocketAddr) -> io::Result<UdpSocket> {
-        UdpSocket::bind(any(peer)).await
-    }
-
-    async fn receive(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.recv_from(buf).await
-    }
-
-    async fn send(&self, buf: &[u8], to: SocketAddr) -> io::Result<usize> {
-        self.send_to(buf, to).await
-    }
-}
-
-impl Datagrams for aio::UdpSocket {
-    async fn open(host: &Host, peer: SocketAddr) -> io::Result<aio::UdpSocket> {
-        aio::UdpSocket::bind_on(host, any(peer)).await
-    }
-
-    async fn receive(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.recv_from(buf).await
-    }
-
-    async fn send(&self, buf: &[u8], to: SocketAddr) -> io::Result<usize> {
-        self.send_to(buf, to).await
-    }
-}
-
-/// Sends the datagrams that come to `front` on to where `spec` says, from a socket of kind `B` for each client, and the
-/// answers back, until the host ends.
-pub async fn udp<F: Datagrams, B: Datagrams>(host: Host, front: F, spec: Arc<Spec>) {
-    let front = Arc::new(front);
-    let mut clients: HashMap<SocketAddr, mpsc::Sender<Vec<u8>>> = HashMap::new();
-    let mut buf = vec![0; 65_535];
-    loop {
-        let (len, from) = match front.receive(&mut buf).await {
-            Ok(received) => received,
-            Err(e) if matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::NetworkDown) => return,
-            // What became of an earlier datagram; the rest is for what may pass.
-            Err(e) => {
-                log::debug!("forward: receive: {e}");
-                tokio::time::sleep(BREATH).await;
-                continue;
-            }
-        };
-        if clients.get(&from).is_none_or(mpsc::Sender::is_closed) {
-            if clients.len() >= MAX_CLIENTS {
-                clients.retain(|_, client| !client.is_closed());
-            }
-            if clients.len() >= MAX_CLIENTS {
-                continue;
-            }
-            let (sender, waiting) = mpsc::channel(WAITING);
-            tokio::spawn(client::<F, B>(host.clone(), front.clone(), from, spec.clone(), waiting));
-            clients.insert(from, sender);
-        }
-        if let Some(client) = clients.get(&from) {
-            // If there is no room for it, it is lost.
-            let _ = client.try_send(buf[..len].to_vec());
-        }
-    }
-}
-
-/// Carries the datagrams of one client, for as long as there are any.
-async fn client<F: Datagrams, B: Datagrams>(
-    host: Host,
-    front: Arc<F>,
-    from: SocketAddr,
-    spec: Arc<Spec>,
-    mut waiting: mpsc::Receiver<Vec<u8>>,
-) {
-    let opened = async {
-        let addrs = addresses(&host, &spec).await?;
-        let server = *addrs.first().ok_or(ErrorKind::NotFound)?;
-        Ok::<_, io::Error>((B::open(&host, server).await?, server))
-    };
-    let (back, server) = match opened.await {
-        Ok(opened) => opened,
-        Err(e) => return log::debug!("forward: {from} to {spec}: {e}"),
-    };
-    let mut buf = vec![0; 65_535];
-    loop {
-        let step = async {
-            tokio::select! {
-                data = waiting.recv() => match data {
-                    // What cannot be sent is lost.
-                    Some(data) => { let _ = back.send(&data, server).await; true }
-                    None => false,
-                },
-                got = back.receive(&mut buf) => match got {
-                    // Whoever else sends there is not the server.
-                    Ok((len, sender)) if sender == server => { let _ = front.send(&buf[..len], from).await; true }
-                    Ok(_) => true,
-                    Err(e) => !matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::NetworkDown),
-                },
-            }
-        };
-        if !timeout(IDLE, step).await.unwrap_or(false) {
-            return;
-        }
-    }
 }
 
 #[cfg(test)]
