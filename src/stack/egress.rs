@@ -250,13 +250,6 @@ impl Stack {
         self.reply_segment(tuple, SegmentOut::reset_for(segment), ttl, 0, ip::answers_by(tuple.remote_addr, by));
     }
 
-    /// The same, however many answers wait: whoever calls it has a bound of its own.
-    pub(super) fn reset_stranger_surely(&mut self, tuple: &FourTuple, segment: &crate::tcp::segment::Segment, by: u8) {
-        let (ttl, by) = (self.config.ttl, ip::answers_by(tuple.remote_addr, by));
-        let frame = self.segment_frame(tuple, SegmentOut::reset_for(segment), ttl, 0, by, true);
-        self.replies.push_back(frame);
-    }
-
     /// Receives what we sent to ourselves.
     fn loop_back(&mut self, now: Instant, frame: &TxFrame) {
         let data = Slice::copy_of(&frame.to_vec());

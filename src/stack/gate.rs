@@ -90,8 +90,7 @@ impl Stack {
         let mut gate = self.gate.take_if(|gate| gate.id == id).ok_or(Error::BadHandle)?;
         while let Some(pending) = gate.requests.take_any() {
             self.unclaim(&pending.tuple);
-            // Of these there are as many as the gate may hold, and no second time to tell them.
-            self.reset_stranger_surely(&pending.tuple, &pending.syn, pending.interface);
+            self.refuse_with_reset(&pending);
         }
         Ok(())
     }

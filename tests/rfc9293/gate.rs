@@ -73,21 +73,6 @@ fn a_syn_waits_and_the_accepted_connection_is_from_where_it_was_asked() {
     assert_eq!((gate.requests, gate.accepted, gate.folded), (1, 1, 0));
 }
 
-/// Who waits when the gate closes is reset, however many they are.
-#[test]
-fn a_gate_that_closes_resets_all() {
-    let mut t = Tester::with(|c| (c.any_address, c.max_replies) = (true, 4));
-    let id = t.stack.syn_gate_open(t.stack.default_tcp_options()).unwrap();
-    for port in 0..20 {
-        t.new_flow_to(SocketAddrV4::new(PEER, 41_000 + port), ELSEWHERE);
-        assert_eq!(t.send(offered()), Disposition::Held);
-    }
-    t.stack.syn_gate_close(id).unwrap();
-    let now = t.now();
-    let resets = core::iter::from_fn(|| t.stack.poll_transmit(now)).count();
-    assert_eq!((resets, t.stack.stats().unsent), (20, 0));
-}
-
 /// The options of what is accepted: checked when they are set, and the mark has its interface.
 #[test]
 fn a_gates_options_are_those_of_its_connections() {
