@@ -32,6 +32,15 @@ const MOST: usize = 8192;
 
 static NOW: AtomicUsize = AtomicUsize::new(0);
 
+/// One of them, until it is dropped, whatever came of it.
+struct Place;
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        NOW.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 pub fn main() -> io::Result<()> {
     let mut args = std::env::args().skip(1).skip_while(|arg| arg.starts_with("--"));
     let name = args.next().unwrap_or_else(|| "tun0".into());
@@ -60,20 +69,19 @@ pub fn run(host: &Host) -> io::Result<()> {
 
 /// Does `work` with `what` in a thread of its own, if there are not too many. A request that is dropped is reset.
 fn in_thread<T: Send + 'static>(what: T, work: fn(T) -> io::Result<()>) {
-    if NOW.fetch_add(1, Ordering::Relaxed) >= MOST {
-        NOW.fetch_sub(1, Ordering::Relaxed);
+    let (place, others) = (Place, NOW.fetch_add(1, Ordering::Relaxed));
+    if others >= MOST {
         return;
     }
     let work = move || {
+        let _place = place;
         if let Err(error) = work(what)
             && error.kind() != ErrorKind::ConnectionAborted
         {
             eprintln!("{error}");
         }
-        NOW.fetch_sub(1, Ordering::Relaxed);
     };
     if let Err(error) = thread::Builder::new().stack_size(256 * 1024).spawn(work) {
-        NOW.fetch_sub(1, Ordering::Relaxed);
         eprintln!("no thread: {error}");
     }
 }
@@ -88,16 +96,16 @@ fn connect(request: SynRequest) -> io::Result<()> {
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
     thread::scope(|both| {
-        both.spawn(|| {
+        thread::Builder::new().spawn_scoped(both, || {
             let copied = copy(&far, &near);
             let how = if copied.is_ok() { Shutdown::Write } else { Shutdown::Both };
             let _ = (near.shutdown(how), copied.is_err().then(|| far.shutdown(how)));
-        });
+        })?;
         let copied = copy(&near, &far);
         let how = if copied.is_ok() { Shutdown::Write } else { Shutdown::Both };
         let _ = (far.shutdown(how), copied.is_err().then(|| near.shutdown(how)));
-    });
-    Ok(())
+        Ok(())
+    })
 }
 
 fn copy(from: impl Read, mut to: impl Write) -> io::Result<u64> {
@@ -106,15 +114,13 @@ fn copy(from: impl Read, mut to: impl Write) -> io::Result<u64> {
 
 /// Carries what one source sends, from one port of the kernel's, and back to it what comes there from anybody.
 fn carry_flow(flow: UdpFlow) -> io::Result<()> {
-    let any: IpAddr = match flow.source() {
-        source if source.is_ipv4() => Ipv4Addr::UNSPECIFIED.into(),
-        _ => Ipv6Addr::UNSPECIFIED.into(),
-    };
+    let v4 = flow.source().is_ipv4();
+    let any: IpAddr = if v4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let upstream = UdpSocket::bind((any, 0))?;
     upstream.set_read_timeout(Some(LOOK))?;
     let over = AtomicBool::new(false);
     thread::scope(|both| {
-        both.spawn(|| {
+        thread::Builder::new().spawn_scoped(both, || {
             let mut buf = vec![0; 65_535];
             while !over.load(Ordering::Relaxed) {
                 // What cannot be sent or received is lost, as datagrams may be.
@@ -122,7 +128,7 @@ fn carry_flow(flow: UdpFlow) -> io::Result<()> {
                     let _ = flow.send(&buf[..n], from);
                 }
             }
-        });
+        })?;
         let mut buf = vec![0; 65_535];
         loop {
             match flow.recv(&mut buf) {
@@ -134,8 +140,8 @@ fn carry_flow(flow: UdpFlow) -> io::Result<()> {
             }
         }
         over.store(true, Ordering::Relaxed);
-    });
-    Ok(())
+        Ok(())
+    })
 }
 
 fn is_end(error: &io::Error) -> bool {

@@ -220,6 +220,30 @@ impl UdpSocket {
         self.0.peek_from(buf)
     }
 
+    /// As [`peek`](UdpSocket::peek), if a datagram is there.
+    ///
+    /// # Errors
+    /// `WouldBlock` if none is, and as [`recv_from`](UdpSocket::recv_from).
+    pub fn try_peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.peek(buf)
+    }
+
+    /// Waits for a datagram, which stays, and says whose it is.
+    ///
+    /// # Errors
+    /// As [`recv_from`](UdpSocket::recv_from).
+    pub async fn peek_sender(&self) -> io::Result<SocketAddr> {
+        Ok(self.receive(&mut [], true).await?.1)
+    }
+
+    /// As [`peek_sender`](UdpSocket::peek_sender), if a datagram is there.
+    ///
+    /// # Errors
+    /// `WouldBlock` if none is, and as [`recv_from`](UdpSocket::recv_from).
+    pub fn try_peek_sender(&self) -> io::Result<SocketAddr> {
+        Ok(self.0.peek_from(&mut [])?.1)
+    }
+
     // ---- the rest ----
 
     /// The connected peer.

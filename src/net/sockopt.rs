@@ -19,7 +19,7 @@
 //! ```
 
 use super::error::invalid;
-use crate::stack::{Congestion, MtuDiscovery, TcpInfo, TcpOptions};
+use crate::stack::{Congestion, MtuDiscovery, TcpConfig, TcpInfo, TcpOptions};
 use core::marker::PhantomData;
 use rustix::io::Errno;
 use std::io;
@@ -66,9 +66,10 @@ options! {
     SO_KEEPALIVE: bool;
     /// What closing does with data that is not acknowledged yet.
     SO_LINGER: Option<Duration>;
-    /// The size of the receive buffer in bytes, as it was set: the kernel gives twice as much.
+    /// The size of the receive buffer in bytes, as it was set: the kernel gives twice as much. What is out of range, 1 KiB to
+    /// 512 MiB, counts as the nearest size.
     SO_RCVBUF: u32;
-    /// The size of the send buffer in bytes, as it was set: the kernel gives twice as much.
+    /// The size of the send buffer in bytes, as it was set: the kernel gives twice as much. Its range is the same.
     SO_SNDBUF: u32;
     /// Received bytes without which a stream is not readable.
     SO_RCVLOWAT: u32;
@@ -112,9 +113,9 @@ options! {
     TCP_QUICKACK: bool;
     /// The congestion control.
     TCP_CONGESTION: Congestion;
-    /// The most that the window offers, in bytes.
+    /// The most that the window offers, in bytes, 1152 at least: less counts as that.
     TCP_WINDOW_CLAMP: Option<u32>;
-    /// Bytes that may be written and not sent yet.
+    /// Bytes that may be written and not sent yet; zero is as none.
     TCP_NOTSENT_LOWAT: Option<u32>;
     /// How long a closed connection waits for the peer's FIN.
     TCP_LINGER2: Option<Duration>;
@@ -236,8 +237,8 @@ pub(super) fn set(options: &mut TcpOptions, name: Name, value: Value) -> io::Res
         (Name::SO_REUSEPORT, Value::Flag(on)) => options.reuse_port = on,
         (Name::SO_KEEPALIVE, Value::Flag(on)) => options.keepalive = on.then_some(options.keepalive_times),
         (Name::SO_LINGER, Value::Timeout(time)) => options.linger = time,
-        (Name::SO_RCVBUF, Value::Number(bytes)) => options.recv_buffer = Some(bytes as usize),
-        (Name::SO_SNDBUF, Value::Number(bytes)) => options.send_buffer = Some(bytes as usize),
+        (Name::SO_RCVBUF, Value::Number(bytes)) => options.recv_buffer = Some(TcpOptions::buffer_size(bytes as usize)),
+        (Name::SO_SNDBUF, Value::Number(bytes)) => options.send_buffer = Some(TcpOptions::buffer_size(bytes as usize)),
         (Name::SO_RCVLOWAT, Value::Number(bytes)) => options.recv_low_water = bytes.max(1),
         (Name::SO_OOBINLINE, Value::Flag(on)) => options.urgent_inline = on,
         (Name::SO_MARK, Value::Number(mark)) => options.mark = mark,
@@ -252,8 +253,8 @@ pub(super) fn set(options: &mut TcpOptions, name: Name, value: Value) -> io::Res
         (Name::TCP_DEFER_ACCEPT, Value::Timeout(time)) => options.defer_accept = time,
         (Name::TCP_QUICKACK, Value::Flag(on)) => options.quick_ack = on,
         (Name::TCP_CONGESTION, Value::Congestion(control)) => options.congestion = control,
-        (Name::TCP_WINDOW_CLAMP, Value::Limit(bytes)) => options.window_clamp = bytes,
-        (Name::TCP_NOTSENT_LOWAT, Value::Limit(bytes)) => options.unsent_low_water = bytes,
+        (Name::TCP_WINDOW_CLAMP, Value::Limit(bytes)) => options.window_clamp = bytes.map(TcpOptions::clamp),
+        (Name::TCP_NOTSENT_LOWAT, Value::Limit(bytes)) => options.unsent_low_water = bytes.filter(|&bytes| bytes > 0),
         (Name::TCP_LINGER2, Value::Timeout(time)) => options.fin_wait2 = time,
         (Name::IP_TTL | Name::IPV6_UNICAST_HOPS, Value::Number(ttl)) => options.ttl = super::check_ttl(ttl)?,
         (Name::IP_TOS | Name::IPV6_TCLASS, Value::Number(tos)) => options.tos = super::check_tos(tos)?,
@@ -265,6 +266,17 @@ pub(super) fn set(options: &mut TcpOptions, name: Name, value: Value) -> io::Res
         options.keepalive = options.keepalive.map(|_| options.keepalive_times);
     }
     Ok(())
+}
+
+/// Reads one of them, of a socket without a connection: what is not set is as in `config`.
+pub(super) fn get_with(options: &TcpOptions, config: &TcpConfig, name: Name) -> io::Result<Value> {
+    Ok(match name {
+        Name::SO_RCVBUF => number(options.recv_buffer.unwrap_or(config.recv_buffer)),
+        Name::SO_SNDBUF => number(options.send_buffer.unwrap_or(config.send_buffer)),
+        Name::TCP_SYNCNT => Value::Number(options.syn_retries.map_or(config.syn_retries, u32::from)),
+        Name::TCP_LINGER2 => Value::Timeout(options.fin_wait2.or(Some(config.fin_wait2))),
+        name => return get(options, name),
+    })
 }
 
 /// Reads one of them.

@@ -2,10 +2,12 @@
 
 use super::parts::{self, EVERYWHERE, Parts, Place, Places};
 use super::patience::{Blocking, Timeout};
+use super::sockopt::{self, Name, OptValue, SockOpt, Value};
 use super::{Host, TcpStream};
 use crate::error::{self, Error};
-use crate::stack::{Readiness, Refusal, SocketId, SynGateId, SynOptions, Unreachable};
+use crate::stack::{Readiness, Refusal, SocketId, SynGateId, SynOptions, TcpOptions, Unreachable};
 use core::fmt;
+use core::iter::FusedIterator;
 use rustix::io::Errno;
 use std::io;
 use std::net::SocketAddr;
@@ -123,6 +125,38 @@ impl SynGate {
         Timeout::set(&self.0.blocking.read, timeout)
     }
 
+    /// Sets an option by its name, as setsockopt(2), for the connections that are accepted from now on.
+    ///
+    /// # Errors
+    /// ENOPROTOOPT for one that gates have not, or that can only be read; `InvalidInput` for a value out of range; ENODEV for
+    /// an interface that there is not; or if the host has ended.
+    pub fn setsockopt<T: OptValue>(&self, option: SockOpt<T>, value: T) -> io::Result<()> {
+        let mut options = self.options()?;
+        match (option.name, value.into_value()) {
+            (Name::SO_RCVTIMEO, Value::Timeout(time)) => return self.set_accept_timeout(time),
+            (Name::SO_BINDTODEVICE, Value::Text(name)) => options.interface = self.0.host.interface(name.as_deref())?,
+            (name, value) => sockopt::set(&mut options, name, value)?,
+        }
+        Ok(self.0.parts.act(|stack, id| stack.set_syn_gate_options(id, options.clone()))?)
+    }
+
+    /// Reads an option by its name, as getsockopt(2).
+    ///
+    /// # Errors
+    /// ENOPROTOOPT for one that gates have not; or if the host has ended.
+    pub fn getsockopt<T: OptValue>(&self, option: SockOpt<T>) -> io::Result<T> {
+        let options = self.options()?;
+        sockopt::typed(match option.name {
+            Name::SO_RCVTIMEO => Ok(Value::Timeout(self.0.blocking.read.get())),
+            Name::SO_BINDTODEVICE => Ok(Value::Text(self.0.host.interface_name(options.interface))),
+            name => sockopt::get_with(&options, &self.0.host.config().tcp, name),
+        })
+    }
+
+    fn options(&self) -> io::Result<TcpOptions> {
+        Ok(self.0.parts.look(|stack, id| stack.syn_gate_options(id).cloned())?)
+    }
+
     /// What it is ready for: readable means that there is a request.
     pub fn readiness(&self) -> Readiness {
         parts::readiness(&self.places())
@@ -170,6 +204,8 @@ impl Iterator for SynRequests<'_> {
         Some(request)
     }
 }
+
+impl FusedIterator for SynRequests<'_> {}
 
 impl<'a> IntoIterator for &'a SynGate {
     type Item = io::Result<SynRequest>;

@@ -6,8 +6,9 @@ use super::patience::Blocking;
 use super::{Host, TcpStream};
 use crate::error;
 use crate::runtime::Shard;
-use crate::stack::{ListenerId, MtuDiscovery, Readiness, SocketId, TcpOptions};
+use crate::stack::{ListenerId, MtuDiscovery, Readiness, SocketId, TcpInfo, TcpOptions};
 use core::fmt;
+use core::iter::FusedIterator;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -203,6 +204,20 @@ impl TcpListener {
         Ok(None)
     }
 
+    /// Its numbers (TCP_INFO): those who wait to be accepted are its receive queue, and how many may is its send queue.
+    ///
+    /// # Errors
+    /// If the host has been shut down.
+    pub fn info(&self) -> io::Result<TcpInfo> {
+        let mut sum = self.0.parts.look(|stack, id| stack.listener_info(id))?;
+        for (shard, id) in self.0.parts.iter().skip(1) {
+            let info = shard.look(|stack| stack.listener_info(id))?;
+            sum.recv_queue += info.recv_queue;
+            sum.send_queue += info.send_queue;
+        }
+        Ok(sum)
+    }
+
     /// What it is ready for: readable means that a connection can be accepted.
     pub fn readiness(&self) -> Readiness {
         parts::readiness(&self.places())
@@ -271,6 +286,8 @@ impl Iterator for Incoming<'_> {
         Some(accepted.map(|(stream, _)| stream))
     }
 }
+
+impl FusedIterator for Incoming<'_> {}
 
 impl<'a> IntoIterator for &'a TcpListener {
     type Item = io::Result<TcpStream>;

@@ -4,7 +4,7 @@ use super::sockopt::{self, Name, OptValue, SockOpt, Value};
 use super::{MsgFlags, TcpListener, TcpStream};
 use crate::error;
 use crate::runtime::Patience;
-use crate::stack::{Congestion, Keepalive, MtuDiscovery, Readiness, SendFlags};
+use crate::stack::{Congestion, Keepalive, MtuDiscovery, Readiness, SendFlags, TcpOptions};
 use std::io;
 use std::time::Duration;
 
@@ -29,7 +29,6 @@ impl TcpStream {
     /// # Errors
     /// ENOPROTOOPT for one that connections have not; or if the host has been shut down.
     pub fn getsockopt<T: OptValue>(&self, option: SockOpt<T>) -> io::Result<T> {
-        let config = &self.host().config().tcp;
         sockopt::typed(Ok(match option.name {
             Name::SO_RCVTIMEO => Value::Timeout(self.read_timeout()?),
             Name::SO_SNDTIMEO => Value::Timeout(self.write_timeout()?),
@@ -38,13 +37,9 @@ impl TcpStream {
             Name::SO_RCVBUF => sockopt::number(self.recv_buffer_size()?),
             Name::SO_SNDBUF => sockopt::number(self.send_buffer_size()?),
             Name::TCP_MAXSEG => sockopt::number(self.mss()?),
-            Name::TCP_SYNCNT => {
-                Value::Number(self.option(|options| options.syn_retries)?.map_or(config.syn_retries, u32::from))
-            }
-            Name::TCP_LINGER2 => Value::Timeout(self.option(|options| options.fin_wait2)?.or(Some(config.fin_wait2))),
             Name::TCP_INFO => Value::Info(Box::new(self.info()?)),
             Name::IP_MTU | Name::IPV6_MTU => sockopt::number(self.mtu()?),
-            name => self.option(|options| sockopt::get(options, name))??,
+            name => self.option(|options| sockopt::get_with(options, &self.host().config().tcp, name))??,
         }))
     }
 
@@ -188,7 +183,7 @@ impl TcpStream {
     /// Probes a silent peer (SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT), or does not.
     ///
     /// # Errors
-    /// `InvalidInput` if a time is zero, or if the host has ended.
+    /// `InvalidInput` if a time is zero or more than 32,767 s, or the count zero or more than 127; or if the host has ended.
     pub fn set_keepalive(&self, keepalive: Option<Keepalive>) -> io::Result<()> {
         self.set_option(|options| {
             options.keepalive = keepalive;
@@ -222,12 +217,12 @@ impl TcpStream {
     }
 
     /// Sets the size of the receive buffer in bytes (SO_RCVBUF): the most that the window offers. One that is not set
-    /// grows with how fast the application reads.
+    /// grows with how fast the application reads. What is out of range, 1 KiB to 512 MiB, counts as the nearest size.
     ///
     /// # Errors
-    /// `InvalidInput`, or if the host has ended.
+    /// If the host has ended.
     pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
-        self.set_option(|options| options.recv_buffer = Some(bytes))
+        self.set_option(|options| options.recv_buffer = Some(TcpOptions::buffer_size(bytes)))
     }
 
     /// The size of the receive buffer in bytes, as set or as tuned.
@@ -238,12 +233,13 @@ impl TcpStream {
         Ok(self.info()?.recv_buffer)
     }
 
-    /// Sets the size of the send buffer in bytes (SO_SNDBUF). One that is not set grows with the congestion window.
+    /// Sets the size of the send buffer in bytes (SO_SNDBUF). One that is not set grows with the congestion window. Its
+    /// range is that of the receive buffer.
     ///
     /// # Errors
-    /// `InvalidInput`, or if the host has ended.
+    /// If the host has ended.
     pub fn set_send_buffer_size(&self, bytes: usize) -> io::Result<()> {
-        self.set_option(|options| options.send_buffer = Some(bytes))
+        self.set_option(|options| options.send_buffer = Some(TcpOptions::buffer_size(bytes)))
     }
 
     /// The size of the send buffer in bytes, as set or as tuned.
@@ -289,12 +285,12 @@ impl TcpStream {
     }
 
     /// Offers a window of no more than `bytes`, whatever the receive buffer holds (TCP_WINDOW_CLAMP); `None` offers all of
-    /// that. What was offered stays offered.
+    /// that. What was offered stays offered. Less than 1152 counts as that.
     ///
     /// # Errors
-    /// `InvalidInput` below 1152; or if the host has ended.
+    /// If the host has ended.
     pub fn set_window_clamp(&self, bytes: Option<u32>) -> io::Result<()> {
-        self.set_option(|options| options.window_clamp = bytes)
+        self.set_option(|options| options.window_clamp = bytes.map(TcpOptions::clamp))
     }
 
     /// The most that the window offers, in bytes, if it was set.
@@ -306,12 +302,12 @@ impl TcpStream {
     }
 
     /// Takes no more data, and is not writable, while `bytes` or more are written and not sent yet (TCP_NOTSENT_LOWAT), so
-    /// that what is written last is not late; `None` lets the send buffer fill.
+    /// that what is written last is not late; `None` or zero lets the send buffer fill.
     ///
     /// # Errors
-    /// `InvalidInput` for zero; or if the host has ended.
+    /// If the host has ended.
     pub fn set_notsent_lowat(&self, bytes: Option<u32>) -> io::Result<()> {
-        self.set_option(|options| options.unsent_low_water = bytes)
+        self.set_option(|options| options.unsent_low_water = bytes.filter(|&bytes| bytes > 0))
     }
 
     /// Bytes that may be written and not sent yet, if that was set.
@@ -488,21 +484,14 @@ impl TcpListener {
     /// # Errors
     /// ENOPROTOOPT for one that listeners have not; or if the host has been shut down.
     pub fn getsockopt<T: OptValue>(&self, option: SockOpt<T>) -> io::Result<T> {
-        let config = &self.host().config().tcp;
         sockopt::typed(Ok(match option.name {
             Name::SO_RCVTIMEO => Value::Timeout(self.blocking().read.get()),
+            Name::TCP_INFO => Value::Info(Box::new(self.info()?)),
             Name::SO_ACCEPTCONN => Value::Flag(true),
             Name::SO_ERROR => Value::Error(self.take_error()?),
             Name::IPV6_V6ONLY => Value::Flag(self.only_v6()?),
             Name::SO_BINDTODEVICE => Value::Text(self.host().interface_name(self.option(|options| options.interface)?)),
-            Name::SO_RCVBUF => {
-                sockopt::number(self.option(|options| options.recv_buffer)?.unwrap_or(config.recv_buffer))
-            }
-            Name::SO_SNDBUF => {
-                sockopt::number(self.option(|options| options.send_buffer)?.unwrap_or(config.send_buffer))
-            }
-            Name::TCP_LINGER2 => Value::Timeout(self.option(|options| options.fin_wait2)?.or(Some(config.fin_wait2))),
-            name => self.option(|options| sockopt::get(options, name))??,
+            name => self.option(|options| sockopt::get_with(options, &self.host().config().tcp, name))??,
         }))
     }
 

@@ -56,8 +56,8 @@ impl TcpSocket {
     /// Has it listen at, or connect from, `addr`; port 0 picks one.
     ///
     /// # Errors
-    /// EAFNOSUPPORT for an address of the other family, `AddrNotAvailable` for one that is not the host's, `InvalidInput` if
-    /// it is bound already.
+    /// EAFNOSUPPORT for an address of the other family, `AddrNotAvailable` for one that is not the host's, unless that has
+    /// [any](super::Builder::any_address), `InvalidInput` if it is bound already; or what ended the host.
     pub fn bind(&mut self, addr: SocketAddr) -> io::Result<()> {
         if addr.is_ipv4() != self.local.is_ipv4() {
             return Err(Error::AddressFamily.into());
@@ -65,15 +65,15 @@ impl TcpSocket {
         if !self.local.ip().is_unspecified() || self.local.port() != 0 {
             return Err(invalid("the socket is bound already"));
         }
-        let (ip, own) = (addr.ip().to_canonical(), self.host.addresses());
-        if !ip.is_unspecified() && !ip.is_loopback() && own.iter().all(|own| own.addr != ip) {
+        let ip = addr.ip().to_canonical();
+        if !ip.is_unspecified() && !self.host.shards()[0].look(|stack| Ok(stack.takes(ip)))? {
             return Err(Error::AddrNotAvailable.into());
         }
         self.local = addr;
         Ok(())
     }
 
-    /// Where it was bound to.
+    /// Where it was bound to. Of any port, one is picked when it listens or connects, and not before as on Linux.
     ///
     /// # Errors
     /// None; the signature is that of the other sockets.
@@ -103,14 +103,9 @@ impl TcpSocket {
     /// # Errors
     /// ENOPROTOOPT if it has no such option.
     pub fn getsockopt<T: OptValue>(&self, option: SockOpt<T>) -> io::Result<T> {
-        let config = self.host.config();
         sockopt::typed(match option.name {
             Name::SO_BINDTODEVICE => Ok(Value::Text(self.host.interface_name(self.options.interface))),
-            Name::SO_RCVBUF => Ok(sockopt::number(self.options.recv_buffer.unwrap_or(config.tcp.recv_buffer))),
-            Name::SO_SNDBUF => Ok(sockopt::number(self.options.send_buffer.unwrap_or(config.tcp.send_buffer))),
-            Name::TCP_SYNCNT => Ok(Value::Number(self.options.syn_retries.map_or(config.tcp.syn_retries, u32::from))),
-            Name::TCP_LINGER2 => Ok(Value::Timeout(self.options.fin_wait2.or(Some(config.tcp.fin_wait2)))),
-            name => sockopt::get(&self.options, name),
+            name => sockopt::get_with(&self.options, &self.host.config().tcp, name),
         })
     }
 

@@ -58,6 +58,19 @@ impl UdpGate {
         self.0.turn.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// How many flows nobody has accepted, and the bytes that their datagrams are charged.
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn load(&self) -> io::Result<(usize, usize)> {
+        let mut sum = (0, 0);
+        for (shard, gate) in self.0.parts.iter() {
+            let (flows, bytes) = shard.look(|stack| stack.udp_gate_load(gate))?;
+            sum = (sum.0 + flows, sum.1 + bytes);
+        }
+        Ok(sum)
+    }
+
     /// Whether [`accept`](UdpGate::accept) fails with `WouldBlock` instead of waiting. Clones share it; flows do not
     /// inherit it.
     ///

@@ -31,7 +31,9 @@ impl Core {
             return Err(ending.error());
         }
         let result = act(self, now);
+        // After the end it is raised for good.
         if self.waits.outsiders > 0
+            && !self.has_ended()
             && let Target::Socket(id, interest) = target
         {
             // A read that was refused says nothing of the room to write.
@@ -149,11 +151,20 @@ impl Shard {
             if done(&mut core.stack) {
                 return true;
             }
-            if core.has_ended() || clock::now() >= at {
+            let now = clock::now();
+            if core.has_ended() || now >= at {
                 return false;
             }
-            core.waits.register_progress(Waiter::Thread(parker.clone()));
-            drop(core);
+            // What a batch has left for later may be what this waits for; and to pull it may be all it takes.
+            let out = self.prepare(&mut core, now);
+            let done = done(&mut core.stack);
+            if !done {
+                core.waits.register_progress(Waiter::Thread(parker.clone()));
+            }
+            self.finish(core, out);
+            if done {
+                return true;
+            }
             parker.park(Some(at));
         }
     }

@@ -139,6 +139,8 @@ pub struct FlowConfig {
     pub max_flows: usize,
     /// Of those, from one source address; over IPv6 from one network of 64 bits.
     pub max_per_source: usize,
+    /// Memory for the datagrams of flows that have not been accepted, in bytes; half of UDP's at most.
+    pub memory: usize,
     /// How long a flow may be idle, in both directions, before it ends.
     pub idle: Duration,
     /// The same while it has sent nothing back.
@@ -188,7 +190,7 @@ impl Default for ReassemblyConfig {
 impl Default for FlowConfig {
     fn default() -> Self {
         let (idle, unanswered) = (Duration::from_secs(300), Duration::from_secs(30));
-        FlowConfig { max_flows: 8192, max_per_source: 4096, idle, unanswered }
+        FlowConfig { max_flows: 8192, max_per_source: 4096, memory: 8 * 1024 * 1024, idle, unanswered }
     }
 }
 

@@ -50,6 +50,15 @@ impl Stack {
         self.udp.accept_flow()
     }
 
+    /// How many flows nobody has accepted, and the bytes that their datagrams are charged.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn udp_gate_load(&self, id: UdpGateId) -> Result<(usize, usize)> {
+        self.check_udp_gate(id)?;
+        Ok(self.udp.gate_load())
+    }
+
     pub(super) fn check_udp_gate(&self, id: UdpGateId) -> Result<()> {
         if self.udp_gate == Some(id) { Ok(()) } else { Err(Error::BadHandle) }
     }
@@ -57,14 +66,17 @@ impl Stack {
     /// A datagram that no socket takes begins a flow.
     pub(super) fn begin_flow(&mut self, now: Instant, frame: &RxFrame, packet: &Packet) -> Disposition {
         let limit = Disposition::Dropped(DropReason::UdpFlowLimit);
-        let (Some(gate), Some(source)) = (self.udp_gate, udp::source(frame, packet)) else { return limit };
+        let (Some(gate), Some((source, bytes))) = (self.udp_gate, udp::opening(frame, packet)) else { return limit };
         let name = name_of_flow(source);
         if let Some(owner) = self.elsewhere(&name) {
             return self.pass_on(owner);
         }
-        match self.udp.make_room(source, now, &mut self.stats.gate) {
-            Err(_) => return limit,
-            Ok(ended) => _ = ended.map(|ended| self.flow_ended(ended)),
+        loop {
+            match self.udp.make_room(source, bytes, &mut self.stats.gate) {
+                Err(_) => return limit,
+                Ok(None) => break,
+                Ok(Some(ended)) => self.flow_ended(ended),
+            }
         }
         if let Err(owner) = self.claim(&name) {
             return self.pass_on(owner); // it has begun there meanwhile
@@ -138,6 +150,24 @@ mod tests {
             self.client.udp_send(self.now, from, data, Some(at(to))).unwrap();
             let frame = self.client.poll_transmit(self.now).expect("a frame");
             self.server.on_frame(self.now, RxFrame::plain(Slice::copy_of(&frame.to_vec())))
+        }
+
+        /// A packet of the client's.
+        fn datagram(&mut self, data: &[u8]) -> Vec<u8> {
+            let client = self.client.udp_bind(at("192.0.2.1:6000")).unwrap();
+            self.client.udp_send(self.now, client, data, Some(at("203.0.113.1:53"))).unwrap();
+            self.client.poll_transmit(self.now).unwrap().to_vec()
+        }
+
+        /// What the server makes of the packet, from the `n`th forged address.
+        fn forged(&mut self, packet: &[u8], n: u32) -> Disposition {
+            let mut packet = packet.to_vec();
+            packet[12..16].copy_from_slice(&(0x0a00_0000 + n).to_be_bytes());
+            packet[10..12].fill(0);
+            let sum = crate::wire::checksum::checksum(&packet[..20]);
+            packet[10..12].copy_from_slice(&sum.to_be_bytes());
+            packet[26..28].fill(0); // no checksum of UDP
+            self.server.on_frame(self.now, RxFrame::plain(Slice::copy_of(&packet)))
         }
 
         fn recv(&mut self, id: UdpId) -> Result<(Vec<u8>, SocketAddr)> {
@@ -313,17 +343,9 @@ mod tests {
         p.sends(honest, b"x", "203.0.113.1:53");
         let (flow, _) = p.server.udp_gate_accept(p.gate).unwrap();
         p.answers(flow, b"yes", "203.0.113.1:53").unwrap();
-        let client = p.client.udp_bind(at("192.0.2.1:6000")).unwrap();
-        p.client.udp_send(p.now, client, b"flood", Some(at("203.0.113.1:53"))).unwrap();
-        let mut frame = p.client.poll_transmit(p.now).unwrap().to_vec();
+        let flood = p.datagram(b"flood");
         for n in 0..50_000u32 {
-            frame[12..16].copy_from_slice(&(0x0a00_0000 + n).to_be_bytes());
-            frame[10..12].fill(0);
-            let sum = crate::wire::checksum::checksum(&frame[..20]);
-            frame[10..12].copy_from_slice(&sum.to_be_bytes());
-            frame[26..28].fill(0); // no checksum of UDP
-            let disposition = p.server.on_frame(p.now, RxFrame::plain(Slice::copy_of(&frame)));
-            assert_eq!(disposition, Disposition::Delivered, "the flood's own gives way");
+            assert_eq!(p.forged(&flood, n), Disposition::Delivered, "the flood's own gives way");
         }
         assert_eq!(p.server.stats().gate.flows_evicted, 50_000 - 999);
         assert_eq!(p.sends(honest, b"still", "203.0.113.1:53"), Disposition::Delivered);
@@ -331,5 +353,88 @@ mod tests {
         assert_eq!(p.recv(flow).unwrap().0, b"still");
         let accepted = core::iter::from_fn(|| p.server.udp_gate_accept(p.gate).ok()).count();
         assert_eq!(accepted, 999);
+    }
+
+    /// However soon a flow with an answer would end: of those without one, one gives way.
+    #[test]
+    fn an_answered_flow_near_its_end_keeps_nobody_out() {
+        let mut p = Pair::new(|config| config.flows.max_flows = 4);
+        let honest = p.client.udp_bind(at("192.0.2.1:5000")).unwrap();
+        p.sends(honest, b"x", "203.0.113.1:53");
+        let (flow, _) = p.server.udp_gate_accept(p.gate).unwrap();
+        p.answers(flow, b"yes", "203.0.113.1:53").unwrap();
+        let idle = p.server.config().flows.idle;
+        p.pass(idle - Duration::from_secs(1));
+        let packet = p.datagram(b"flood");
+        for n in 0..20 {
+            assert_eq!(p.forged(&packet, n), Disposition::Delivered);
+        }
+        assert_eq!(p.server.stats().gate.flows_evicted, 17);
+        assert!(!p.server.readiness(SocketId::Udp(flow)).contains(Readiness::HANGUP));
+        // Not even where each of those was heard of again since.
+        p.pass(Duration::from_millis(10));
+        for n in 17..20 {
+            p.forged(&packet, n);
+        }
+        assert_eq!(p.forged(&packet, 99), Disposition::Delivered);
+    }
+
+    /// Datagrams that nobody has accepted have a part of the memory; others are heard, and new flows begin.
+    #[test]
+    fn what_nobody_accepts_starves_no_socket() {
+        let mut p = Pair::new(|config| (config.memory, config.flows.memory) = (4 << 20, 20_000));
+        let bound = p.server.udp_bind(at("0.0.0.0:99")).unwrap();
+        let packet = p.datagram(&[7; 1000]);
+        for n in 0..1000 {
+            assert_eq!(p.forged(&packet, n), Disposition::Delivered, "the oldest gives way");
+            let (flows, bytes) = p.server.udp_gate_load(p.gate).unwrap();
+            assert!(flows > 0 && bytes <= 20_000 && p.server.memory() == bytes);
+        }
+        let (flows, _) = p.server.udp_gate_load(p.gate).unwrap();
+        // What more comes on one of these flows has no room; on one that is accepted it has.
+        let full = Disposition::Dropped(DropReason::UdpQueueFull);
+        assert_eq!(p.forged(&packet, 999), full);
+        let oldest = 1000 - flows as u32;
+        let (flow, source) = p.server.udp_gate_accept(p.gate).unwrap();
+        assert_eq!(source.ip(), IpAddr::from((0x0a00_0000 + oldest).to_be_bytes()));
+        for _ in 0..30 {
+            assert_eq!(p.forged(&packet, oldest), Disposition::Delivered);
+        }
+        assert_eq!(p.server.udp_gate_load(p.gate).unwrap().0, flows - 1);
+        let honest = p.client.udp_bind(at("192.0.2.1:5000")).unwrap();
+        assert_eq!(p.sends(honest, b"x", "192.0.2.2:99"), Disposition::Delivered);
+        assert_eq!(p.recv(bound).unwrap().0, b"x");
+        // One is always taken, however large; and where others have all of UDP's memory, none is, and none gives way.
+        let mut small = Pair::new(|config| (config.memory, config.flows.memory) = (4 << 20, 100));
+        assert_eq!(small.forged(&packet, 1), Disposition::Delivered);
+        p.server.udp_options(flow).unwrap().recv_buffer = usize::MAX;
+        while p.forged(&packet, oldest) == Disposition::Delivered {}
+        let evicted = p.server.stats().gate.flows_evicted;
+        let limit = Disposition::Dropped(DropReason::UdpFlowLimit);
+        let before = p.server.udp_gate_load(p.gate).unwrap();
+        p.server.udp_gate_accept(p.gate).unwrap();
+        while p.server.udp_gate_accept(p.gate).is_ok() {}
+        assert_eq!(p.forged(&packet, 5000), limit);
+        assert!(before.0 > 0 && p.server.stats().gate.flows_evicted == evicted);
+        p.server.udp_gate_close(p.gate).unwrap();
+        assert_eq!(p.server.udp_gate_load(p.gate), Err(Error::BadHandle));
+    }
+
+    /// A flow that somebody holds would not give its socket back, so it is not ended for one.
+    #[test]
+    fn where_no_socket_is_left_no_accepted_flow_gives_way() {
+        let mut p = Pair::new(|config| config.max_udp_sockets = 3);
+        let packet = p.datagram(b"x");
+        for n in 0..3 {
+            assert_eq!(p.forged(&packet, n), Disposition::Delivered);
+        }
+        let (first, _) = p.server.udp_gate_accept(p.gate).unwrap();
+        assert_eq!(p.forged(&packet, 3), Disposition::Delivered, "the second, which waits, gives way");
+        assert!(!p.server.readiness(SocketId::Udp(first)).contains(Readiness::HANGUP));
+        while p.server.udp_gate_accept(p.gate).is_ok() {}
+        assert_eq!(p.forged(&packet, 4), Disposition::Dropped(DropReason::UdpFlowLimit));
+        assert!(!p.server.readiness(SocketId::Udp(first)).contains(Readiness::HANGUP));
+        assert_eq!(p.server.stats().gate.flows_evicted, 1);
+        assert_eq!(p.server.udp_bind(at("0.0.0.0:99")), Err(Error::NoBufferSpace));
     }
 }

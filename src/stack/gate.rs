@@ -68,9 +68,10 @@ impl Stack {
     /// connections that are accepted. [`Config::gate`](super::Config::gate) has the bounds.
     ///
     /// # Errors
-    /// `AddrInUse` if it is open, `InvalidInput` from the options.
+    /// `AddrInUse` if it is open, `InvalidInput` and `NoDevice` from the options.
     pub fn syn_gate_open(&mut self, options: TcpOptions) -> Result<SynGateId> {
         options.validate()?;
+        self.ip.check_interface(options.interface.into())?;
         if self.gate.is_some() {
             return Err(Error::AddrInUse);
         }
@@ -121,7 +122,8 @@ impl Stack {
         let Pending { tuple, syn, iss_beyond, .. } = pending;
         let iss = self.new_iss_beyond(&tuple, now, iss_beyond);
         let offset = self.isn.timestamp_offset(&tuple);
-        let options = self.syn_gate(id)?.options.clone();
+        let mut options = self.syn_gate(id)?.options.clone();
+        options.marked_interface = self.interface_of_mark(options.mark);
         let connection = self.with_options(&options, now, &tuple, |cx, _| Connection::accept(&syn, iss, offset, cx));
         let socket = SocketSide::new(options, &self.default_options);
         let index = self.insert(tuple, connection, Holder::App, socket);
@@ -158,12 +160,23 @@ impl Stack {
         Ok(())
     }
 
-    /// The options that connections will have which are accepted from now on; set them through the reference.
+    /// The options that connections have which are accepted.
     ///
     /// # Errors
     /// `BadHandle`.
-    pub fn syn_gate_options(&mut self, id: SynGateId) -> Result<&mut TcpOptions> {
-        Ok(&mut self.syn_gate(id)?.options)
+    pub fn syn_gate_options(&self, id: SynGateId) -> Result<&TcpOptions> {
+        self.gate.as_ref().filter(|gate| gate.id == id).map(|gate| &gate.options).ok_or(Error::BadHandle)
+    }
+
+    /// Sets the options that connections will have which are accepted from now on.
+    ///
+    /// # Errors
+    /// `InvalidInput` if one is out of range, `NoDevice` if there is no such interface, `BadHandle`.
+    pub fn set_syn_gate_options(&mut self, id: SynGateId, options: TcpOptions) -> Result<()> {
+        options.validate()?;
+        self.ip.check_interface(options.interface.into())?;
+        self.syn_gate(id)?.options = options;
+        Ok(())
     }
 
     /// How many requests have no verdict yet, and the bytes that they are charged.

@@ -2,6 +2,7 @@
 
 use super::{InterfaceInfo, Route, Stack, mss_of_link};
 use crate::error::{Error, Result};
+use std::net::IpAddr;
 
 impl Stack {
     /// The largest packet on the link of the first interface, in bytes.
@@ -52,6 +53,12 @@ impl Stack {
     pub fn interface_of_mark(&self, mark: u32) -> u8 {
         let rule = self.config.marks.iter().find(|(marked, _)| mark != 0 && *marked == mark);
         rule.map_or(0, |(_, name)| self.interface_named(name.as_str()).unwrap_or(0) as u8)
+    }
+
+    /// Whether a socket may be bound to `addr` and send from there: it is one of our own, or every host's is as good
+    /// ([`Config::any_address`](super::Config::any_address)).
+    pub fn takes(&self, addr: IpAddr) -> bool {
+        self.ip.takes(addr)
     }
 
     /// The routes that were given, beside the networks of our own addresses.

@@ -2,7 +2,7 @@
 
 use super::ports::listener_bound;
 use super::table::Holder;
-use super::{ListenerId, Readiness, SocketId, Stack, TcpId, TcpOptions};
+use super::{ListenerId, Readiness, SocketId, Stack, State, TcpId, TcpInfo, TcpOptions};
 use crate::error::{Error, Result};
 use crate::ip::bound::Bound;
 use crate::tcp::connection::Connection;
@@ -10,7 +10,7 @@ use crate::tcp::listener::Listener;
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
 use core::hash::BuildHasher;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 impl Stack {
     /// The options that a new connection has by default.
@@ -38,7 +38,7 @@ impl Stack {
             return Err(Error::AddrNotAvailable);
         }
         let port = match local.port() {
-            0 => self.free_listener_port(bound)?,
+            0 => self.free_listener_port(bound, &options)?,
             port => port,
         };
         let local = SocketAddr::new(local.ip(), port);
@@ -81,6 +81,14 @@ impl Stack {
     /// `BadHandle`.
     pub fn listener_addr(&self, id: ListenerId) -> Result<SocketAddr> {
         Ok(self.listener(id)?.local)
+    }
+
+    /// A listener's numbers: its queues are those who wait to be accepted, and how many may.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn listener_info(&self, id: ListenerId) -> Result<TcpInfo> {
+        Ok(info(self.listener(id)?))
     }
 
     /// Whether a listener of IPv6 takes no IPv4: because it was told so, or because it is bound to one address of IPv6.
@@ -231,5 +239,18 @@ impl Stack {
             let id = self.listener_id(number);
             self.mark_ready(SocketId::Listener(id));
         }
+    }
+}
+
+/// A listener's numbers.
+pub(super) fn info(listener: &Listener) -> TcpInfo {
+    let nobody: IpAddr = match listener.local {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    TcpInfo {
+        recv_queue: listener.accept_queue.len(),
+        send_queue: listener.backlog,
+        ..TcpInfo::new(State::Listen, listener.local, SocketAddr::new(nobody, 0))
     }
 }

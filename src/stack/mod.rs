@@ -70,7 +70,7 @@ use budget::Budget;
 use core::time::Duration;
 use hashbrown::{HashMap, HashSet};
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use table::{Holder, Queue, Slot, SocketSide, Table};
 use wheel::Wheel;
 
@@ -405,17 +405,7 @@ impl Stack {
 
     /// Every listener, connection and TIME-WAIT record.
     pub fn tcp_snapshot(&self) -> Vec<TcpInfo> {
-        let listeners = self.listeners.slots.iter().filter_map(|(_, l)| l.as_ref()).map(|listener| {
-            let unspecified = match listener.local {
-                SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                SocketAddr::V6(_) => IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),
-            };
-            TcpInfo {
-                recv_queue: listener.accept_queue.len(),
-                send_queue: listener.backlog,
-                ..TcpInfo::new(State::Listen, listener.local, SocketAddr::new(unspecified, 0))
-            }
-        });
+        let listeners = self.listeners.slots.iter().filter_map(|(_, l)| l.as_ref()).map(listeners::info);
         let connections = self.table.indices().into_iter().filter_map(|i| self.table.get(i)).map(|s| self.info(s));
         listeners.chain(connections).collect()
     }

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::ip::bound::Bound;
 use crate::tcp::listener::Listener;
 use crate::tcp::tuple::FourTuple;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 impl Stack {
@@ -14,27 +15,29 @@ impl Stack {
     pub(super) fn listener_conflict(&self, bound: Bound, port: u16, options: &TcpOptions) -> bool {
         let shares = |other: &Listener| options.reuse_port && other.options.reuse_port;
         self.listeners_at(port).any(|other| listener_bound(other).overlaps(bound) && !shares(other))
-            || !options.reuse_address && self.has_connections(bound, port)
+            || !options.reuse_address && self.connections_in(bound).any(|tuple| tuple.local_port == port)
     }
 
-    /// Whether connections of ours, be they in TIME-WAIT, have `port` at an address that `bound` takes.
-    fn has_connections(&self, bound: Bound, port: u16) -> bool {
-        self.table.indices().into_iter().filter_map(|index| self.table.get(index)).any(|slot| {
-            let tuple = &slot.tuple;
-            slot.connection.is_some() && tuple.local_port == port && bound.overlaps(Bound::One(tuple.local_addr))
-        })
+    /// The connections of ours, be they in TIME-WAIT, at addresses that `bound` takes.
+    fn connections_in(&self, bound: Bound) -> impl Iterator<Item = FourTuple> {
+        let slots = self.table.indices().into_iter().filter_map(|index| self.table.get(index));
+        let tuples = slots.filter(|slot| slot.connection.is_some()).map(|slot| slot.tuple);
+        tuples.filter(move |tuple| bound.overlaps(Bound::One(tuple.local_addr)))
     }
 
-    /// A free port for a listener that takes `bound`, chosen at random from the whole ephemeral range.
+    /// A free port for a listener that takes `bound`, chosen at random from the whole ephemeral range. It shares it with no
+    /// other.
     ///
     /// # Errors
     /// `AddrInUse` if there is none.
-    pub(super) fn free_listener_port(&mut self, bound: Bound) -> Result<u16> {
+    pub(super) fn free_listener_port(&mut self, bound: Bound, options: &TcpOptions) -> Result<u16> {
         let candidates = self.random_ports();
-        candidates
-            .into_iter()
-            .find(|&port| self.listeners_at(port).all(|other| !listener_bound(other).overlaps(bound)))
-            .ok_or(Error::AddrInUse)
+        let taken: BTreeSet<u16> = match options.reuse_address {
+            true => BTreeSet::new(),
+            false => self.connections_in(bound).map(|tuple| tuple.local_port).collect(),
+        };
+        let is_free = |port: u16| self.listeners_at(port).all(|other| !listener_bound(other).overlaps(bound));
+        candidates.into_iter().find(|&port| !taken.contains(&port) && is_free(port)).ok_or(Error::AddrInUse)
     }
 
     /// A free local port for a connection from `addr` to `remote`: unpredictable (RFC 6056 3.3.1), not one that a listener

@@ -81,6 +81,7 @@ impl Config {
             &mut config.gate.memory,
             &mut config.flows.max_flows,
             &mut config.flows.max_per_source,
+            &mut config.flows.memory,
         ] {
             *bound = bound.div_ceil(n);
         }

@@ -305,8 +305,9 @@ impl Stack {
     /// As [`tcp_recv`](Stack::tcp_recv).
     pub fn tcp_peek(&mut self, id: TcpId, buf: &mut [u8]) -> Result<usize> {
         let slot = self.table.check(id)?;
+        let inline = slot.options(&self.default_options).urgent_inline;
         let n = match &slot.connection {
-            Some(Connection::Synchronized(tcb)) => tcb.rcv.buffer.peek(buf),
+            Some(Connection::Synchronized(tcb)) => tcb.rcv.peek(buf, inline),
             _ => slot.socket.as_ref().and_then(SocketSide::aside).map_or(0, |aside| aside.rest.copy_to(0, buf)),
         };
         if n == 0 && !buf.is_empty() {

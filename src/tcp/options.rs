@@ -186,6 +186,12 @@ const MIN_WINDOW_CLAMP: u32 = 1152;
 /// The most that TCP_SYNCNT takes on Linux.
 const MAX_SYN_RETRIES: u8 = 127;
 
+/// The most that TCP_KEEPIDLE and TCP_KEEPINTVL take on Linux.
+const MAX_KEEPALIVE_TIME: Duration = Duration::from_secs(32_767);
+
+/// The most that TCP_KEEPCNT takes on Linux.
+const MAX_KEEPALIVE_COUNT: u32 = 127;
+
 /// Keepalive's times (RFC 9293 3.8.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
@@ -203,7 +209,24 @@ impl Default for Keepalive {
     }
 }
 
+impl Keepalive {
+    fn is_in_range(&self) -> bool {
+        let fits = |time: Duration| !time.is_zero() && time <= MAX_KEEPALIVE_TIME;
+        fits(self.idle) && fits(self.interval) && (1..=MAX_KEEPALIVE_COUNT).contains(&self.count)
+    }
+}
+
 impl TcpOptions {
+    /// The size that a buffer gets when it is set to `bytes`, as SO_RCVBUF and SO_SNDBUF: the nearest of 1 KiB to 512 MiB.
+    pub fn buffer_size(bytes: usize) -> usize {
+        bytes.clamp(*BUFFER_RANGE.start(), *BUFFER_RANGE.end())
+    }
+
+    /// The window clamp that results when it is set to `bytes`, as TCP_WINDOW_CLAMP: 1152 at least.
+    pub fn clamp(bytes: u32) -> u32 {
+        bytes.max(MIN_WINDOW_CLAMP)
+    }
+
     /// The number of the interface that its packets must leave by, if it is not zero.
     pub fn leaves_by(&self) -> u8 {
         if self.interface == 0 { self.marked_interface } else { self.interface }
@@ -217,9 +240,11 @@ impl TcpOptions {
         if self.ttl == 0 {
             return Err(Error::InvalidInput("a TTL of 0 cannot be sent"));
         }
-        let keepalive = self.keepalive.iter().chain([&self.keepalive_times]);
-        if keepalive.into_iter().any(|k| k.idle.is_zero() || k.interval.is_zero() || k.count == 0) {
-            return Err(Error::InvalidInput("keepalive times and count must not be zero"));
+        let mut keepalive = self.keepalive.iter().chain([&self.keepalive_times]);
+        if !keepalive.all(Keepalive::is_in_range) {
+            return Err(Error::InvalidInput(
+                "keepalive is 1 to 127 probes, and its times are up to 32,767 s, and not zero",
+            ));
         }
         if self.max_segment.is_some_and(|mss| !MAX_SEGMENT_RANGE.contains(&mss)) {
             return Err(Error::InvalidInput("a maximum segment size is 88 to 32,767 bytes"));

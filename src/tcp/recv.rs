@@ -142,17 +142,33 @@ impl Recv {
     /// Takes up to `max` bytes for the user; not beyond the urgent mark, if one lies ahead. If the last urgent byte is not
     /// to be in line, the mark is where it was.
     pub fn read(&mut self, max: usize, urgent_inline: bool) -> Slices {
-        if !urgent_inline && self.is_before_urgent_byte() && self.buffer.len() > 1 {
-            self.buffer.pop(1);
+        let (left_out, most) = self.reach(urgent_inline);
+        if left_out > 0 {
+            self.buffer.pop(left_out);
             self.up = None;
         }
-        let at = self.read_point();
-        let mark = self.up.map(|up| if urgent_inline { up } else { up - 1 });
-        let to_mark = mark.filter(|mark| mark.after(at)).map_or(usize::MAX, |mark| mark.since(at) as usize);
-        let slices = if mark == Some(at) && !urgent_inline { Slices::new() } else { self.buffer.pop(max.min(to_mark)) };
+        let slices = self.buffer.pop(max.min(most));
         self.up = self.up.filter(|up| up.at_or_after(self.read_point()));
         self.read_since_ack = true;
         slices
+    }
+
+    /// Copies what [`read`](Recv::read) would give into `buf`, and says how many bytes that was.
+    pub fn peek(&self, buf: &mut [u8], urgent_inline: bool) -> usize {
+        let (left_out, most) = self.reach(urgent_inline);
+        let most = buf.len().min(most);
+        self.buffer.peek_at(left_out, &mut buf[..most])
+    }
+
+    /// How many bytes the next read leaves out, and how many it may then give at most. It ends at the urgent mark; if the
+    /// last urgent byte is not to be in line, the one behind the mark begins after that byte, once there is more.
+    fn reach(&self, urgent_inline: bool) -> (usize, usize) {
+        let Some(up) = self.up else { return (0, usize::MAX) };
+        let (at, mark) = (self.read_point(), if urgent_inline { up } else { up - 1 });
+        if mark == at && !urgent_inline {
+            return if self.buffer.len() > 1 { (1, usize::MAX) } else { (0, 0) };
+        }
+        (0, if mark.after(at) { mark.since(at) as usize } else { usize::MAX })
     }
 
     /// Whether the last urgent byte is the next in the stream.
@@ -403,6 +419,36 @@ mod tests {
         assert!(r.owes_window_update(MSS, true), "who reads goes on receiving");
         assert_eq!(r.select_window(MSS, true), 1096);
         assert_eq!(r.select_window(MSS, false), 57_000);
+    }
+
+    /// What is peeked at is what the next read gives, with the last urgent byte in line and without it.
+    #[test]
+    fn a_peek_ends_where_a_read_does() {
+        for inline in [true, false] {
+            for up in 1..8 {
+                let mut r = recv(1000);
+                r.insert(
+                    &Segment::new(&TcpHeader { seq: 1, ..TcpHeader::default() }, Slice::copy_of(b"abcdef")),
+                    &TcpConfig::default(),
+                    Instant::ZERO,
+                    true,
+                );
+                r.up = Some(Seq(1 + up));
+                let mut all = Vec::new();
+                for _ in 0..8 {
+                    let mut buf = [0; 8];
+                    let n = r.peek(&mut buf, inline);
+                    let read: Vec<u8> = r.read(8, inline).iter().flat_map(|slice| slice.to_vec()).collect();
+                    assert_eq!(read, buf[..n], "{inline} {up}");
+                    all.extend(read);
+                }
+                let mut text = b"abcdef".to_vec();
+                if !inline && up <= 6 {
+                    text.remove(up as usize - 1);
+                }
+                assert_eq!(all, text, "{inline} {up}");
+            }
+        }
     }
 
     #[test]

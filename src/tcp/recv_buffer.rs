@@ -60,12 +60,7 @@ impl RecvBuffer {
         self.queue.pop(max)
     }
 
-    /// Copies into `buf` and keeps the bytes.
-    pub fn peek(&self, buf: &mut [u8]) -> usize {
-        self.queue.copy_to(0, buf)
-    }
-
-    /// As [`peek`](RecvBuffer::peek), beginning `offset` bytes further on.
+    /// Copies into `buf`, from `offset` on, and keeps the bytes.
     pub fn peek_at(&self, offset: usize, buf: &mut [u8]) -> usize {
         self.queue.copy_to(offset, buf)
     }

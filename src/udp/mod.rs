@@ -38,7 +38,7 @@ use crate::time::Instant;
 use crate::wire::udp::{self as wire, UdpHeader};
 use crate::wire::{Gso, GsoKind, Offloads, RxFrame, TxFrame, checksum};
 use core::ops::DerefMut;
-use flows::Flows;
+use flows::{Flow, Flows};
 use ports::{Ports, Sharing};
 use smallvec::SmallVec;
 use socket::Socket;
@@ -170,7 +170,8 @@ impl Sockets {
     /// `InvalidInput` if the ephemeral ports are no range, or a flow's idle time is zero.
     pub fn new(config: &Config, mut rng: Rng) -> Result<Sockets> {
         flows::check(&config.flows)?;
-        let flows = Flows::new(config.flows.clone(), rng.key());
+        let memory = config.memory / MEMORY_SHARE;
+        let flows = Flows::new(config.flows.clone(), memory, rng.key());
         Ok(Sockets {
             flows,
             slots: Vec::new(),
@@ -180,7 +181,7 @@ impl Sockets {
             memory: 0,
             limits: Limits {
                 sockets: config.max_udp_sockets,
-                memory: config.memory / MEMORY_SHARE,
+                memory,
                 recv_buffer: config.udp.recv_buffer,
                 send_buffer: config.udp.send_buffer,
                 send_queue: config.udp.send_queue,
@@ -366,7 +367,9 @@ impl Sockets {
             return Err(Error::MessageTooLong);
         }
         let cost = OUTBOX_OVERHEAD + data.len();
-        let is_full = socket.unsent > 0 && socket.unsent_bytes + cost > socket.options.send_buffer;
+        // Whoever is told that there is room finds it, however much he has to send.
+        let most = socket.options.send_buffer;
+        let is_full = !socket.has_room() && socket.unsent > 0 && socket.unsent_bytes + cost > most;
         if socket.unsent >= self.limits.send_queue || is_full {
             return Err(Error::WouldBlock);
         }
@@ -650,11 +653,17 @@ impl Sockets {
         let Some(socket) = self.slots.get_mut(index as usize).and_then(|slot| slot.socket.as_deref_mut()) else {
             return false;
         };
-        let room = self.memory + cost(&arrival.data) <= self.limits.memory;
-        let before = socket.inbox.charged();
         let Arrival { envelope, data, segment } = arrival;
+        let bytes = cost(data);
+        let waits = socket.flow.as_ref().is_some_and(Flow::waits);
+        let room = self.memory + bytes <= self.limits.memory && (!waits || self.flows.takes(bytes));
         let taken = room && socket.inbox.push(*envelope, data.clone(), *segment, socket.options.recv_buffer);
-        self.memory += socket.inbox.charged() - before;
+        if taken {
+            self.memory += bytes;
+        }
+        if taken && waits {
+            self.flows.charge(bytes);
+        }
         taken
     }
 
@@ -687,11 +696,11 @@ impl Sockets {
                 self.outbox.shrink_to(IDLE_OUTBOX);
             }
         }
-        if let Ok(socket) = self.get_mut(id) {
+        if let Ok(socket) = named(&mut self.slots, id) {
             socket.unsent_bytes -= freed;
             socket.unsent -= usize::from(is_gone);
             if is_gone && let Some(flow) = &mut socket.flow {
-                flow.answers(now);
+                self.flows.answers(flow, id.index, now);
             }
         }
         let mut frame = TxFrame::default();
@@ -765,10 +774,11 @@ impl Outcome {
     }
 }
 
-/// Who has sent the datagram that [`Ip::input`] found in `frame`.
-pub fn source(frame: &RxFrame, packet: &Packet) -> Option<SocketAddr> {
-    let (header, _) = wire::parse(&frame.data[packet.bytes.clone()]).ok()?;
-    Some(SocketAddr::new(packet.src, header.src_port))
+/// Who has sent the datagram that [`Ip::input`] found in `frame`, and the bytes that it will be charged.
+pub fn opening(frame: &RxFrame, packet: &Packet) -> Option<(SocketAddr, usize)> {
+    let (header, len) = wire::parse(&frame.data[packet.bytes.clone()]).ok()?;
+    let data = packet.bytes.start + wire::HEADER_LEN..packet.bytes.start + len;
+    Some((SocketAddr::new(packet.src, header.src_port), cost(&frame.data.slice(data).compact())))
 }
 
 /// The header and data of a received datagram or of several in a super-segment, cut to its own length, its checksum verified.

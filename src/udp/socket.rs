@@ -206,13 +206,17 @@ impl Socket {
         self.groups.drain(..).for_each(|membership| membership.leave(ip));
     }
 
+    /// Whether a writer is called, as on Linux: half of its buffer is free.
+    pub(super) fn has_room(&self) -> bool {
+        self.unsent_bytes <= self.options.send_buffer / 2
+    }
+
     pub(super) fn readiness(&self, send_queue: usize) -> Readiness {
         let mut ready = self.errors.readiness();
         if !self.inbox.is_empty() {
             ready |= Readiness::READABLE;
         }
-        // As on Linux, a writer is called when half of it is free.
-        if self.unsent < send_queue && self.unsent_bytes <= self.options.send_buffer / 2 {
+        if self.unsent < send_queue && self.has_room() {
             ready |= Readiness::WRITABLE;
         }
         if self.flow.as_ref().is_some_and(Flow::is_over) {

@@ -50,6 +50,12 @@ fn main() -> ExitCode {
             trials.push(Trial::ignorable_test(format!("{family}::{name}"), run));
         }
     }
+    let cases = kernels.clone();
+    let unusable = network.as_ref().err().cloned();
+    trials.push(Trial::ignorable_test("differences_occur", move || match unusable {
+        Some(reason) => skip(reason),
+        None => all_differences_occur(&cases, &our).map(|()| Completion::Completed),
+    }));
     trials.push(Trial::test("differences_are_few_and_concern_cases", move || {
         differences::check(&kernels.iter().map(|(name, _)| *name).collect::<Vec<_>>()).map_err(Failed::from)
     }));
@@ -96,6 +102,24 @@ fn compare(name: &str, family: Family, over_kernel: fn(&Test), over_ours: fn(&Te
             step == our_step && (theirs_value == ours_value || intended(step, theirs_value, ours_value))
         });
     if same { Ok(()) } else { Err(format!("{name} is not alike:{}", whole()).into()) }
+}
+
+/// Whether each difference that is listed is one, over IPv4 or over IPv6: all but those that not every kernel has.
+fn all_differences_occur(over_kernel: &[Case], over_ours: &[Case]) -> Result<(), Failed> {
+    let sees =
+        |lines: Vec<String>, step: &str, value: &str| lines.iter().any(|line| seen::split(line) == (step, value));
+    for d in DIFFERENCES.iter().filter(|d| !d.varies) {
+        let occurs =
+            over_kernel.iter().zip(over_ours).filter(|((name, _), _)| *name == d.case).any(|(theirs, ours)| {
+                [Family::V4, Family::V6].into_iter().any(|family| {
+                    sees(run(family, theirs.1), d.step, d.kernel) && sees(run(family, ours.1), d.step, d.ours)
+                })
+            });
+        if !occurs {
+            return Err(format!("{} does not differ at \"{}\" as is listed", d.case, d.step).into());
+        }
+    }
+    Ok(())
 }
 
 /// What one run of a case sees.

@@ -44,6 +44,24 @@ fn a_datagram_to_any_queue_wakes_the_one_receiver() {
     });
 }
 
+/// A poller of one queue cannot watch what has parts in others; nor does it keep a part from those who can.
+#[test]
+fn a_poller_watches_all_of_a_socket_or_nothing() {
+    within(60, || {
+        let (_client, server) = fabric::hosts(1, 4, 0);
+        let listener = server.listen((SERVER, 80)).unwrap();
+        for queue in 0..4 {
+            let one = Poller::on_queue(&server, queue).unwrap();
+            one.add(&listener, 1, Interest::READABLE, Trigger::Level).unwrap_err();
+            let all = Poller::new(&server).unwrap();
+            all.add(&listener, 1, Interest::READABLE, Trigger::Level).unwrap();
+            let again = all.add(&listener, 1, Interest::READABLE, Trigger::Level).unwrap_err();
+            assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+            all.delete(&listener).expect("it is watched still");
+        }
+    });
+}
+
 #[test]
 fn a_connection_to_any_queue_wakes_an_accepter() {
     within(120, || {

@@ -4,7 +4,7 @@
 use crate::support::*;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use tunstack::error::Error;
-use tunstack::stack::{Readiness, Refusal, SocketId, SynGateId, SynRequest, Unreachable};
+use tunstack::stack::{Readiness, Refusal, SocketId, SynGateId, SynRequest, TcpOptions, Unreachable};
 use tunstack::stats::{Disposition, DropReason};
 use tunstack::tcp::state::State;
 
@@ -71,6 +71,32 @@ fn a_syn_waits_and_the_accepted_connection_is_from_where_it_was_asked() {
     t.expect(fin());
     let gate = &t.stack.stats().gate;
     assert_eq!((gate.requests, gate.accepted, gate.folded), (1, 1, 0));
+}
+
+/// The options of what is accepted: checked when they are set, and the mark has its interface.
+#[test]
+fn a_gates_options_are_those_of_its_connections() {
+    let mut t = Tester::with(|c| {
+        c.any_address = true;
+        c.name = "tun0".parse().unwrap();
+        c.marks = vec![(7, "tun0".parse().unwrap())];
+    });
+    let id = t.stack.syn_gate_open(t.stack.default_tcp_options()).unwrap();
+    t.new_flow_to(FROM, ELSEWHERE);
+    let options = t.stack.syn_gate_options(id).unwrap().clone();
+    let wrong = TcpOptions { ttl: 0, ..options.clone() };
+    assert!(matches!(t.stack.set_syn_gate_options(id, wrong), Err(Error::InvalidInput(_))));
+    let nowhere = TcpOptions { interface: 9, ..options.clone() };
+    assert_eq!(t.stack.set_syn_gate_options(id, nowhere.clone()), Err(Error::NoDevice));
+    t.stack.set_syn_gate_options(id, TcpOptions { mark: 7, max_segment: Some(900), ..options }).unwrap();
+    t.send(offered());
+    let request = next(&mut t, id);
+    accept(&mut t, id, request);
+    t.expect(synack().mss(900));
+    assert_eq!(t.stack.tcp_options(t.conn()).unwrap().leaves_by(), 1);
+    t.stack.syn_gate_close(id).unwrap();
+    assert_eq!(t.stack.syn_gate_options(id), Err(Error::BadHandle));
+    assert_eq!(t.stack.syn_gate_open(nowhere), Err(Error::NoDevice));
 }
 
 #[test]

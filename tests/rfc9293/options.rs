@@ -1,8 +1,9 @@
 //! Linux's options of connections and listeners: that each does something, seen on the wire.
 
 use crate::support::*;
+use std::net::{SocketAddr, SocketAddrV4};
 use tunstack::error::Error;
-use tunstack::stack::{Readiness, SendFlags, SocketId};
+use tunstack::stack::{Readiness, SendFlags, SocketId, TcpOptions};
 use tunstack::tcp::state::State;
 
 fn readable(t: &Tester) -> bool {
@@ -65,6 +66,25 @@ fn what_is_urgent_before_the_handshake_is_urgent_after_it() {
     t.send(synack().mss(1460));
     let first = t.drain().into_iter().find(|segment| !segment.text.is_empty()).expect("text");
     assert!(first.flags & URG != 0 && first.up == 3, "{first:?}");
+}
+
+/// Without SO_REUSEADDR, of any port one is taken that no connection has, as long as there is one.
+#[test]
+fn a_port_to_listen_on_is_one_that_no_connection_has() {
+    let mut t = Tester::with(|c| (c.tcp.ephemeral_low, c.tcp.ephemeral_high) = (50_000, 50_001));
+    let (own, peer) = (t.stack.config().addresses[0].addr, wire_addr(SocketAddrV4::new(PEER, 9)));
+    let options = TcpOptions { reuse_address: false, ..t.stack.default_tcp_options() };
+    let any = SocketAddr::new(own, 0);
+    let now = t.now();
+    t.stack.tcp_connect(now, Some(SocketAddr::new(own, 50_000)), peer, options.clone()).unwrap();
+    for _ in 0..20 {
+        let listener = t.stack.tcp_listen(any, 4, options.clone()).unwrap();
+        assert_eq!(t.stack.listener_addr(listener).unwrap().port(), 50_001);
+        assert_eq!(t.stack.tcp_listen(any, 4, options.clone()), Err(Error::AddrInUse));
+        t.stack.listener_close(now, listener).unwrap();
+    }
+    let listener = t.stack.tcp_listen(SocketAddr::new(own, 50_000), 4, t.stack.default_tcp_options());
+    assert!(listener.is_ok(), "with it, it may");
 }
 
 /// TCP_MAXSEG: it is announced, and bounds what is sent.

@@ -8,6 +8,7 @@ use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 use tunstack::device::mem;
+use tunstack::net::sockopt::*;
 use tunstack::net::{Events, Host, Interest, Poller, Refusal, SynRequest, Trigger, UdpSocket, Unreachable};
 use tunstack::stack::Config;
 use tunstack::stats::DropReason;
@@ -66,6 +67,29 @@ fn accepted_streams_are_from_where_they_were_asked_for() {
 }
 
 #[test]
+fn options_of_a_gate_are_those_of_its_streams() {
+    within(60, || {
+        let (client, server) = any_hosts();
+        let gate = server.syn_gate().unwrap();
+        assert!(!gate.getsockopt(TCP_NODELAY).unwrap());
+        gate.setsockopt(TCP_NODELAY, true).unwrap();
+        gate.setsockopt(SO_SNDBUF, 50_000).unwrap();
+        gate.setsockopt(SO_RCVTIMEO, Some(Duration::from_millis(20))).unwrap();
+        assert_eq!(gate.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+        gate.setsockopt(SO_RCVTIMEO, None).unwrap();
+        assert_eq!(gate.setsockopt(IP_TTL, 0).unwrap_err().kind(), ErrorKind::InvalidInput);
+        let missing = gate.setsockopt(SO_BINDTODEVICE, Some("nonesuch".into())).unwrap_err();
+        assert_eq!(missing.raw_os_error(), Some(libc::ENODEV));
+        assert_eq!(gate.getsockopt(TCP_INFO).unwrap_err().raw_os_error(), Some(libc::ENOPROTOOPT));
+        assert_eq!((gate.getsockopt(SO_SNDBUF).unwrap(), gate.getsockopt(SO_BINDTODEVICE).unwrap()), (50_000, None));
+        let connecting = connects(&client, TARGETS[0]);
+        let far = gate.accept().unwrap().accept().unwrap();
+        assert!(far.nodelay().unwrap() && far.getsockopt(SO_SNDBUF).unwrap() == 50_000);
+        connecting.join().unwrap().unwrap();
+    });
+}
+
+#[test]
 fn every_verdict_is_heard_as_what_it_is() {
     within(60, || {
         let (client, server) = any_hosts();
@@ -97,6 +121,27 @@ fn every_verdict_is_heard_as_what_it_is() {
         let stats = server.stats();
         assert_eq!(stats.tcp.passive_opens, 0, "no SYN was accepted");
         assert_eq!((stats.gate.reset, stats.gate.unreachable, stats.gate.ignored), (6, 2, 2));
+    });
+}
+
+/// A host of any address may be anybody, as who listens and as who connects.
+#[test]
+fn a_socket_of_any_address_is_bound_to_whichever() {
+    within(60, || {
+        let (client, server) = any_hosts();
+        for (at, other) in [("203.0.113.9:0", CLIENT), ("[2001:db8:9::9]:0", "2001:db8::1")] {
+            let new = |host: &Host| if at.starts_with('[') { host.tcp_socket_v6() } else { host.tcp_socket_v4() };
+            assert_eq!(new(&client).bind(addr(at)).unwrap_err().kind(), ErrorKind::AddrNotAvailable);
+            let mut socket = new(&server);
+            socket.bind(addr(at)).unwrap();
+            let listener = socket.listen(4).unwrap();
+            client.connect(listener.local_addr().unwrap()).unwrap();
+            let there = client.listen(SocketAddr::new(other.parse().unwrap(), 0)).unwrap();
+            let mut socket = new(&server);
+            socket.bind(addr(at)).unwrap();
+            let near = socket.connect(there.local_addr().unwrap()).unwrap();
+            assert_eq!(near.local_addr().unwrap().ip(), addr(at).ip());
+        }
     });
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tunstack::net::sockopt::*;
 use tunstack::net::{MsgFlags, MtuDiscovery, UdpBind};
 use tunstack::stack::Congestion;
+use tunstack::stack::State;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -56,11 +57,10 @@ fn each_name_is_its_method() {
         // And what makes no sense.
         for refused in [
             near.setsockopt(SO_RCVTIMEO, Some(Duration::ZERO)),
-            near.setsockopt(SO_RCVBUF, 1),
             near.setsockopt(TCP_MAXSEG, 80),
-            near.setsockopt(TCP_WINDOW_CLAMP, Some(7)),
-            near.setsockopt(TCP_NOTSENT_LOWAT, Some(0)),
             near.setsockopt(TCP_KEEPCNT, 0),
+            near.setsockopt(TCP_KEEPCNT, 128),
+            near.setsockopt(TCP_KEEPIDLE, Duration::from_secs(32_768)),
             near.setsockopt(TCP_SYNCNT, 128),
             near.setsockopt(TCP_SYNCNT, 1000),
             near.setsockopt(IP_TTL, 0),
@@ -69,6 +69,16 @@ fn each_name_is_its_method() {
             assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
         }
         assert_eq!(near.ttl().unwrap(), 9, "and nothing is changed");
+        // What is out of range counts as the nearest that is not, as on Linux.
+        near.setsockopt(TCP_WINDOW_CLAMP, Some(7)).unwrap();
+        near.setsockopt(TCP_NOTSENT_LOWAT, Some(0)).unwrap();
+        assert_eq!((near.window_clamp().unwrap(), near.notsent_lowat().unwrap()), (Some(1152), None));
+        near.setsockopt(TCP_WINDOW_CLAMP, None).unwrap();
+        for (size, is) in [(0, 1024), (u32::MAX, 1 << 29), (70_000, 70_000)] {
+            near.setsockopt(SO_RCVBUF, size).unwrap();
+            near.setsockopt(SO_SNDBUF, size).unwrap();
+            assert_eq!((near.getsockopt(SO_RCVBUF).unwrap(), near.getsockopt(SO_SNDBUF).unwrap()), (is, is));
+        }
     });
 }
 
@@ -82,7 +92,10 @@ fn listeners_have_options_for_those_who_come() {
         listener.setsockopt(SO_RCVLOWAT, 4).unwrap();
         listener.setsockopt(TCP_DEFER_ACCEPT, Some(Duration::from_secs(20))).unwrap();
         assert_eq!(listener.defer_accept().unwrap(), Some(Duration::from_secs(20)));
-        assert_eq!(errno(listener.getsockopt(TCP_INFO)), NO_SUCH);
+        let info = listener.getsockopt(TCP_INFO).unwrap();
+        assert_eq!((info.state, info.local), (State::Listen, listener.local_addr().unwrap()));
+        assert_eq!((info.recv_queue, info.send_queue > 0), (0, true), "who waits, and how many may");
+        assert_eq!(listener.getsockopt(TCP_SYNCNT).unwrap(), server.config().tcp.syn_retries);
         let mut near = client.connect(listener.local_addr().unwrap()).unwrap();
         listener.set_nonblocking(true).unwrap();
         thread::sleep(30 * MS);

@@ -143,6 +143,18 @@ fn what_is_closed_under_a_wait_polls_ready() {
         assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
         assert_eq!(far.read_fd().unwrap_err().kind(), ErrorKind::ConnectionAborted);
         assert!(readable(&poller), "for good");
+
+        // No read lowers what was raised for good. (Of several queues, the first that is asked may tell of the end.)
+        let (client, server) = hosts();
+        let (from, to) = (client.bind_udp((CLIENT, 7)).unwrap(), server.bind_udp((SERVER, 7)).unwrap());
+        let read = to.read_fd().unwrap();
+        from.send_to(b"last", (SERVER, 7)).unwrap();
+        becomes_readable(&read);
+        server.shutdown(Duration::ZERO);
+        assert!(to.recv(&mut [0; 8]).is_ok() || env!("CARGO_CRATE_NAME") == "queues");
+        assert!(readable(&read));
+        while to.recv(&mut [0; 8]).is_ok() {}
+        assert!(readable(&read));
     });
 }
 

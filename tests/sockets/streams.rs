@@ -386,6 +386,40 @@ fn non_blocking_connect_tells_how_it_ended() {
 }
 
 #[test]
+fn whoever_waits_in_a_batch_sends_first() {
+    // What is left for later goes out with the next timer, the soonest of which takes 200 ms: what is not, goes sooner at
+    // least once.
+    let soon = 150 * MS;
+    within(60, move || {
+        let (client, server) = hosts();
+        let (mut read, mut lingered) = (false, false);
+        for _ in 0..10 {
+            let (mut near, mut far) = connection(&client, &server);
+            let echoes = thread::spawn(move || {
+                let mut question = [0; 4];
+                far.read_exact(&mut question).unwrap();
+                far.write_all(b"answer").unwrap();
+                assert_eq!(far.read(&mut question).unwrap(), 0);
+            });
+            near.set_recv_lowat(6).unwrap();
+            near.set_linger(Some(Duration::from_secs(30))).unwrap();
+            let batch = client.batch();
+            let began = Instant::now();
+            near.write_all(b"what").unwrap();
+            assert_eq!(near.read(&mut [0; 16]).unwrap(), 6);
+            read |= began.elapsed() < soon;
+            let began = Instant::now();
+            drop(near);
+            lingered |= began.elapsed() < soon;
+            drop(batch);
+            echoes.join().unwrap();
+        }
+        assert!(read, "a read that waits for several bytes");
+        assert!(lingered, "a drop that lingers");
+    });
+}
+
+#[test]
 fn lingering_waits_until_the_peer_has_everything() {
     within(60, || {
         let (client, server) = hosts();

@@ -195,3 +195,19 @@ fn a_socket_of_every_port_answers_from_where_it_was_asked() {
     host.udp.close(&mut host.ip, id).unwrap();
     assert!(host.gets("10.0.0.2:9", "10.0.0.1:1", b"x").reply.is_some(), "port unreachable");
 }
+
+/// Else whoever waits until it is writable would be told so again and again.
+#[test]
+fn a_writable_socket_takes_a_datagram_of_any_size() {
+    let mut host = Host::new();
+    let id = host.bind("10.0.0.1:1000");
+    host.udp.options(id).unwrap().send_buffer = 10_000;
+    for large in [6000, 9000, 30_000] {
+        assert_eq!(host.send(id, &[7; 4000], "10.0.0.9:9"), Ok(4000));
+        assert!(host.udp.readiness(id).contains(Readiness::WRITABLE));
+        assert_eq!(host.send(id, &vec![7; large], "10.0.0.9:9"), Ok(large));
+        assert!(!host.udp.readiness(id).contains(Readiness::WRITABLE));
+        assert_eq!(host.send(id, &[7; 9000], "10.0.0.9:9"), Err(Error::WouldBlock));
+        while host.sent().is_some() {}
+    }
+}

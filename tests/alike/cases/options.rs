@@ -11,6 +11,7 @@ cases![
     keepalive_is_kept,
     keepalive_times_are_kept,
     keepalive_times_of_zero,
+    keepalive_out_of_range,
     keepalive_times_survive_switching_off,
     oob_inline_by_default,
     oob_inline_is_kept,
@@ -28,10 +29,12 @@ cases![
     more_is_over_with_a_write,
     quickack_is_kept,
     notsent_lowat_is_kept,
+    notsent_lowat_of_zero,
     user_timeout_is_kept,
     user_timeout_taken_back,
     rcvbuf_bounds_what_is_taken,
     sndbuf_bounds_what_is_taken,
+    buffers_of_any_size,
     congestion_that_is_not_there,
     congestion_that_is_there,
     tos_is_kept,
@@ -75,6 +78,8 @@ cases![
     urgent_byte_is_left_out_of_the_stream,
     urgent_byte_before_what_was_read,
     urgent_byte_is_peeked_at,
+    urgent_byte_is_left_out_of_a_peek,
+    urgent_byte_alone_is_not_peeked_at,
     urgent_byte_twice,
     urgent_byte_that_is_not_there,
     urgent_byte_after_it_was_passed,
@@ -117,6 +122,20 @@ fn keepalive_times_of_zero(t: &Test) {
     t.see("interval", opt::set_keepintvl(&near, Duration::ZERO));
     t.see("count", opt::set_keepcnt(&near, 0));
     t.see("as before", opt::keepidle(&near));
+}
+
+fn keepalive_out_of_range(t: &Test) {
+    let (near, _far) = pair(t);
+    for time in [32_767, 32_768].map(Duration::from_secs) {
+        t.see("idle", opt::set_keepidle(&near, time));
+        t.see("interval", opt::set_keepintvl(&near, time));
+    }
+    for count in [127, 128] {
+        t.see("count", opt::set_keepcnt(&near, count));
+    }
+    t.see("idle", opt::keepidle(&near));
+    t.see("interval", opt::keepintvl(&near));
+    t.see("count", opt::keepcnt(&near));
 }
 
 fn keepalive_times_survive_switching_off(t: &Test) {
@@ -314,6 +333,26 @@ fn sndbuf_bounds_what_is_taken(t: &Test) {
     t.see("set", opt::set_sndbuf(&near, 16_384));
     t.see("at least so much", opt::sndbuf(&near).map(|bytes| bytes >= 16_384));
     t.see("little is taken", taken(&near) < 1 << 20);
+}
+
+fn buffers_of_any_size(t: &Test) {
+    let (mut near, mut far) = pair(t);
+    for size in [0, 1, i32::MAX as usize] {
+        t.see("receive", opt::set_rcvbuf(&far, size));
+        t.see("send", opt::set_sndbuf(&near, size));
+        t.see("it is some", opt::rcvbuf(&far).and_then(|a| Ok(a > 0 && opt::sndbuf(&near)? > 0)));
+        near.write_all(b"x").unwrap();
+        t.see("and serves", far.read(&mut [0; 8]));
+    }
+}
+
+fn notsent_lowat_of_zero(t: &Test) {
+    let (mut near, mut far) = pair(t);
+    opt::set_notsent_lowat(&near, 16_384).unwrap();
+    t.see("set", opt::set_notsent_lowat(&near, 0));
+    t.see("get", opt::notsent_lowat(&near));
+    near.write_all(b"x").unwrap();
+    t.see("it bounds nothing", far.read(&mut [0; 8]));
 }
 
 fn congestion_that_is_not_there(t: &Test) {
@@ -693,6 +732,30 @@ fn urgent_byte_is_peeked_at(t: &Test) {
     t.see("peek", opt::recv(&far, &mut buf, opt::OOB | opt::PEEK));
     t.see("byte", buf[0]);
     t.see("urgent", oob(&far));
+}
+
+/// The next bytes, which stay.
+fn peeked(far: &TcpStream) -> std::io::Result<String> {
+    let mut buf = [0; 64];
+    far.set_read_timeout(Some(50 * MS)).unwrap();
+    far.peek(&mut buf).map(|n| String::from_utf8_lossy(&buf[..n]).into_owned())
+}
+
+fn urgent_byte_is_left_out_of_a_peek(t: &Test) {
+    let (_near, far) = urgent(t, &[(b"abc!", true), (b"def", false)]);
+    t.see("peek before the mark", peeked(&far));
+    t.see("before the mark", next(&far));
+    t.see("peek behind the mark", peeked(&far));
+    t.see("urgent", oob(&far));
+    t.see("behind the mark", next(&far));
+}
+
+fn urgent_byte_alone_is_not_peeked_at(t: &Test) {
+    let (near, far) = urgent(t, &[(b"!", true)]);
+    t.see("peek", peeked(&far));
+    t.see("urgent", oob(&far));
+    near.shutdown(Shutdown::Write).unwrap();
+    t.see("the end", peeked(&far));
 }
 
 fn urgent_byte_twice(t: &Test) {
