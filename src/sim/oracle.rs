@@ -59,6 +59,8 @@ struct End {
     peer_isn: Option<u32>,
     /// The end of the peer's sequence numbers that arrived.
     seen: u64,
+    /// What this end expects next: what it acknowledged last, or beyond that what came in order since.
+    expected: u64,
     tsval: Option<u32>,
     segments_in: u64,
     pure_acks: u64,
@@ -382,7 +384,7 @@ impl Watch {
                     me.window_updates
                 );
             }
-            me.ack_out = ack;
+            (me.ack_out, me.expected) = (ack, ack);
             me.edge_out = me.edge_out.max(edge);
             coverage.hit_if(tcp.wnd == 0, Cover::ZeroWindow);
         }
@@ -392,14 +394,17 @@ impl Watch {
         Ok(())
     }
 
-    /// A SYN cookie may come back again after its connection was reset, and opens another one without a SYN.
+    /// A SYN cookie may come back again after its connection was reset, and opens another one without a SYN; and a SYN that
+    /// comes again within the cookie's minute is answered by the same one.
     fn forget_a_reset_connection(&mut self, from: usize, tcp: &Tcp<'_>) {
         let me = &mut self.ends[from];
         let peer_isn = me.peer_isn.unwrap_or(0);
         let first = me.isns.iter().any(|isn| isn.wrapping_add(1) == tcp.seq) && !tcp.syn();
         let goes_back = tcp.has_ack() && u64::from(tcp.ack.wrapping_sub(peer_isn)) < me.ack_out;
-        if first && goes_back && me.resets_out > 0 {
+        let same_cookie = tcp.syn() && me.isns.contains(&tcp.seq);
+        if (first && goes_back || same_cookie) && me.resets_out > 0 {
             (me.nxt, me.fin, me.una, me.ack_out, me.edge_out, me.tsval) = (0, None, 0, 0, 0, None);
+            me.expected = 0;
         }
     }
 
@@ -424,6 +429,10 @@ impl Watch {
         }
         coverage.hit_if(me.fin.is_some() && !tcp.text.is_empty() && end > me.seen, Cover::HalfClose);
         me.seen = me.seen.max(end);
+        let expected = me.expected;
+        if end.saturating_sub(u64::from(tcp.len())) <= expected {
+            me.expected = expected.max(end);
+        }
         if !tcp.has_ack() {
             return;
         }
@@ -435,7 +444,7 @@ impl Watch {
         me.edge_in = me.edge_in.max(ack + (u64::from(tcp.wnd) << scale));
         // What was received before is not acceptable, and its acknowledgment does not count (RFC 9293 3.10.7.4). A peer
         // that answers probes of its closed window is alive: nothing may be given up (3.8.6.1).
-        let acceptable = end > me.ack_out || (tcp.is_empty() && end == me.ack_out) || (tcp.syn() && me.una == 0);
+        let acceptable = end > expected || (tcp.is_empty() && end == expected) || (tcp.syn() && me.una == 0);
         if acceptable && (ack > me.una || (ack == me.una && ack == me.edge_in)) {
             me.futile = if ack > me.una { 0 } else { me.futile };
             me.una = ack;
