@@ -9,7 +9,7 @@ use super::link::Link;
 use super::noise::{Noise, NoisePlan, too_big};
 use super::oracle::{HostFacts, Oracle, Patience};
 use super::report::{FlowReport, Report, Violation};
-use super::scenario::{ADDRESSES, ADDRESSES_V6, FlowPlan, Opening, Scenario, listen_port};
+use super::scenario::{ADDRESSES, ADDRESSES_V6, FlowPlan, Opening, Scenario, TRACE, listen_port};
 use super::stream::{Stream, TraceHash};
 use super::world::World;
 use crate::device::impair::Fate;
@@ -22,10 +22,11 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Events in one run at most; a run that needs more is going in circles.
 const MAX_EVENTS: u64 = 3_000_000;
-/// Packets that one host sends at one instant without any time passing, at most.
-const MAX_BURST: u32 = 20_000;
-/// Packets at most without any byte written, read, arrived or acknowledged (INV-11).
+/// Packets at most without any byte written, read, arrived or acknowledged (INV-11), and at most that one host sends
+/// without any time passing.
 const MAX_IDLE_PACKETS: u64 = 20_000;
+/// MTU below which SACK blocks leave a segment room for a few bytes only, so that a window of each flow is more than that.
+const TINY_MTU: usize = 100;
 /// How long after everything is over the link must be silent (INV-11): a longest time-out, and some.
 const LAST_PACKET: Duration = Duration::from_secs(130);
 /// As much longer where SYN cookies are sent: so long a peer of a connection that came from one is not told that it is gone.
@@ -50,6 +51,8 @@ pub(super) struct Run<'a> {
     events: u64,
     last_progress: Instant,
     packets_at_progress: u64,
+    /// Packets at most without progress.
+    max_idle_packets: u64,
     watch: Option<Watcher<'a>>,
 }
 
@@ -132,6 +135,8 @@ impl<'a> Run<'a> {
         }
         // Other stacks need not take fragments, nor ignore errors.
         let noise = if facts.iter().all(|host| host.judged) { scenario.noise } else { NoisePlan::default() };
+        let mtus = scenario.hosts.iter().map(|host| Some(host.config.mtu)).chain(scenario.links.iter().map(|link| link.mtu));
+        let windows = if mtus.flatten().any(|mtu| mtu < TINY_MTU) { scenario.flows.len() * TRACE } else { 0 };
         let link = |i: usize| Link::new(scenario.links[i].clone(), scenario.link_seeds[i], start, faults_end);
         Run {
             watch: watch.map(|tell| Watcher::new(tell, scenario.flows.len())),
@@ -150,6 +155,7 @@ impl<'a> Run<'a> {
             events: 0,
             last_progress: start,
             packets_at_progress: 0,
+            max_idle_packets: MAX_IDLE_PACKETS + windows as u64,
             scenario,
         }
     }
@@ -225,8 +231,8 @@ impl<'a> Run<'a> {
             if self.events > MAX_EVENTS {
                 return Err(format!("no end after {MAX_EVENTS} events\n{}", self.describe()));
             }
-            if self.packets - self.packets_at_progress > MAX_IDLE_PACKETS {
-                return Err(format!("INV-11: {MAX_IDLE_PACKETS} packets without progress\n{}", self.describe()));
+            if self.packets - self.packets_at_progress > self.max_idle_packets {
+                return Err(format!("INV-11: {} packets without progress\n{}", self.max_idle_packets, self.describe()));
             }
             self.open_flows()?;
             self.arrivals()?;
@@ -383,7 +389,7 @@ impl<'a> Run<'a> {
                         Ready::Flow(flow) => self.run_app(side, flow)?,
                         Ready::Listener => self.accept(side)?,
                     }
-                    if burst > MAX_BURST {
+                    if burst > self.max_idle_packets {
                         return Err(format!("host {side} finds no end of what is ready\n{}", self.describe()));
                     }
                 }
@@ -391,7 +397,7 @@ impl<'a> Run<'a> {
                     quiet = false;
                     burst += 1;
                     self.transmitted(side, packet)?;
-                    if burst > MAX_BURST {
+                    if burst > self.max_idle_packets {
                         return Err(format!("host {side} finds no end of sending\n{}", self.describe()));
                     }
                 }

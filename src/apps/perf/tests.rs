@@ -32,9 +32,10 @@ fn served() -> (Host, Host, Receiver<Result<Summary, ErrorKind>>) {
     (server, client, told)
 }
 
-/// Runs a test of one second and gives what the client and what the server saw.
-fn test(params: &Params) -> (Summary, Summary, usize) {
-    let (_server, client, told) = served();
+/// Runs a test of one second and gives what the client and what the server saw, how many intervals were told, and what
+/// each host sent again in all.
+fn test(params: &Params) -> (Summary, Summary, usize, [u64; 2]) {
+    let (server, client, told) = served();
     let mut intervals = 0;
     let params = Params { time: 1, ..params.clone() };
     let ours = run(&client, at(), &params, no_clock, &mut |event| {
@@ -43,7 +44,7 @@ fn test(params: &Params) -> (Summary, Summary, usize) {
         }
     });
     let theirs = told.recv_timeout(Duration::from_secs(20)).unwrap().unwrap();
-    (ours.unwrap(), theirs, intervals)
+    (ours.unwrap(), theirs, intervals, [&client, &server].map(|host| host.stats().tcp.retransmits))
 }
 
 fn tcp() -> Params {
@@ -57,14 +58,20 @@ fn each_direction_moves_what_it_says() {
         (Params { reverse: true, parallel: 2, ..tcp() }, vec![(1, false), (3, false)]),
         (Params { bidirectional: true, len: 1000, ..tcp() }, vec![(1, true), (3, false)]),
     ] {
-        let (ours, theirs, intervals) = test(&params);
+        let (ours, theirs, intervals, resent) = test(&params);
         let sides: Vec<_> = ours.whole.flows.iter().map(|flow| (flow.id, flow.sends)).collect();
         assert_eq!((sides, intervals), (ids, 1));
         for (here, there) in ours.whole.flows.iter().zip(&theirs.whole.flows) {
             assert_eq!((here.id, here.sends), (there.id, !there.sends));
             let (sender, receiver) = if here.sends { (here, there) } else { (there, here) };
             assert!(receiver.bytes > 0 && receiver.bytes <= sender.bytes, "{sender:?} {receiver:?}");
-            assert!(sender.retransmits == Some(0) && sender.cwnd > Some(0) && receiver.cwnd.is_none(), "{sender:?}");
+            assert!(sender.cwnd > Some(0) && receiver.cwnd.is_none() && receiver.retransmits.is_none(), "{sender:?}");
+        }
+        // Nothing is lost, but on a busy machine a host may wait so long for its turn that something is sent again.
+        for (side, resent) in [&ours, &theirs].into_iter().zip(resent) {
+            let sends = side.whole.flows.iter().filter(|flow| flow.sends);
+            let told: u64 = sends.map(|flow| flow.retransmits.expect("a sender knows")).sum();
+            assert!(told <= resent, "{told} of {resent}: {side:?}");
         }
         // Each end has been told what the other saw.
         let told: Vec<_> = ours.theirs.streams.iter().map(|stream| (stream.id, stream.bytes)).collect();
@@ -77,7 +84,7 @@ fn each_direction_moves_what_it_says() {
 #[test]
 fn datagrams_keep_their_rate_and_are_counted() {
     for reverse in [false, true] {
-        let (ours, theirs, _) = test(&Params {
+        let (ours, theirs, ..) = test(&Params {
             udp: true,
             reverse,
             len: 1000,
