@@ -1,6 +1,6 @@
 //! What goes out: frames are pulled one by one; there is no queue of packets of our own but the bounded one of replies.
 
-use super::{Stack, mss_of_link};
+use super::{Queue, Stack, mss_of_link};
 use crate::buf::Slice;
 use crate::ip::{self, Outgoing};
 use crate::stats::{Disposition, DropReason};
@@ -16,6 +16,9 @@ use crate::wire::{
 
 /// Replies that may be waiting to be pulled when one more is to be cut into fragments: each may hold 64 KiB.
 const LONG_REPLIES: usize = 64;
+
+/// Segments that one connection may send before others have their turn. What comes in a row wakes the receiver once.
+const BURST: u32 = 4;
 
 /// Where the checksum field stands in a TCP header.
 const TCP_CHECKSUM: usize = 16;
@@ -108,17 +111,28 @@ impl Stack {
         self.next_fragment()
     }
 
-    /// The next segment of the connections that may have one, in turn.
+    /// The next segment of the connections that may have one, a few of each in turn.
     fn next_segment(&mut self, now: Instant) -> Option<TxFrame> {
         while let Some(index) = self.egress.pop_front() {
-            self.table.leave(index, super::Queue::Egress);
-            // A connection that gave a segment may have more: it stands at the queue's end again.
+            self.table.leave(index, Queue::Egress);
             let segment = self.pull(index, now);
             if segment.is_some() {
                 return segment;
             }
+            self.burst = 0;
         }
         None
+    }
+
+    /// Connection `index` has just given a segment, and may have more.
+    fn keep_turn(&mut self, index: u32) {
+        self.mark_egress(index);
+        self.burst += 1;
+        if self.burst < BURST {
+            self.egress.rotate_right(1);
+        } else {
+            self.burst = 0;
+        }
     }
 
     fn pull(&mut self, index: u32, now: Instant) -> Option<TxFrame> {
@@ -153,7 +167,9 @@ impl Stack {
         let counts_unsent = cx.options.unsent_low_water.is_some();
         self.arm(index);
         if may_have_more {
-            self.mark_egress(index);
+            self.keep_turn(index);
+        } else {
+            self.burst = 0;
         }
         if counts_unsent {
             self.recount(index, now);

@@ -163,6 +163,8 @@ pub struct Stack {
     gates: u32,
     /// Connections that may have something to send.
     egress: VecDeque<u32>,
+    /// Segments that the first of them has given in a row.
+    burst: u32,
     /// Whether the next frame is to be a datagram, if both have one.
     udp_turn: bool,
     /// Sockets whose readiness may have changed. A connection stands here once.
@@ -249,6 +251,7 @@ impl Stack {
             udp_gate: None,
             gates: 0,
             egress: VecDeque::new(),
+            burst: 0,
             udp_turn: false,
             ready: VecDeque::new(),
             announced: HashSet::with_hasher(others),

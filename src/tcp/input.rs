@@ -186,6 +186,7 @@ impl Tcb {
                 in_flight: self.in_flight(),
                 limited: limited && (!ends || self.negotiated.sack),
                 phase,
+                mending: self.recovery.is_mending(),
                 newest: news.newest.map(|(newest, _)| newest),
             });
         }

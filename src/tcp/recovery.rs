@@ -73,6 +73,8 @@ pub(super) struct Repair {
     pub(super) by_timeout: bool,
     /// When fast recovery last lowered the window.
     pub(super) reduced_at: Instant,
+    /// The end of what was sent again, as far ahead as any.
+    resent_to: Option<Seq>,
     /// SND.NXT at the end of the last recovery: once more is acknowledged, nobody will say that it was for nothing.
     undo_until: Option<Seq>,
     /// How fast recovery sends, and what it allows in the network now.
@@ -81,7 +83,11 @@ pub(super) struct Repair {
 
 impl Repair {
     fn is_quiet(&self) -> bool {
-        self.probe.is_none() && !self.unmeasured && self.undo.is_none() && self.rack.due().is_none()
+        self.probe.is_none()
+            && !self.unmeasured
+            && self.undo.is_none()
+            && self.rack.due().is_none()
+            && self.resent_to.is_none()
     }
 }
 
@@ -170,6 +176,11 @@ impl Recovery {
         nxt.since(una).saturating_sub(out).saturating_sub(left.saturating_mul(segment))
     }
 
+    /// Whether something that was sent again is still to be acknowledged.
+    pub fn is_mending(&self) -> bool {
+        self.repair.as_ref().is_some_and(|repair| repair.resent_to.is_some())
+    }
+
     /// What may be in the network, where congestion control says `cwnd`.
     pub fn window(&self, cwnd: u32) -> u32 {
         let prr = self.repair.as_ref().and_then(|repair| repair.prr);
@@ -204,7 +215,9 @@ impl Recovery {
         } else {
             self.must_send = false;
             self.board.on_resent(numbers, mss, at, state);
-            if let Some(undo) = self.repair.as_mut().and_then(|repair| repair.undo.as_mut()) {
+            let repair = self.repair();
+            repair.resent_to = Some(repair.resent_to.map_or(numbers.end, |end| end.max(numbers.end)));
+            if let Some(undo) = &mut repair.undo {
                 undo.on_resent(numbers, at);
             }
         }
@@ -258,10 +271,11 @@ impl Recovery {
 
     /// `acked` bytes up to `una` are newly acknowledged; `nxt` is SND.NXT.
     pub fn on_advance(&mut self, acked: u32, una: Seq, nxt: Seq, mss: u32, sack: bool) -> OnAdvance {
-        if let Some(repair) = &mut self.repair
-            && repair.undo_until.is_some_and(|until| una.after(until))
-        {
-            (repair.undo, repair.undo_until) = (None, None);
+        if let Some(repair) = &mut self.repair {
+            repair.resent_to = repair.resent_to.filter(|end| end.after(una));
+            if repair.undo_until.is_some_and(|until| una.after(until)) {
+                (repair.undo, repair.undo_until) = (None, None);
+            }
         }
         match self.phase {
             Phase::Open => {
@@ -305,7 +319,7 @@ impl Recovery {
         self.recover = una - 1;
         self.board.unmark_lost();
         if let Some(repair) = &mut self.repair {
-            (repair.undo, repair.undo_until, repair.prr) = (None, None, None);
+            (repair.undo, repair.undo_until, repair.prr, repair.resent_to) = (None, None, None, None);
             repair.frto = Frto::Off;
             repair.rack.on_undone();
         }

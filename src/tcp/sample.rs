@@ -59,6 +59,16 @@ pub struct AckSample {
     pub limited: bool,
     /// Where recovery stands after it.
     pub phase: Phase,
+    /// Whether something that was sent again is still to be acknowledged.
+    pub mending: bool,
     /// The segment of those delivered that was sent last; `None` if nothing was delivered.
     pub newest: Option<Newest>,
+}
+
+impl AckSample {
+    /// Where recovery stands for those who take one that follows at once upon another for the same: where a path loses
+    /// steadily, something is always being sent again (Linux's `lost_out`). `before` is where it stood before the ACK.
+    pub fn lasting_phase(&self, before: Phase) -> Phase {
+        if self.phase == Phase::Open && self.mending { before } else { self.phase }
+    }
 }

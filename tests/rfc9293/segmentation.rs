@@ -1,6 +1,7 @@
 //! RFC 9293 3.7: maximum segment size, Nagle's algorithm, PUSH.
 
 use crate::support::*;
+use std::net::SocketAddrV4;
 
 /// MUST-14 MUST-67 SHLD-5 MAY-3 8200-17: every SYN carries an MSS of the MTU less 40 bytes, or 60, in both roles.
 #[test]
@@ -256,4 +257,30 @@ fn smallest_mss_with_a_large_window() {
     let sent = t.serve();
     assert!(sent.iter().all(|p| p.text.len() <= 48));
     assert_eq!(sent.iter().map(|p| p.text.len()).sum::<usize>(), 200_000);
+}
+
+/// Connections with much to send have their turns, a few segments each: what comes in a row wakes its receiver once.
+#[test]
+fn connections_send_a_few_segments_each_in_turn() {
+    let mut pair = Pair::new();
+    let to = wire_addr(SocketAddrV4::new(PEER, 80));
+    pair.stacks[1].tcp_listen(to, 8, TcpOptions::default()).unwrap();
+    let now = pair.now;
+    let ids: Vec<_> =
+        (0..3).map(|_| pair.stacks[0].tcp_connect(now, None, to, TcpOptions::default()).unwrap()).collect();
+    pair.exchange();
+    for id in ids {
+        assert_eq!(pair.stacks[0].tcp_send(now, id, &pattern(0..14_000)), Ok(14_000));
+    }
+    let mut turns: Vec<(u16, usize)> = Vec::new();
+    while let Some(frame) = pair.stacks[0].poll_transmit(now) {
+        let port = Packet::parse(now, &frame.to_vec(), link_mtu(1500)).unwrap().src.port();
+        match turns.last_mut() {
+            Some((last, segments)) if *last == port => *segments += 1,
+            _ => turns.push((port, 1)),
+        }
+    }
+    let ports = &turns[..3].iter().map(|turn| turn.0).collect::<Vec<_>>();
+    assert!(turns.iter().zip(ports.iter().cycle()).all(|(turn, port)| turn.0 == *port), "{turns:?}");
+    assert_eq!(turns.iter().map(|turn| turn.1).collect::<Vec<_>>(), [4, 4, 4, 4, 4, 4, 2, 2, 2]);
 }

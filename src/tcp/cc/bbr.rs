@@ -54,6 +54,8 @@ pub struct Bbr {
     pacing_gain: u32,
     cwnd_gain: u32,
     bw: MaxFilter,
+    /// Rounds that told of the path.
+    bw_round: u32,
     rounds: Rounds,
     aggregation: Aggregation,
     min_rtt: Option<Duration>,
@@ -87,6 +89,7 @@ impl Bbr {
             pacing_gain: HIGH_GAIN,
             cwnd_gain: HIGH_GAIN,
             bw: MaxFilter::default(),
+            bw_round: 0,
             rounds: Rounds::default(),
             aggregation: Aggregation::default(),
             min_rtt: start.srtt,
@@ -133,9 +136,14 @@ impl Bbr {
         if self.rounds.start {
             self.packet_conservation = false;
         }
-        // What the application held back counts only if it was faster than all else.
+        // A round that the application, or a full send buffer, held back has shown nothing that could make the path's rate
+        // forgotten (as version 3 has it): else the first sample after ten of them would be all that is known.
+        if self.rounds.start && !rate.app_limited {
+            self.bw_round = self.bw_round.wrapping_add(1);
+        }
+        // What was held back counts only if it was faster than all else.
         if !rate.app_limited || rate.rate >= self.bw() {
-            self.bw.update(BW_ROUNDS, self.rounds.count, rate.rate);
+            self.bw.update(BW_ROUNDS, self.bw_round, rate.rate);
         }
     }
 
@@ -270,15 +278,16 @@ impl Bbr {
     /// over. Says whether that is all there is to it.
     fn set_cwnd_in_recovery(&mut self, ack: &AckSample, path: &PathSample) -> bool {
         self.cwnd = self.cwnd.saturating_sub(ack.lost).max(self.mss);
-        if ack.phase == Phase::FastRecovery && self.phase != Phase::FastRecovery {
+        let phase = ack.lasting_phase(self.phase);
+        if phase == Phase::FastRecovery && self.phase != Phase::FastRecovery {
             self.packet_conservation = true;
             self.rounds.restart(path.delivered);
             self.cwnd = ack.in_flight + ack.delivered;
-        } else if ack.phase == Phase::Open && self.phase != Phase::Open {
+        } else if phase == Phase::Open && self.phase != Phase::Open {
             self.cwnd = self.cwnd.max(self.prior_cwnd);
             self.packet_conservation = false;
         }
-        self.phase = ack.phase;
+        self.phase = phase;
         if self.packet_conservation {
             self.cwnd = self.cwnd.max(ack.in_flight + ack.delivered);
         }
@@ -411,5 +420,25 @@ mod tests {
         assert_eq!((HIGH_GAIN, DRAIN_GAIN), (739, 88), "2/ln 2 and its inverse, in 256ths");
         let around: u32 = PACING_GAIN.iter().sum();
         assert_eq!(around, 8 * UNIT, "what one phase sends too much, another sends too little");
+    }
+
+    /// Where something is always being sent again, the next loss after a recovery is not the first: else the window would
+    /// follow what is delivered in every other round, and Startup take that for the end of growth.
+    #[test]
+    fn a_recovery_that_follows_at_once_is_the_same() {
+        const MSS: u32 = 1000;
+        let mut bbr = Bbr::new(&crate::tcp::cc::tests::start());
+        let now = Instant::from_millis(50);
+        let mut hear = |phase, mending, in_flight| {
+            let path = PathSample { delivered: 100_000, ..PathSample::default() };
+            let ack = AckSample { phase, mending, in_flight, ..crate::tcp::cc::tests::ack(now, MSS, true) };
+            bbr.on_ack(&ack, &path);
+            (bbr.cwnd, bbr.packet_conservation)
+        };
+        assert_eq!(hear(Phase::FastRecovery, true, 5 * MSS), (6 * MSS, true));
+        assert_eq!(hear(Phase::Open, true, 9 * MSS).1, true, "it goes on");
+        assert_eq!(hear(Phase::FastRecovery, true, 2 * MSS).0, 10 * MSS, "and does not begin anew");
+        assert_eq!(hear(Phase::Open, false, 2 * MSS).1, false);
+        assert_eq!(hear(Phase::FastRecovery, true, 3 * MSS), (4 * MSS, true), "this one does");
     }
 }

@@ -531,15 +531,16 @@ impl Bbr3 {
 
     /// As version 1 has it: in the first round of a recovery only what is delivered is replaced.
     fn follow_recovery(&mut self, ack: &AckSample, path: &PathSample) {
-        if ack.phase == Phase::FastRecovery && self.phase != Phase::FastRecovery {
+        let phase = ack.lasting_phase(self.phase);
+        if phase == Phase::FastRecovery && self.phase != Phase::FastRecovery {
             self.packet_conservation = true;
             self.start_round(path);
             self.cwnd = ack.in_flight + ack.delivered.max(self.mss);
-        } else if ack.phase == Phase::Open && self.phase != Phase::Open {
+        } else if phase == Phase::Open && self.phase != Phase::Open {
             self.cwnd = self.cwnd.max(self.prior_cwnd);
             self.packet_conservation = false;
         }
-        self.phase = ack.phase;
+        self.phase = phase;
     }
 
     fn set_cwnd(&mut self, ack: &AckSample, path: &PathSample, gain: u32) {

@@ -273,6 +273,7 @@ pub(super) mod tests {
             in_flight: 0,
             limited,
             phase: Phase::Open,
+            mending: false,
             newest: None,
         }
     }
