@@ -470,14 +470,32 @@ impl Sockets {
         self.pop(id, |socket| socket.pop(buf, peek)).map(|got| (got.len, got.source))
     }
 
-    /// Lets `act` take from a socket's queue, and counts what is freed.
+    /// Takes the next datagram as it lies in memory, without a copy, and gives its source with it.
+    ///
+    /// # Errors
+    /// As [`recv`](Sockets::recv).
+    pub fn recv_chunk(&mut self, id: UdpId) -> Result<(Slice, SocketAddr)> {
+        self.taking(id, |socket| {
+            let (data, from) = socket.pop_chunk()?;
+            Ok((data, socket.shown(from)))
+        })
+    }
+
+    /// Takes from a socket's queue what `act` does, with addresses as the socket knows them.
     fn pop(&mut self, id: UdpId, act: impl FnOnce(&mut Socket) -> Result<RecvMsg>) -> Result<RecvMsg> {
+        self.taking(id, |socket| {
+            let got = act(socket)?;
+            Ok(RecvMsg { source: socket.shown(got.source), destination: socket.shown(got.destination), ..got })
+        })
+    }
+
+    /// Lets `act` take from a socket's queue, and counts what is freed.
+    fn taking<T>(&mut self, id: UdpId, act: impl FnOnce(&mut Socket) -> Result<T>) -> Result<T> {
         let socket = named(&mut self.slots, id)?;
         let before = socket.inbox.charged();
         let got = act(socket);
         self.memory -= before - socket.inbox.charged();
-        let got = got?;
-        Ok(RecvMsg { source: socket.shown(got.source), destination: socket.shown(got.destination), ..got })
+        got
     }
 
     /// Takes the next datagram and those behind it that continue it: from the same source, of the same length but for
@@ -498,6 +516,17 @@ impl Sockets {
         let socket = self.get(id)?;
         let only_v6 = socket.how.only_v6 || matches!(socket.bound, Bound::One(addr) if addr.is_ipv6());
         Ok(UdpBind { only_v6, ..socket.how })
+    }
+
+    /// Whether it shares its address from now on, with whoever is bound later (SO_REUSEADDR, SO_REUSEPORT).
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn share(&mut self, id: UdpId, reuse_address: bool, reuse_port: bool) -> Result<()> {
+        let socket = named(&mut self.slots, id)?;
+        (socket.how.reuse_address, socket.how.reuse_port) = (reuse_address, reuse_port);
+        self.ports.share(socket.ends(), Sharing { address: reuse_address, port: reuse_port }, id.index);
+        Ok(())
     }
 
     /// Our end: the bound address, or once connected the one that leads to the peer.

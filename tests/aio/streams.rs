@@ -33,6 +33,43 @@ fn streams_both_ways_at_once_over_both_families() {
 }
 
 #[test]
+fn bytes_go_into_the_room_that_a_buffer_has() {
+    everywhere(|client, server| {
+        Box::pin(async move {
+            let (mut near, far) = connection(&client, &server).await;
+            let mut all = Vec::with_capacity(300_000);
+            assert_eq!(far.try_read_buf(&mut all).unwrap_err().kind(), ErrorKind::WouldBlock);
+            let sent: Vec<u8> = (0..200_000).map(|at| byte(6, at)).collect();
+            let data = sent.clone();
+            let writing = tokio::spawn(async move {
+                near.write_all(&data).await.unwrap();
+                near.shutdown().await.unwrap();
+                near
+            });
+            let mut start = [0; 3];
+            let mut room = &mut start[..];
+            while !room.is_empty() {
+                far.readable().await.unwrap();
+                assert!(far.try_read_buf(&mut room).is_ok_and(|n| n > 0));
+            }
+            assert_eq!(far.try_read_buf(&mut room).unwrap(), 0, "no room is no end");
+            assert_eq!(start, sent[..3]);
+            loop {
+                far.readable().await.unwrap();
+                let before = all.len();
+                match far.try_read_buf(&mut all) {
+                    Ok(0) => break,
+                    Ok(n) => assert_eq!(all.len(), before + n),
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+                }
+            }
+            assert!(all == sent[3..], "{} bytes", all.len());
+            writing.await.unwrap();
+        })
+    });
+}
+
+#[test]
 fn a_connection_that_cannot_be_says_why() {
     everywhere(|client, server| {
         Box::pin(async move {

@@ -504,6 +504,27 @@ fn forward() {
         assert_eq!(buf[..len], [n as u8 + 7; 50]);
     }
     daemon.stop();
+    // Of all addresses of the kernel's side the one that is asked answers.
+    let specs = ["0.0.0.0:8013:192.0.2.1:7011/udp", "[::]:8014:192.0.2.1:7011/udp"];
+    let daemon = Daemon::start("forward", &[&specs[..], &BOTH].concat());
+    for (own, asked) in [
+        ("0.0.0.0:0", "127.0.0.2:8013"),
+        ("0.0.0.0:0", "192.0.2.1:8013"),
+        ("0.0.0.0:0", "127.0.0.3:8014"),
+        ("[::]:0", "[::1]:8014"),
+        ("[::]:0", "[2001:db8::1]:8014"),
+    ] {
+        let client = UdpSocket::bind(own).expect("a socket");
+        client.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+        client.send_to(b"there", asked).expect("sending");
+        let mut buf = [0; 100];
+        let (len, from) = datagrams.recv_from(&mut buf).expect("a datagram");
+        assert_eq!((&buf[..len], from.ip()), (&b"there"[..], Ipv4Addr::new(192, 0, 2, 2).into()));
+        datagrams.send_to(b"and back", from).expect("answering");
+        let (len, from) = client.recv_from(&mut buf).expect("the answer");
+        assert_eq!((&buf[..len], from), (&b"and back"[..], asked.parse().expect("an address")));
+    }
+    daemon.stop();
 
     let specs = ["8020:127.0.0.1:7020", "8021:127.0.0.1:7011/udp"];
     let daemon = Daemon::start("forward", &[&["-R"], &specs[..], &BOTH].concat());

@@ -3,10 +3,14 @@
 mod addresses;
 mod closing;
 mod datagrams;
+mod flags;
 mod listeners;
 mod options;
+mod settings;
 mod streams;
 mod threads;
+mod unbound;
+mod urgent;
 mod waiting;
 
 use super::{net, opt};
@@ -34,10 +38,14 @@ pub fn all() -> Vec<Case> {
         addresses::cases(),
         closing::cases(),
         datagrams::cases(),
+        flags::cases(),
         listeners::cases(),
         options::cases(),
+        settings::cases(),
         streams::cases(),
         threads::cases(),
+        unbound::cases(),
+        urgent::cases(),
         waiting::cases(),
     ];
     // What stands before `cases::` is which sockets they are compiled for.
