@@ -181,7 +181,8 @@ pub mod opt {
     }
 
     pub fn udp_device(socket: &UdpSocket) -> io::Result<Option<String>> {
-        Settings::device(socket)
+        let name = SockRef::from(socket).device()?;
+        Ok(name.map(|name| String::from_utf8_lossy(&name).into_owned()))
     }
 
     #[expect(unsafe_code, reason = "neither socket2 nor rustix have these options")]
@@ -208,7 +209,7 @@ pub mod opt {
     macro_rules! by_socket2 {
         ($($set:ident $get:ident: $kind:ty = $kernel_set:ident $kernel_get:ident;)*) => {$(
             fn $set(&mut self, value: $kind) -> io::Result<()> {
-                SockRef::from(self).$kernel_set(value)
+                SockRef::from(&*self).$kernel_set(value)
             }
 
             fn $get(&self) -> io::Result<$kind> {
@@ -255,69 +256,75 @@ pub mod opt {
         (seconds > 0).then(|| Duration::from_secs(seconds.into()))
     }
 
-    impl<S: AsFd> Settings for S {
-        by_socket2! {
-            set_nodelay nodelay: bool = set_tcp_nodelay tcp_nodelay;
-            set_cork cork: bool = set_tcp_cork tcp_cork;
-            set_quick_ack quick_ack: bool = set_tcp_quickack tcp_quickack;
-            set_reuse_address reuse_address: bool = set_reuse_address reuse_address;
-            set_reuse_port reuse_port: bool = set_reuse_port reuse_port;
-            set_oob_inline oob_inline: bool = set_out_of_band_inline out_of_band_inline;
-            set_keepalive keepalive: bool = set_keepalive keepalive;
-            set_mark mark: u32 = set_mark mark;
-            set_recv_buffer_size recv_buffer_size: usize = set_recv_buffer_size recv_buffer_size;
-            set_send_buffer_size send_buffer_size: usize = set_send_buffer_size send_buffer_size;
-            set_linger linger: Option<Duration> = set_linger linger;
-            set_user_timeout user_timeout: Option<Duration> = set_tcp_user_timeout tcp_user_timeout;
-            set_read_timeout read_timeout: Option<Duration> = set_read_timeout read_timeout;
-            set_write_timeout write_timeout: Option<Duration> = set_write_timeout write_timeout;
-        }
+    macro_rules! settings {
+        ($($socket:ty),*) => {$(
+            impl Settings for $socket {
+                by_socket2! {
+                    set_nodelay nodelay: bool = set_tcp_nodelay tcp_nodelay;
+                    set_cork cork: bool = set_tcp_cork tcp_cork;
+                    set_quick_ack quick_ack: bool = set_tcp_quickack tcp_quickack;
+                    set_reuse_address reuse_address: bool = set_reuse_address reuse_address;
+                    set_reuse_port reuse_port: bool = set_reuse_port reuse_port;
+                    set_oob_inline oob_inline: bool = set_out_of_band_inline out_of_band_inline;
+                    set_keepalive keepalive: bool = set_keepalive keepalive;
+                    set_mark mark: u32 = set_mark mark;
+                    set_recv_buffer_size recv_buffer_size: usize = set_recv_buffer_size recv_buffer_size;
+                    set_send_buffer_size send_buffer_size: usize = set_send_buffer_size send_buffer_size;
+                    set_linger linger: Option<Duration> = set_linger linger;
+                    set_user_timeout user_timeout: Option<Duration> = set_tcp_user_timeout tcp_user_timeout;
+                    set_read_timeout read_timeout: Option<Duration> = set_read_timeout read_timeout;
+                    set_write_timeout write_timeout: Option<Duration> = set_write_timeout write_timeout;
+                }
 
-        by_number! {
-            set_syn_retries syn_retries: u32 = IPPROTO_TCP TCP_SYNCNT, |n| n, |n| n;
-            set_recv_lowat recv_lowat: usize = SOL_SOCKET SO_RCVLOWAT, |n| n as u32, |n| n as usize;
-            set_window_clamp window_clamp: Option<u32> = IPPROTO_TCP TCP_WINDOW_CLAMP, |n: Option<u32>| n.unwrap_or(0), Some;
-            set_notsent_lowat notsent_lowat: Option<u32> = IPPROTO_TCP TCP_NOTSENT_LOWAT, |n: Option<u32>| n.unwrap_or(0), |n| (n > 0).then_some(n);
-            set_linger2 linger2: Option<Duration> = IPPROTO_TCP TCP_LINGER2, seconds, time;
-            set_defer_accept defer_accept: Option<Duration> = IPPROTO_TCP TCP_DEFER_ACCEPT, seconds, time;
-        }
+                by_number! {
+                    set_syn_retries syn_retries: u32 = IPPROTO_TCP TCP_SYNCNT, |n| n, |n| n;
+                    set_recv_lowat recv_lowat: usize = SOL_SOCKET SO_RCVLOWAT, |n| n as u32, |n| n as usize;
+                    set_window_clamp window_clamp: Option<u32> = IPPROTO_TCP TCP_WINDOW_CLAMP, |n: Option<u32>| n.unwrap_or(0), Some;
+                    set_notsent_lowat notsent_lowat: Option<u32> = IPPROTO_TCP TCP_NOTSENT_LOWAT, |n: Option<u32>| n.unwrap_or(0), |n| (n > 0).then_some(n);
+                    set_linger2 linger2: Option<Duration> = IPPROTO_TCP TCP_LINGER2, seconds, time;
+                    set_defer_accept defer_accept: Option<Duration> = IPPROTO_TCP TCP_DEFER_ACCEPT, seconds, time;
+                }
 
-        by_family! {
-            set_ttl ttl = IP_TTL IPV6_UNICAST_HOPS;
-            set_tos tos = IP_TOS IPV6_TCLASS;
-            set_mtu_discovery mtu_discovery = IP_MTU_DISCOVER IPV6_MTU_DISCOVER;
-        }
+                by_family! {
+                    set_ttl ttl = IP_TTL IPV6_UNICAST_HOPS;
+                    set_tos tos = IP_TOS IPV6_TCLASS;
+                    set_mtu_discovery mtu_discovery = IP_MTU_DISCOVER IPV6_MTU_DISCOVER;
+                }
 
-        fn bind_device(&mut self, name: Option<&str>) -> io::Result<()> {
-            SockRef::from(self).bind_device(name.map(str::as_bytes))
-        }
+                fn bind_device(&mut self, name: Option<&str>) -> io::Result<()> {
+                    SockRef::from(&*self).bind_device(name.map(str::as_bytes))
+                }
 
-        fn device(&self) -> io::Result<Option<String>> {
-            let name = SockRef::from(self).device()?;
-            Ok(name.map(|name| String::from_utf8_lossy(&name).into_owned()))
-        }
+                fn device(&self) -> io::Result<Option<String>> {
+                    let name = SockRef::from(self).device()?;
+                    Ok(name.map(|name| String::from_utf8_lossy(&name).into_owned()))
+                }
 
-        fn kind(&self) -> io::Result<u32> {
-            number(self, libc::SOL_SOCKET, libc::SO_TYPE)
-        }
+                fn kind(&self) -> io::Result<u32> {
+                    number(self, libc::SOL_SOCKET, libc::SO_TYPE)
+                }
 
-        fn is_listener(&self) -> io::Result<bool> {
-            SockRef::from(self).is_listener()
-        }
+                fn is_listener(&self) -> io::Result<bool> {
+                    SockRef::from(self).is_listener()
+                }
 
-        fn pending_error(&self) -> io::Result<Option<io::Error>> {
-            SockRef::from(self).take_error()
-        }
+                fn pending_error(&self) -> io::Result<Option<io::Error>> {
+                    SockRef::from(self).take_error()
+                }
 
-        fn state(&self) -> io::Result<u32> {
-            // It is the first byte of what is told.
-            number(self, libc::IPPROTO_TCP, libc::TCP_INFO).map(|info| info.to_ne_bytes()[0].into())
-        }
+                fn state(&self) -> io::Result<u32> {
+                    // It is the first byte of what is told.
+                    number(self, libc::IPPROTO_TCP, libc::TCP_INFO).map(|info| info.to_ne_bytes()[0].into())
+                }
 
-        fn mtu(&self) -> io::Result<u32> {
-            Ok(if is_v6(self) { sockopt::ipv6_mtu(self)? } else { sockopt::ip_mtu(self)? })
-        }
+                fn mtu(&self) -> io::Result<u32> {
+                    Ok(if is_v6(self) { sockopt::ipv6_mtu(self)? } else { sockopt::ip_mtu(self)? })
+                }
+            }
+        )*};
     }
+
+    settings!(TcpStream, TcpListener, Unbound);
 
     /// A socket that is neither bound nor connected.
     pub struct Unbound(Socket);

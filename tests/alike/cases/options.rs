@@ -1,6 +1,6 @@
 //! Options that std lacks.
 
-use super::net::{TcpListener, TcpStream};
+use super::net::{Shutdown, TcpListener, TcpStream};
 use super::opt::{self, Unbound};
 use super::*;
 use std::io::{Read, Write};

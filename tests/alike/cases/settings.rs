@@ -1,6 +1,6 @@
 //! What can be set on a TCP socket of each kind, and what goes over from one to another; and the same of UDP's.
 
-use super::net::{TcpListener, TcpStream};
+use super::net::TcpStream;
 use super::opt::{self, Unbound};
 use super::*;
 use crate::settings::Settings;
