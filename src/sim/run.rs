@@ -135,7 +135,8 @@ impl<'a> Run<'a> {
         }
         // Other stacks need not take fragments, nor ignore errors.
         let noise = if facts.iter().all(|host| host.judged) { scenario.noise } else { NoisePlan::default() };
-        let mtus = scenario.hosts.iter().map(|host| Some(host.config.mtu)).chain(scenario.links.iter().map(|link| link.mtu));
+        let mtus =
+            scenario.hosts.iter().map(|host| Some(host.config.mtu)).chain(scenario.links.iter().map(|link| link.mtu));
         let windows = if mtus.flatten().any(|mtu| mtu < TINY_MTU) { scenario.flows.len() * TRACE } else { 0 };
         let link = |i: usize| Link::new(scenario.links[i].clone(), scenario.link_seeds[i], start, faults_end);
         Run {

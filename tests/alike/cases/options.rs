@@ -198,24 +198,44 @@ fn cork_is_kept(t: &Test) {
     }
 }
 
-fn cork_holds_back_what_is_little(t: &Test) {
-    let (mut near, mut far) = pair(t);
+/// A connection whose near end is corked.
+fn corked(t: &Test) -> (TcpStream, TcpStream) {
+    let (near, far) = pair(t);
     opt::set_cork(&near, true).unwrap();
-    t.see("write", near.write(b"held"));
-    far.set_read_timeout(Some(40 * MS)).unwrap();
-    t.see("nothing", far.read(&mut [0; 8]));
+    (near, far)
+}
+
+/// What is held back goes after this time at the earliest.
+const HELD: Duration = Duration::from_millis(180);
+
+fn cork_holds_back_what_is_little(t: &Test) {
+    let ((near, mut far), read) = quickly(
+        HELD,
+        || corked(t),
+        |(near, far)| {
+            near.write_all(b"held").unwrap();
+            far.set_read_timeout(Some(40 * MS)).unwrap();
+            far.read(&mut [0; 8])
+        },
+    );
+    t.see("nothing", read);
     far.set_read_timeout(None).unwrap();
     opt::set_cork(&near, false).unwrap();
     t.at_once("now", || far.read(&mut [0; 8]));
 }
 
 fn cork_lets_full_segments_go(t: &Test) {
-    let (mut near, mut far) = pair(t);
-    opt::set_cork(&near, true).unwrap();
-    near.write_all(&noise(300_000)).unwrap();
-    far.set_read_timeout(Some(100 * MS)).unwrap();
-    let mut all = vec![0; 200_000];
-    t.see("most of it", far.read_exact(&mut all));
+    // The kernel's segments are of 64 KiB here.
+    let (data, mut all) = (noise(300_000), vec![0; 200_000]);
+    let (_, most) = quickly(
+        HELD,
+        || corked(t),
+        |(near, far)| {
+            near.write_all(&data).unwrap();
+            far.read_exact(&mut all)
+        },
+    );
+    t.see("most of it", most);
 }
 
 fn cork_lets_the_end_go(t: &Test) {
@@ -231,22 +251,37 @@ fn cork_lets_the_end_go(t: &Test) {
 fn cork_lets_go_after_a_while(t: &Test) {
     let (mut near, mut far) = pair(t);
     opt::set_cork(&near, true).unwrap();
-    near.write_all(b"held").unwrap();
-    t.timed("read", 150 * MS, || far.read(&mut [0; 8]));
+    t.timed("read", 150 * MS, || {
+        near.write_all(b"held").unwrap();
+        far.read(&mut [0; 8])
+    });
 }
 
 fn more_holds_back_what_is_little(t: &Test) {
-    let (near, mut far) = pair(t);
-    t.see("send", opt::send(&near, b"held", opt::MORE));
-    far.set_read_timeout(Some(40 * MS)).unwrap();
-    t.see("nothing", far.read(&mut [0; 8]));
+    let (_, (sent, read)) = quickly(
+        HELD,
+        || pair(t),
+        |(near, far)| {
+            let sent = opt::send(near, b"held", opt::MORE);
+            far.set_read_timeout(Some(40 * MS)).unwrap();
+            (sent, far.read(&mut [0; 8]))
+        },
+    );
+    t.see("send", sent);
+    t.see("nothing", read);
 }
 
 fn more_is_over_with_the_next_call(t: &Test) {
-    let (near, mut far) = pair(t);
-    opt::send(&near, b"one, ", opt::MORE).unwrap();
-    opt::send(&near, b"two, ", opt::MORE).unwrap();
-    t.see("send", opt::send(&near, b"three", opt::DONTWAIT));
+    let ((near, mut far), sent) = quickly(
+        HELD,
+        || pair(t),
+        |(near, _)| {
+            opt::send(near, b"one, ", opt::MORE).unwrap();
+            opt::send(near, b"two, ", opt::MORE).unwrap();
+            opt::send(near, b"three", opt::DONTWAIT)
+        },
+    );
+    t.see("send", sent);
     let mut buf = [0; 32];
     t.see("read", far.read(&mut buf));
     t.see("text", &buf[..15]);
@@ -257,7 +292,7 @@ fn more_is_over_with_the_next_call(t: &Test) {
 /// each time, and what is not comes sooner at least once.
 fn not_held(near: &TcpStream, far: &mut TcpStream, then: impl Fn(&TcpStream) -> std::io::Result<()>) -> bool {
     near.set_nodelay(true).unwrap();
-    (0..10).any(|_| {
+    (0..50).any(|_| {
         opt::send(near, b"more, ", opt::MORE).unwrap();
         then(near).unwrap();
         let begin = Instant::now();
@@ -469,12 +504,15 @@ fn reuse_port_hears_each_peer_once(t: &Test) {
     let second = bound(t, addr, share).unwrap();
     let near: Vec<TcpStream> = (0..12).map(|_| TcpStream::connect(addr).unwrap()).collect();
     let mut heard = 0;
-    for listener in [&first, &second] {
-        listener.set_nonblocking(true).unwrap();
-        while listener.accept().is_ok() {
-            heard += 1;
+    soon(|| {
+        for listener in [&first, &second] {
+            listener.set_nonblocking(true).unwrap();
+            while listener.accept().is_ok() {
+                heard += 1;
+            }
         }
-    }
+        heard >= near.len()
+    });
     t.see("all", heard == near.len());
 }
 
@@ -574,6 +612,7 @@ fn recv_waitall_until_the_end(t: &Test) {
 fn recv_waitall_until_the_time_out(t: &Test) {
     let (near, mut far) = pair(t);
     far.write_all(b"short").unwrap();
+    soon(|| near.peek(&mut [0; 8]).unwrap() == 5);
     near.set_read_timeout(Some(50 * MS)).unwrap();
     t.timed("what there was", 50 * MS, || opt::recv(&near, &mut [0; 100], opt::WAITALL));
     t.timed("nothing", 50 * MS, || opt::recv(&near, &mut [0; 100], opt::WAITALL));
@@ -688,9 +727,7 @@ fn urgent(t: &Test, pieces: &[(&[u8], bool)]) -> (TcpStream, TcpStream) {
         assert_eq!(sent.unwrap(), text.len());
         sum += text.len();
     }
-    // The last byte follows with what makes sure that all has come.
-    assert!(sum > 0);
-    thread::sleep(50 * MS);
+    assert!(sum > 0 && soon(|| opt::unacknowledged(&near) == 0));
     (near, far)
 }
 
@@ -755,6 +792,7 @@ fn urgent_byte_alone_is_not_peeked_at(t: &Test) {
     t.see("peek", peeked(&far));
     t.see("urgent", oob(&far));
     near.shutdown(Shutdown::Write).unwrap();
+    assert!(soon(|| opt::unacknowledged(&near) == 0));
     t.see("the end", peeked(&far));
 }
 
@@ -799,13 +837,14 @@ fn urgent_byte_in_line_is_not_taken_by_itself(t: &Test) {
     let (near, far) = pair(t);
     opt::set_oob_inline(&far, true).unwrap();
     opt::send(&near, b"abc!", opt::OOB).unwrap();
-    thread::sleep(30 * MS);
+    assert!(soon(|| opt::unacknowledged(&near) == 0));
     t.see("urgent", oob(&far));
 }
 
 fn urgent_byte_then_the_end(t: &Test) {
     let (near, far) = urgent(t, &[(b"abc!", true)]);
     near.shutdown(Shutdown::Write).unwrap();
+    assert!(soon(|| opt::unacknowledged(&near) == 0));
     t.see("stream", next(&far));
     t.see("the end", next(&far));
     t.see("still", next(&far));
