@@ -72,6 +72,19 @@ pub mod opt {
         set_sndbuf sndbuf: usize = set_send_buffer_size send_buffer_size;
     }
 
+    /// What the peer has not acknowledged, its end included: the send queue of proc_net_tcp(5).
+    pub fn unacknowledged(socket: &TcpStream) -> u64 {
+        let (local, peer) = (socket.local_addr().unwrap(), socket.peer_addr().unwrap());
+        let table = if local.is_ipv4() { "/proc/self/net/tcp" } else { "/proc/self/net/tcp6" };
+        let table = std::fs::read_to_string(table).expect("the kernel's connections");
+        let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let ends =
+            |row: &[&str], addr: SocketAddr| row.iter().any(|end| end.ends_with(&format!(":{:04X}", addr.port())));
+        let row = rows.find(|row| row.len() > 4 && ends(&row[1..2], local) && ends(&row[2..3], peer));
+        let queues = row.expect("its row")[4].split_once(':').expect("two queues");
+        u64::from_str_radix(queues.0, 16).expect("a number")
+    }
+
     pub fn mss(socket: &TcpStream) -> io::Result<u32> {
         SockRef::from(socket).tcp_mss()
     }

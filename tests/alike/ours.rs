@@ -68,6 +68,12 @@ pub mod opt {
         set_user_timeout user_timeout: Option<Duration> = TCP_USER_TIMEOUT;
     }
 
+    /// What the peer has not acknowledged, its end included.
+    pub fn unacknowledged(socket: &TcpStream) -> u64 {
+        let info = socket.getsockopt(TCP_INFO).expect("a connection");
+        (info.send_queue as u64).max(info.in_flight.into())
+    }
+
     pub fn mss(socket: &TcpStream) -> io::Result<u32> {
         socket.getsockopt(TCP_MAXSEG)
     }

@@ -234,6 +234,7 @@ fn listeners_have_options_for_those_who_come() {
         // Reading waits for so many, or for as many as are wanted, or until its time is over.
         assert_eq!(far.read(&mut [0; 2]).unwrap(), 2);
         near.write_all(b"cd").unwrap();
+        until("both bytes are there", || far.info().unwrap().recv_queue == 2);
         far.set_read_timeout(Some(40 * MS)).unwrap();
         let began = Instant::now();
         assert_eq!(far.read(&mut [0; 9]).unwrap(), 2);

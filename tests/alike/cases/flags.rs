@@ -28,17 +28,30 @@ cases![
 ];
 
 fn more_holds_back_what_is_little(t: &Test) {
-    let (near, mut far) = pair(t);
-    t.see("send", opt::send(&near, b"held", opt::MORE));
-    far.set_read_timeout(Some(40 * MS)).unwrap();
-    t.see("nothing", far.read(&mut [0; 8]));
+    let (_, (sent, read)) = quickly(
+        HELD,
+        || pair(t),
+        |(near, far)| {
+            let sent = opt::send(near, b"held", opt::MORE);
+            far.set_read_timeout(Some(40 * MS)).unwrap();
+            (sent, far.read(&mut [0; 8]))
+        },
+    );
+    t.see("send", sent);
+    t.see("nothing", read);
 }
 
 fn more_is_over_with_the_next_call(t: &Test) {
-    let (near, mut far) = pair(t);
-    opt::send(&near, b"one, ", opt::MORE).unwrap();
-    opt::send(&near, b"two, ", opt::MORE).unwrap();
-    t.see("send", opt::send(&near, b"three", opt::DONTWAIT));
+    let ((near, mut far), sent) = quickly(
+        HELD,
+        || pair(t),
+        |(near, _)| {
+            opt::send(near, b"one, ", opt::MORE).unwrap();
+            opt::send(near, b"two, ", opt::MORE).unwrap();
+            opt::send(near, b"three", opt::DONTWAIT)
+        },
+    );
+    t.see("send", sent);
     let mut buf = [0; 32];
     t.see("read", far.read(&mut buf));
     t.see("text", &buf[..15]);
@@ -49,7 +62,7 @@ fn more_is_over_with_the_next_call(t: &Test) {
 /// each time, and what is not comes sooner at least once.
 fn not_held(near: &TcpStream, far: &mut TcpStream, then: impl Fn(&TcpStream) -> std::io::Result<()>) -> bool {
     near.set_nodelay(true).unwrap();
-    (0..10).any(|_| {
+    (0..50).any(|_| {
         opt::send(near, b"more, ", opt::MORE).unwrap();
         then(near).unwrap();
         let begin = Instant::now();
@@ -101,6 +114,7 @@ fn recv_waitall_until_the_end(t: &Test) {
 fn recv_waitall_until_the_time_out(t: &Test) {
     let (near, mut far) = pair(t);
     far.write_all(b"short").unwrap();
+    soon(|| near.peek(&mut [0; 8]).unwrap() == 5);
     near.set_read_timeout(Some(50 * MS)).unwrap();
     t.timed("what there was", 50 * MS, || opt::recv(&near, &mut [0; 100], opt::WAITALL));
     t.timed("nothing", 50 * MS, || opt::recv(&near, &mut [0; 100], opt::WAITALL));

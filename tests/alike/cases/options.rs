@@ -140,24 +140,41 @@ fn cork_is_kept(t: &Test) {
     }
 }
 
-fn cork_holds_back_what_is_little(t: &Test) {
-    let (mut near, mut far) = pair(t);
+/// A connection whose near end is corked.
+fn corked(t: &Test) -> (TcpStream, TcpStream) {
+    let (near, far) = pair(t);
     opt::set_cork(&near, true).unwrap();
-    t.see("write", near.write(b"held"));
-    far.set_read_timeout(Some(40 * MS)).unwrap();
-    t.see("nothing", far.read(&mut [0; 8]));
+    (near, far)
+}
+
+fn cork_holds_back_what_is_little(t: &Test) {
+    let ((near, mut far), read) = quickly(
+        HELD,
+        || corked(t),
+        |(near, far)| {
+            near.write_all(b"held").unwrap();
+            far.set_read_timeout(Some(40 * MS)).unwrap();
+            far.read(&mut [0; 8])
+        },
+    );
+    t.see("nothing", read);
     far.set_read_timeout(None).unwrap();
     opt::set_cork(&near, false).unwrap();
     t.at_once("now", || far.read(&mut [0; 8]));
 }
 
 fn cork_lets_full_segments_go(t: &Test) {
-    let (mut near, mut far) = pair(t);
-    opt::set_cork(&near, true).unwrap();
-    near.write_all(&noise(300_000)).unwrap();
-    far.set_read_timeout(Some(100 * MS)).unwrap();
-    let mut all = vec![0; 200_000];
-    t.see("most of it", far.read_exact(&mut all));
+    // The kernel's segments are of 64 KiB here.
+    let (data, mut all) = (noise(300_000), vec![0; 200_000]);
+    let (_, most) = quickly(
+        HELD,
+        || corked(t),
+        |(near, far)| {
+            near.write_all(&data).unwrap();
+            far.read_exact(&mut all)
+        },
+    );
+    t.see("most of it", most);
 }
 
 fn cork_lets_the_end_go(t: &Test) {
@@ -173,8 +190,10 @@ fn cork_lets_the_end_go(t: &Test) {
 fn cork_lets_go_after_a_while(t: &Test) {
     let (mut near, mut far) = pair(t);
     opt::set_cork(&near, true).unwrap();
-    near.write_all(b"held").unwrap();
-    t.timed("read", 150 * MS, || far.read(&mut [0; 8]));
+    t.timed("read", 150 * MS, || {
+        near.write_all(b"held").unwrap();
+        far.read(&mut [0; 8])
+    });
 }
 
 fn quickack_is_kept(t: &Test) {

@@ -4,7 +4,6 @@ use super::net::{Shutdown, TcpStream};
 use super::opt;
 use super::*;
 use std::io::{Read, Write};
-use std::thread;
 
 cases![
     oob_inline_by_default,
@@ -46,9 +45,7 @@ fn urgent(t: &Test, pieces: &[(&[u8], bool)]) -> (TcpStream, TcpStream) {
         assert_eq!(sent.unwrap(), text.len());
         sum += text.len();
     }
-    // The last byte follows with what makes sure that all has come.
-    assert!(sum > 0);
-    thread::sleep(50 * MS);
+    assert!(sum > 0 && soon(|| opt::unacknowledged(&near) == 0));
     (near, far)
 }
 
@@ -113,6 +110,7 @@ fn urgent_byte_alone_is_not_peeked_at(t: &Test) {
     t.see("peek", peeked(&far));
     t.see("urgent", oob(&far));
     near.shutdown(Shutdown::Write).unwrap();
+    assert!(soon(|| opt::unacknowledged(&near) == 0));
     t.see("the end", peeked(&far));
 }
 
@@ -157,13 +155,14 @@ fn urgent_byte_in_line_is_not_taken_by_itself(t: &Test) {
     let (near, far) = pair(t);
     opt::set_oob_inline(&far, true).unwrap();
     opt::send(&near, b"abc!", opt::OOB).unwrap();
-    thread::sleep(30 * MS);
+    assert!(soon(|| opt::unacknowledged(&near) == 0));
     t.see("urgent", oob(&far));
 }
 
 fn urgent_byte_then_the_end(t: &Test) {
     let (near, far) = urgent(t, &[(b"abc!", true)]);
     near.shutdown(Shutdown::Write).unwrap();
+    assert!(soon(|| opt::unacknowledged(&near) == 0));
     t.see("stream", next(&far));
     t.see("the end", next(&far));
     t.see("still", next(&far));
