@@ -169,7 +169,7 @@ fn routers() {
 
 #[track_caller]
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(15);
+    let end = Instant::now() + Duration::from_secs(40);
     while !holds() {
         assert!(Instant::now() < end, "not seen: {what}");
         sleep(Duration::from_millis(50));

@@ -251,7 +251,7 @@ impl Daemon {
         match ready.read(&mut first) {
             Ok(1) => daemon,
             _ => {
-                let status = wait(&mut daemon.child, Duration::from_secs(5));
+                let status = wait(&mut daemon.child, Duration::from_secs(5 * BUSY));
                 panic!("tunstack {command} {} did not come up: {status:?}\n{}", args.join(" "), daemon.said());
             }
         }
@@ -261,7 +261,7 @@ impl Daemon {
     #[track_caller]
     pub fn fails(args: &[&str]) -> (i32, String) {
         let (mut daemon, _ready) = Daemon::spawn("serve", args);
-        let status = wait(&mut daemon.child, Duration::from_secs(10));
+        let status = wait(&mut daemon.child, Duration::from_secs(10 * BUSY));
         let status = status.unwrap_or_else(|| panic!("it came up, or hangs:\n{}", daemon.said()));
         (status.code().unwrap_or(-1), daemon.said())
     }

@@ -15,7 +15,7 @@ use tunstack::device::{Device, mem};
 use tunstack::net::Host;
 use tunstack::runtime::{Tap, clock};
 use tunstack::stack::Cidr;
-use tunstack::stats::Disposition;
+use tunstack::stats::{Disposition, DropReason};
 use tunstack::tcp::state::State;
 use tunstack::trace::TraceEvent;
 use tunstack::wire::{RxFrame, RxMeta, TxFrame};
@@ -263,11 +263,12 @@ fn a_thousand_connections_are_reset_too_whether_held_or_given_up() {
         let near: Vec<_> =
             pairs.into_iter().enumerate().map(|(n, (near, far))| (near, far.filter(|_| n % 2 == 0))).collect();
         server.shutdown(20 * MS);
-        let began = Instant::now();
-        while near.iter().any(|(near, _)| near.info().unwrap().state != State::Closed) {
-            assert!(began.elapsed() < Duration::from_secs(20), "some were not reset");
-            thread::sleep(MS);
-        }
+        // Where a FIN takes another queue than the RST behind it and comes later, the RST is challenged (RFC 5961 3.2), and
+        // nobody is left to answer.
+        until("all are reset", || {
+            let open = near.iter().filter(|(near, _)| near.info().unwrap().state != State::Closed).count();
+            open as u64 <= client.stats().dropped(DropReason::TcpResetChallenged)
+        });
     });
 }
 

@@ -599,14 +599,14 @@ fn link() -> u32 {
 }
 
 fn join(t: &Test, socket: &UdpSocket) -> std::io::Result<()> {
-    match t.group() {
+    match t.own_group() {
         IpAddr::V4(group) => socket.join_multicast_v4(&group, &Ipv4Addr::new(192, 0, 2, 1)),
         IpAddr::V6(group) => socket.join_multicast_v6(&group, link()),
     }
 }
 
 fn leave(t: &Test, socket: &UdpSocket) -> std::io::Result<()> {
-    match t.group() {
+    match t.own_group() {
         IpAddr::V4(group) => socket.leave_multicast_v4(&group, &Ipv4Addr::new(192, 0, 2, 1)),
         IpAddr::V6(group) => socket.leave_multicast_v6(&group, link()),
     }
@@ -619,7 +619,7 @@ fn sender(t: &Test) -> UdpSocket {
 
 /// Where `to` hears the group, from the link.
 fn group_of(t: &Test, to: &UdpSocket) -> SocketAddr {
-    match (t.group(), to.local_addr().unwrap().port()) {
+    match (t.own_group(), to.local_addr().unwrap().port()) {
         (IpAddr::V4(group), port) => (group, port).into(),
         (IpAddr::V6(group), port) => std::net::SocketAddrV6::new(group, port, 0, link()).into(),
     }
