@@ -105,7 +105,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("net", &["runtime", "stack", "device", "buf", "wire", "time", "rng", "error", "stats", "trace", "tcp::state"]),
     ("aio", &["net", "runtime", "device", "sys::tasks", "sys::wait", "time"]),
     ("dns", &["aio", "net"]),
-    ("apps", &["aio", "dns", "net"]),
+    ("apps", &["aio", "dns", "net", "sys::pktinfo"]),
     ("sim", &["stack", "device", "buf", "wire", "time", "rng", "error", "stats", "trace", "tcp::state"]),
     (
         "daemon",

@@ -93,7 +93,7 @@ fn a_demo_that_cannot_be_ends_in_time_with_its_code() {
     let args = ["demo", "--virtual", "--loss", "100%", "--time-limit", "1s"];
     let output = tunstack(home.path()).args(args).output().unwrap();
     assert_eq!(output.status.code(), Some(5));
-    assert!(begun.elapsed() < std::time::Duration::from_secs(10));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(30), "it would try for minutes");
     assert!(String::from_utf8_lossy(&output.stdout).contains("NOT FETCHED"));
 }
 

@@ -32,10 +32,14 @@ fn there_is_no_tick() {
     let (mut far, _) = listener.accept().unwrap();
     near.write_all(b"x").unwrap();
     far.read_exact(&mut [0]).unwrap();
-    thread::sleep(Duration::from_millis(1500)); // until the last timer has run
-    let before = sleeps();
-    assert!(before > 0, "the threads were found");
-    thread::sleep(Duration::from_millis(500));
-    let woken = sleeps() - before;
-    assert!(woken <= 2, "{woken} wake-ups in half a second of silence");
+    thread::sleep(Duration::from_millis(1500)); // the last timer has run by then
+    assert!(sleeps() > 0, "the threads were found");
+    let woken = || {
+        let before = sleeps();
+        thread::sleep(Duration::from_millis(500));
+        sleeps() - before
+    };
+    // On a busy machine the last timer may be late; a tick would be there in each half of a second.
+    let halves: Vec<u64> = (0..20).map(|_| woken()).take_while(|&woken| woken > 2).collect();
+    assert!(halves.len() < 20, "{halves:?} wake-ups in half a second of silence each");
 }

@@ -5,6 +5,7 @@ use super::split_owned::{self, OwnedReadHalf, OwnedWriteHalf};
 use super::{ReadHalf, WriteHalf};
 use crate::net::{self, Host, Interest, Readiness, ToSocketAddrs};
 use crate::runtime::Seat;
+use bytes::BufMut;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -90,6 +91,21 @@ impl TcpStream {
     /// `WouldBlock` if nothing is, and as reading.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         (&self.0).read(buf)
+    }
+
+    /// As [`try_read`](TcpStream::try_read), into the free room that `buf` has in one piece, which need not be initialized.
+    /// Without any, it reads nothing.
+    ///
+    /// # Errors
+    /// As [`try_read`](TcpStream::try_read).
+    pub fn try_read_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
+        let room = buf.chunk_mut().len();
+        if room == 0 {
+            return Ok(0);
+        }
+        let received = self.0.try_recv(room)?;
+        received.iter().for_each(|slice| buf.put_slice(slice));
+        Ok(received.iter().map(|slice| slice.len()).sum())
     }
 
     /// As [`try_read`](TcpStream::try_read), into one buffer after the other.

@@ -3,6 +3,7 @@
 use super::ready::socket;
 use crate::net::{self, Host, Interest, Readiness, ToSocketAddrs};
 use crate::runtime::Seat;
+use bytes::BufMut;
 use core::task::{Context, Poll, ready};
 use std::io;
 use std::net::SocketAddr;
@@ -156,6 +157,25 @@ impl UdpSocket {
         Ok(self.receive(buf, false).await?.0)
     }
 
+    /// As [`recv_from`](UdpSocket::recv_from), into the free room that `buf` has in one piece, which need not be
+    /// initialized.
+    ///
+    /// # Errors
+    /// As [`recv_from`](UdpSocket::recv_from).
+    pub async fn recv_buf_from<B: BufMut>(&self, buf: &mut B) -> io::Result<(usize, SocketAddr)> {
+        let poll = |cx: &mut Context<'_>, seat| super::with_budget(cx, |cx| self.0.poll_recv_chunk(cx, seat));
+        let (data, from) = self.0.seated(poll).await?;
+        Ok((put(buf, &data), from))
+    }
+
+    /// As [`recv_buf_from`](UdpSocket::recv_buf_from), without the source.
+    ///
+    /// # Errors
+    /// As [`recv_from`](UdpSocket::recv_from).
+    pub async fn recv_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
+        Ok(self.recv_buf_from(buf).await?.0)
+    }
+
     /// As [`recv_from`](UdpSocket::recv_from), but the datagram stays.
     ///
     /// # Errors
@@ -210,6 +230,23 @@ impl UdpSocket {
     /// `WouldBlock` if none is, and as [`recv_from`](UdpSocket::recv_from).
     pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.0.recv(buf)
+    }
+
+    /// As [`recv_buf_from`](UdpSocket::recv_buf_from), if a datagram is there.
+    ///
+    /// # Errors
+    /// `WouldBlock` if none is, and as [`recv_from`](UdpSocket::recv_from).
+    pub fn try_recv_buf_from<B: BufMut>(&self, buf: &mut B) -> io::Result<(usize, SocketAddr)> {
+        let (data, from) = self.0.try_recv_chunk()?;
+        Ok((put(buf, &data), from))
+    }
+
+    /// As [`recv_buf`](UdpSocket::recv_buf), if a datagram is there.
+    ///
+    /// # Errors
+    /// `WouldBlock` if none is, and as [`recv_from`](UdpSocket::recv_from).
+    pub fn try_recv_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
+        Ok(self.try_recv_buf_from(buf)?.0)
     }
 
     /// As [`peek_from`](UdpSocket::peek_from), if a datagram is there.
@@ -301,4 +338,11 @@ impl UdpSocket {
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         self.0.set_ttl(ttl)
     }
+}
+
+/// Puts as much of `data` into `buf` as it has room for in one piece, and says how much that was.
+fn put(buf: &mut impl BufMut, data: &[u8]) -> usize {
+    let n = data.len().min(buf.chunk_mut().len());
+    buf.put_slice(&data[..n]);
+    n
 }

@@ -73,7 +73,7 @@ pub(super) async fn accepted(listener: &TcpListener) -> (TcpStream, SocketAddr) 
 }
 
 /// A stream of either side, by shared reference: one that is read, written and watched at once.
-pub(super) trait Stream: Sync {
+pub trait Stream: Sync {
     /// Waits until it may be ready.
     fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> + Send;
     /// Reads what is there.
@@ -177,18 +177,18 @@ impl Stream for aio::TcpStream {
 
 /// Carries bytes both ways until both ends have ended. The end of one way is passed on as such, and a reset as a reset, even
 /// behind an end.
-pub(super) async fn join(kernel: TcpStream, ours: aio::TcpStream) -> io::Result<()> {
-    let _ = (kernel.prepare(), ours.prepare());
-    let both = async { tokio::try_join!(carry(&kernel, &ours), carry(&ours, &kernel)).map(drop) };
+pub(super) async fn join(near: impl Stream, far: impl Stream) -> io::Result<()> {
+    let _ = (near.prepare(), far.prepare());
+    let both = async { tokio::try_join!(carry(&near, &far), carry(&far, &near)).map(drop) };
     let carried = tokio::select! {
         carried = both => carried,
         // Nobody reads behind an end, nor while the other one takes nothing.
-        error = kernel.failed() => Err(error),
-        error = ours.failed() => Err(error),
+        error = near.failed() => Err(error),
+        error = far.failed() => Err(error),
     };
     if carried.is_err() {
-        kernel.will_reset();
-        ours.will_reset();
+        near.will_reset();
+        far.will_reset();
     }
     carried
 }

@@ -9,6 +9,7 @@ use super::target;
 use crate::aio;
 use crate::apps::forward::{self, Spec};
 use crate::net::Host;
+use crate::sys::pktinfo;
 use clap::Args;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -66,6 +67,7 @@ fn on_kernel(runtime: &Runtime, host: &Host, spec: &Arc<Spec>) -> io::Result<Soc
     runtime.block_on(async {
         if spec.udp {
             let front = tokio::net::UdpSocket::bind(at).await?;
+            pktinfo::tell_destinations(&front)?;
             let at = front.local_addr()?;
             tokio::spawn(forward::udp::<_, aio::UdpSocket>(host, front, spec));
             return Ok(at);
@@ -89,7 +91,7 @@ fn on_stack(runtime: &Runtime, host: &Host, spec: &Arc<Spec>) -> io::Result<Sock
         }
         let listener = aio::TcpListener::bind_on(&host, at).await?;
         let at = listener.local_addr()?;
-        tokio::spawn(forward::tcp_reverse(host, listener, spec));
+        tokio::spawn(forward::tcp(host, listener, spec));
         Ok(at)
     })
 }

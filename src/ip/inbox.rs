@@ -94,6 +94,17 @@ impl Inbox {
         Ok(RecvMsg { len, full_len: full, segment: len, truncated, source: from, destination, ttl, tos, interface })
     }
 
+    /// The next datagram as it lies in memory, and its source.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none.
+    pub fn pop_chunk(&mut self) -> Result<(Slice, SocketAddr)> {
+        let next = self.received.front().ok_or(Error::WouldBlock)?;
+        let taken = (next.data.slice(0..next.next_len()), next.envelope.from);
+        self.skip();
+        Ok(taken)
+    }
+
     /// Copies the next datagram and those that continue it, with the same headers, as many as fit whole.
     ///
     /// # Errors

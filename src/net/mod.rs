@@ -51,6 +51,7 @@
 //! | `selectors.DefaultSelector`, `select.epoll()` | [`Poller`] |
 //! | `fileno()`, to be waited on | `read_fd`, `write_fd` |
 
+mod acceptor;
 mod addr;
 mod error;
 mod host;
@@ -68,6 +69,7 @@ mod syn_gate;
 mod tasks;
 mod tcp_listener;
 mod tcp_options;
+mod tcp_settings;
 mod tcp_socket;
 mod tcp_stream;
 mod udp;

@@ -33,6 +33,12 @@ impl Blocking {
         self.nonblocking.load(Ordering::Relaxed)
     }
 
+    /// Has the time-outs of `other` from now on.
+    pub(super) fn inherit(&self, other: &Blocking) {
+        self.read.copy(&other.read);
+        self.write.copy(&other.write);
+    }
+
     /// How long a call that begins now may wait.
     pub(super) fn patience(&self, timeout: &Timeout) -> Patience {
         if self.is_nonblocking() {
@@ -54,6 +60,10 @@ impl Timeout {
         let nanos = timeout.map_or(0, |t| u64::try_from(t.as_nanos()).unwrap_or(u64::MAX));
         self.0.store(nanos, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn copy(&self, other: &Timeout) {
+        self.0.store(other.0.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     pub(super) fn get(&self) -> Option<Duration> {

@@ -2,7 +2,8 @@
 //!
 //! Each name has the type of its value, so that no number has to be packed or unpacked. The methods of the sockets, such as
 //! [`TcpStream::set_nodelay`](super::TcpStream::set_nodelay), do the same and say more. An option that a kind of socket
-//! does not have, or that can only be read, or only be set, fails with ENOPROTOOPT, as on Linux.
+//! does not have, or that can only be read, or only be set, fails with ENOPROTOOPT, as on Linux; so does one that it could
+//! only keep and never heed, such as broadcast of a connection, which Linux takes all the same.
 //!
 //! ```no_run
 //! # fn main() -> std::io::Result<()> {
@@ -19,6 +20,7 @@
 //! ```
 
 use super::error::invalid;
+use crate::error::Error;
 use crate::stack::{Congestion, MtuDiscovery, TcpConfig, TcpInfo, TcpOptions};
 use core::marker::PhantomData;
 use rustix::io::Errno;
@@ -105,7 +107,7 @@ options! {
     TCP_KEEPCNT: u32;
     /// How long data may stay unacknowledged.
     TCP_USER_TIMEOUT: Option<Duration>;
-    /// Retransmissions of a SYN before a peer is given up, 1 to 127.
+    /// Retransmissions of a SYN, and of a listener's SYN,ACK, before a peer is given up, 1 to 127.
     TCP_SYNCNT: u32;
     /// How long a listener waits for a connection's first data.
     TCP_DEFER_ACCEPT: Option<Duration>;
@@ -231,34 +233,34 @@ fn small<T: TryFrom<u32>>(number: u32) -> io::Result<T> {
 }
 
 /// Sets one of the options that connections, listeners and sockets that are neither yet have in common.
-pub(super) fn set(options: &mut TcpOptions, name: Name, value: Value) -> io::Result<()> {
+pub(super) fn set(options: &mut TcpOptions, name: Name, value: &Value) -> io::Result<()> {
     match (name, value) {
-        (Name::SO_REUSEADDR, Value::Flag(on)) => options.reuse_address = on,
-        (Name::SO_REUSEPORT, Value::Flag(on)) => options.reuse_port = on,
-        (Name::SO_KEEPALIVE, Value::Flag(on)) => options.keepalive = on.then_some(options.keepalive_times),
-        (Name::SO_LINGER, Value::Timeout(time)) => options.linger = time,
-        (Name::SO_RCVBUF, Value::Number(bytes)) => options.recv_buffer = Some(TcpOptions::buffer_size(bytes as usize)),
-        (Name::SO_SNDBUF, Value::Number(bytes)) => options.send_buffer = Some(TcpOptions::buffer_size(bytes as usize)),
-        (Name::SO_RCVLOWAT, Value::Number(bytes)) => options.recv_low_water = bytes.max(1),
-        (Name::SO_OOBINLINE, Value::Flag(on)) => options.urgent_inline = on,
-        (Name::SO_MARK, Value::Number(mark)) => options.mark = mark,
-        (Name::TCP_NODELAY, Value::Flag(on)) => options.nodelay = on,
-        (Name::TCP_CORK, Value::Flag(on)) => options.cork = on,
-        (Name::TCP_MAXSEG, Value::Number(mss)) => options.max_segment = (mss > 0).then_some(small(mss)?),
-        (Name::TCP_KEEPIDLE, Value::Time(time)) => options.keepalive_times.idle = time,
-        (Name::TCP_KEEPINTVL, Value::Time(time)) => options.keepalive_times.interval = time,
-        (Name::TCP_KEEPCNT, Value::Number(count)) => options.keepalive_times.count = count,
-        (Name::TCP_USER_TIMEOUT, Value::Timeout(time)) => options.user_timeout = time,
-        (Name::TCP_SYNCNT, Value::Number(count)) => options.syn_retries = Some(small(count)?),
-        (Name::TCP_DEFER_ACCEPT, Value::Timeout(time)) => options.defer_accept = time,
-        (Name::TCP_QUICKACK, Value::Flag(on)) => options.quick_ack = on,
-        (Name::TCP_CONGESTION, Value::Congestion(control)) => options.congestion = control,
-        (Name::TCP_WINDOW_CLAMP, Value::Limit(bytes)) => options.window_clamp = bytes.map(TcpOptions::clamp),
-        (Name::TCP_NOTSENT_LOWAT, Value::Limit(bytes)) => options.unsent_low_water = bytes.filter(|&bytes| bytes > 0),
-        (Name::TCP_LINGER2, Value::Timeout(time)) => options.fin_wait2 = time,
-        (Name::IP_TTL | Name::IPV6_UNICAST_HOPS, Value::Number(ttl)) => options.ttl = super::check_ttl(ttl)?,
-        (Name::IP_TOS | Name::IPV6_TCLASS, Value::Number(tos)) => options.tos = super::check_tos(tos)?,
-        (Name::IP_MTU_DISCOVER | Name::IPV6_MTU_DISCOVER, Value::MtuDiscovery(how)) => options.mtu_discovery = how,
+        (Name::SO_REUSEADDR, &Value::Flag(on)) => options.reuse_address = on,
+        (Name::SO_REUSEPORT, &Value::Flag(on)) => options.reuse_port = on,
+        (Name::SO_KEEPALIVE, &Value::Flag(on)) => options.keepalive = on.then_some(options.keepalive_times),
+        (Name::SO_LINGER, &Value::Timeout(time)) => options.linger = time,
+        (Name::SO_RCVBUF, &Value::Number(bytes)) => options.recv_buffer = Some(TcpOptions::buffer_size(bytes as usize)),
+        (Name::SO_SNDBUF, &Value::Number(bytes)) => options.send_buffer = Some(TcpOptions::buffer_size(bytes as usize)),
+        (Name::SO_RCVLOWAT, &Value::Number(bytes)) => options.recv_low_water = bytes.max(1),
+        (Name::SO_OOBINLINE, &Value::Flag(on)) => options.urgent_inline = on,
+        (Name::SO_MARK, &Value::Number(mark)) => options.mark = mark,
+        (Name::TCP_NODELAY, &Value::Flag(on)) => options.nodelay = on,
+        (Name::TCP_CORK, &Value::Flag(on)) => options.cork = on,
+        (Name::TCP_MAXSEG, &Value::Number(mss)) => options.max_segment = (mss > 0).then_some(small(mss)?),
+        (Name::TCP_KEEPIDLE, &Value::Time(time)) => options.keepalive_times.idle = time,
+        (Name::TCP_KEEPINTVL, &Value::Time(time)) => options.keepalive_times.interval = time,
+        (Name::TCP_KEEPCNT, &Value::Number(count)) => options.keepalive_times.count = count,
+        (Name::TCP_USER_TIMEOUT, &Value::Timeout(time)) => options.user_timeout = time,
+        (Name::TCP_SYNCNT, &Value::Number(count)) => options.syn_retries = Some(small(count)?),
+        (Name::TCP_DEFER_ACCEPT, &Value::Timeout(time)) => options.defer_accept = time,
+        (Name::TCP_QUICKACK, &Value::Flag(on)) => options.quick_ack = on,
+        (Name::TCP_CONGESTION, &Value::Congestion(control)) => options.congestion = control,
+        (Name::TCP_WINDOW_CLAMP, &Value::Limit(bytes)) => options.window_clamp = bytes.map(TcpOptions::clamp),
+        (Name::TCP_NOTSENT_LOWAT, &Value::Limit(bytes)) => options.unsent_low_water = bytes.filter(|&bytes| bytes > 0),
+        (Name::TCP_LINGER2, &Value::Timeout(time)) => options.fin_wait2 = time,
+        (Name::IP_TTL | Name::IPV6_UNICAST_HOPS, &Value::Number(ttl)) => options.ttl = super::check_ttl(ttl)?,
+        (Name::IP_TOS | Name::IPV6_TCLASS, &Value::Number(tos)) => options.tos = super::check_tos(tos)?,
+        (Name::IP_MTU_DISCOVER | Name::IPV6_MTU_DISCOVER, &Value::MtuDiscovery(how)) => options.mtu_discovery = how,
         _ => return Err(no_such_option()),
     }
     // What is on goes on with the new times.
@@ -310,6 +312,7 @@ pub(super) fn get(options: &TcpOptions, name: Name) -> io::Result<Value> {
         Name::IP_TOS | Name::IPV6_TCLASS => Value::Number(options.tos.into()),
         Name::IP_MTU_DISCOVER | Name::IPV6_MTU_DISCOVER => Value::MtuDiscovery(options.mtu_discovery),
         Name::IPV6_V6ONLY => Value::Flag(options.only_v6),
+        Name::IP_MTU | Name::IPV6_MTU => return Err(Error::NotConnected.into()),
         _ => return Err(no_such_option()),
     })
 }

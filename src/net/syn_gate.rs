@@ -1,18 +1,21 @@
 //! `SynGate`: whoever wants to connect waits for a verdict, before the SYN is answered.
 
-use super::parts::{self, EVERYWHERE, Parts, Place, Places};
-use super::patience::{Blocking, Timeout};
+use super::acceptor::{Accepting, Acceptor, accepts};
+use super::parts::{EVERYWHERE, Parts};
 use super::sockopt::{self, Name, OptValue, SockOpt, Value};
 use super::{Host, TcpStream};
 use crate::error::{self, Error};
-use crate::stack::{Readiness, Refusal, SocketId, SynGateId, SynOptions, TcpOptions, Unreachable};
+use crate::runtime::Core;
+use crate::stack::{
+    Readiness, Refusal, SocketId, Stack, SynGateId, SynOptions, SynRequest as Taken, TcpOptions, Unreachable,
+};
+use crate::time::Instant;
 use core::fmt;
 use core::iter::FusedIterator;
 use rustix::io::Errno;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The gate where SYNs wait that no listener takes. Each is a [`SynRequest`], and is answered as its verdict says: so a
@@ -45,23 +48,14 @@ use std::time::Duration;
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
-pub struct SynGate(Arc<Inner>);
+pub struct SynGate(Arc<Acceptor<SynGateId>>);
 
-struct Inner {
-    parts: Parts<SynGateId>,
-    /// Where the next call looks first.
-    turn: AtomicUsize,
-    blocking: Blocking,
-    /// Dropped after its parts.
-    host: Host,
-}
+accepts!(SynGate);
 
 impl SynGate {
     pub(super) fn open(host: &Host) -> io::Result<SynGate> {
-        let open = |stack: &mut crate::stack::Stack, _| stack.syn_gate_open(stack.default_tcp_options());
-        let parts = Parts::open(host.shards(), EVERYWHERE, open)?;
-        let (turn, blocking) = (AtomicUsize::new(0), Blocking::default());
-        Ok(SynGate(Arc::new(Inner { parts, turn, blocking, host: host.clone() })))
+        let open = |stack: &mut Stack, _| stack.syn_gate_open(stack.default_tcp_options());
+        Ok(SynGate(Acceptor::new(host, Parts::open(host.shards(), EVERYWHERE, open)?)))
     }
 
     /// Waits for the next request.
@@ -70,28 +64,29 @@ impl SynGate {
     /// `WouldBlock` if the gate is non-blocking, or after its time-out, and there is none; `ConnectionAborted` once the
     /// host is shutting down; `NetworkDown` if its device is gone.
     pub fn accept(&self) -> io::Result<SynRequest> {
-        let Inner { parts, blocking, .. } = &*self.0;
-        let patience = blocking.patience(&blocking.read);
-        let (number, request) = parts.wait(self.turn(), Readiness::READABLE, patience, |number, gate, core, _| {
-            Ok((number, core.stack.syn_next(gate)?))
-        })?;
+        let (number, request) = self.0.accept(SynGate::take)?;
         Ok(self.given(number, request))
     }
 
-    /// Where the next call looks first.
-    pub(super) fn turn(&self) -> usize {
-        self.0.turn.fetch_add(1, Ordering::Relaxed)
+    /// Takes a request from a part.
+    pub(super) fn take(gate: SynGateId, core: &mut Core, _: Instant) -> error::Result<Taken> {
+        core.stack.syn_next(gate)
     }
 
-    /// The request that the part with this number has given.
-    pub(super) fn given(&self, number: usize, request: crate::stack::SynRequest) -> SynRequest {
+    /// The request that was taken from the part with this number.
+    pub(super) fn given(&self, number: usize, request: Taken) -> SynRequest {
         SynRequest { gate: self.0.clone(), number, request, answered: false }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn acceptor(&self) -> &Acceptor<SynGateId> {
+        &self.0
     }
 
     /// An iterator over the requests. It comes to an end when the host has ended, as
     /// [`TcpListener::incoming`](super::TcpListener::incoming) does.
     pub fn requests(&self) -> SynRequests<'_> {
-        SynRequests { gate: self, ended: false }
+        SynRequests { gate: self, accepting: Accepting::default() }
     }
 
     /// How many requests have no verdict yet, and the bytes that they are charged.
@@ -99,22 +94,7 @@ impl SynGate {
     /// # Errors
     /// If the host has ended.
     pub fn load(&self) -> io::Result<(usize, usize)> {
-        let mut sum = (0, 0);
-        for (shard, gate) in self.0.parts.iter() {
-            let (requests, bytes) = shard.look(|stack| stack.syn_gate_load(gate))?;
-            sum = (sum.0 + requests, sum.1 + bytes);
-        }
-        Ok(sum)
-    }
-
-    /// Whether [`accept`](SynGate::accept) fails with `WouldBlock` instead of waiting. Clones share it; accepted streams
-    /// do not inherit it.
-    ///
-    /// # Errors
-    /// None; the signature is std's.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.0.blocking.set_nonblocking(nonblocking);
-        Ok(())
+        self.0.load(Stack::syn_gate_load)
     }
 
     /// How long [`accept`](SynGate::accept) waits, `None` being for ever; beyond it fails with `WouldBlock`.
@@ -122,7 +102,7 @@ impl SynGate {
     /// # Errors
     /// `InvalidInput` if it is zero.
     pub fn set_accept_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        Timeout::set(&self.0.blocking.read, timeout)
+        self.0.blocking.read.set(timeout)
     }
 
     /// Sets an option by its name, as setsockopt(2), for the connections that are accepted from now on.
@@ -135,7 +115,7 @@ impl SynGate {
         match (option.name, value.into_value()) {
             (Name::SO_RCVTIMEO, Value::Timeout(time)) => return self.set_accept_timeout(time),
             (Name::SO_BINDTODEVICE, Value::Text(name)) => options.interface = self.0.host.interface(name.as_deref())?,
-            (name, value) => sockopt::set(&mut options, name, value)?,
+            (name, value) => sockopt::set(&mut options, name, &value)?,
         }
         Ok(self.0.parts.act(|stack, id| stack.set_syn_gate_options(id, options.clone()))?)
     }
@@ -156,21 +136,6 @@ impl SynGate {
     fn options(&self) -> io::Result<TcpOptions> {
         Ok(self.0.parts.look(|stack, id| stack.syn_gate_options(id).cloned())?)
     }
-
-    /// What it is ready for: readable means that there is a request.
-    pub fn readiness(&self) -> Readiness {
-        parts::readiness(&self.places())
-    }
-
-    pub(super) fn places(&self) -> Places<'_> {
-        let place = |(shard, id)| Place { shard, id: SocketId::SynGate(id), home: true };
-        self.0.parts.iter().map(place).collect()
-    }
-
-    /// The host it belongs to.
-    pub fn host(&self) -> &Host {
-        &self.0.host
-    }
 }
 
 impl fmt::Debug for SynGate {
@@ -183,25 +148,15 @@ impl fmt::Debug for SynGate {
 #[derive(Debug)]
 pub struct SynRequests<'a> {
     gate: &'a SynGate,
-    ended: bool,
+    accepting: Accepting,
 }
 
 impl Iterator for SynRequests<'_> {
     type Item = io::Result<SynRequest>;
 
     fn next(&mut self) -> Option<io::Result<SynRequest>> {
-        if self.ended {
-            return None;
-        }
-        let request = self.gate.accept();
-        if let Err(error) = &request {
-            let shut_down = error.kind() == io::ErrorKind::ConnectionAborted;
-            self.ended = shut_down || error.kind() == io::ErrorKind::NetworkDown;
-            if shut_down {
-                return None;
-            }
-        }
-        Some(request)
+        let SynRequests { gate, accepting } = self;
+        accepting.next(|| gate.accept())
     }
 }
 
@@ -239,10 +194,10 @@ impl From<&io::Error> for Refusal {
 /// that waits for longer than [`GateConfig::timeout`](crate::stack::GateConfig::timeout) is over, and so is one whose peer
 /// has reset it; its verdict fails with `ConnectionAborted` then.
 pub struct SynRequest {
-    gate: Arc<Inner>,
+    gate: Arc<Acceptor<SynGateId>>,
     /// The part that it came by.
     number: usize,
-    request: crate::stack::SynRequest,
+    request: Taken,
     answered: bool,
 }
 

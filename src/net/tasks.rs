@@ -8,7 +8,7 @@ use super::udp::to_connected;
 use super::{SynGate, SynRequest, TcpListener, TcpStream, UdpFlow, UdpGate, UdpSocket};
 use crate::buf::{CHUNK_CAPACITY, Chunk, Slice, Slices};
 use crate::error::{self, Error};
-use crate::runtime::Seat;
+use crate::runtime::{Patience, Seat};
 use crate::stack::{Readiness, RecvMsg, SendMsg, SocketId, TcpId, UdpId};
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -82,47 +82,26 @@ macro_rules! seated {
 seated!(TcpListener, TcpStream, UdpSocket, SynGate, UdpGate);
 
 impl SynGate {
-    /// Takes the next request.
+    /// As [`accept`](SynGate::accept), in `seat`.
     pub(crate) fn poll_accept(&self, cx: &mut Context<'_>, seat: Seat) -> Poll<io::Result<SynRequest>> {
-        let places = self.places();
-        let next = parts::poll_wait(&places, self.turn(), cx, seat, Readiness::READABLE, |place, core, _| {
-            let SocketId::SynGate(gate) = place.id else { return Err(Error::BadHandle) };
-            // Its parts are in all shards, in their order.
-            Ok((place.shard.number(), core.stack.syn_next(gate)?))
-        });
-        let (number, request) = ready!(next)?;
+        let (number, request) = ready!(self.acceptor().poll_accept(cx, seat, SynGate::take))?;
         Poll::Ready(Ok(self.given(number, request)))
     }
 }
 
 impl UdpGate {
-    /// Accepts a flow.
+    /// As [`accept`](UdpGate::accept), in `seat`.
     pub(crate) fn poll_accept(&self, cx: &mut Context<'_>, seat: Seat) -> Poll<io::Result<UdpFlow>> {
-        let places = self.places();
-        let next = parts::poll_wait(&places, self.turn(), cx, seat, Readiness::READABLE, |place, core, _| {
-            let SocketId::UdpGate(gate) = place.id else { return Err(Error::BadHandle) };
-            let (flow, source) = core.stack.udp_gate_accept(gate)?;
-            core.adopt(SocketId::Udp(flow));
-            Ok((place.shard.clone(), flow, source))
-        });
-        let (shard, flow, source) = ready!(next)?;
-        Poll::Ready(UdpFlow::new(self.host(), &shard, flow, source))
+        let (number, flow) = ready!(self.acceptor().poll_accept(cx, seat, UdpGate::take))?;
+        Poll::Ready(self.given(number, flow))
     }
 }
 
 impl TcpListener {
-    /// Accepts a connection.
+    /// As [`accept`](TcpListener::accept), in `seat`, of a stream that does not block.
     pub(crate) fn poll_accept(&self, cx: &mut Context<'_>, seat: Seat) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        let places = self.places();
-        let accepted = parts::poll_wait(&places, self.turn(), cx, seat, Readiness::READABLE, |place, core, now| {
-            let SocketId::Listener(listener) = place.id else { return Err(Error::BadHandle) };
-            let (accepted, peer) = core.stack.tcp_accept(now, listener)?;
-            core.adopt(SocketId::Tcp(accepted));
-            let low_water = core.stack.tcp_options(accepted)?.recv_low_water;
-            Ok((place.shard.clone(), accepted, low_water, peer))
-        });
-        let (shard, id, low_water, peer) = ready!(accepted)?;
-        let stream = TcpStream::new(self.host(), &shard, id, low_water);
+        let (number, taken) = ready!(self.acceptor().poll_accept(cx, seat, TcpListener::take))?;
+        let (stream, peer) = self.given(number, taken);
         stream.set_nonblocking(true)?;
         Poll::Ready(Ok((stream, peer)))
     }
@@ -152,6 +131,11 @@ impl TcpStream {
             .shard
             .poll_wait(cx, seat, place.id, Readiness::READABLE, |core, now| core.stack.tcp_pop(now, tcp(place)?, max));
         taken.map_err(io::Error::from)
+    }
+
+    /// As [`poll_recv`](TcpStream::poll_recv), if there is something.
+    pub(crate) fn try_recv(&self, max: usize) -> io::Result<Slices> {
+        Ok(self.wait(Readiness::READABLE, Patience::None, |stack, now, id| stack.tcp_pop(now, id, max))?)
     }
 
     /// Reads without taking.
@@ -231,6 +215,21 @@ impl UdpSocket {
             core.stack.udp_recv(udp(place)?, buf, peek)
         });
         received.map_err(io::Error::from)
+    }
+
+    /// Receives a datagram as it lies in memory.
+    pub(crate) fn poll_recv_chunk(&self, cx: &mut Context<'_>, seat: Seat) -> Poll<io::Result<(Slice, SocketAddr)>> {
+        let places = self.places();
+        let first = self.favourite().first(places.len());
+        let received = parts::poll_wait(&places, first, cx, seat, Readiness::READABLE, |place, core, _| {
+            core.stack.udp_recv_chunk(udp(place)?)
+        });
+        received.map_err(io::Error::from)
+    }
+
+    /// As [`poll_recv_chunk`](UdpSocket::poll_recv_chunk), if there is one.
+    pub(crate) fn try_recv_chunk(&self) -> io::Result<(Slice, SocketAddr)> {
+        Ok(self.receiving_with(Some(Patience::None), |stack, id| stack.udp_recv_chunk(id))?)
     }
 
     /// Receives a datagram, with all that came with it.

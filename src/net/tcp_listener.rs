@@ -1,31 +1,29 @@
 //! `TcpListener`, with std's names and behaviour.
 
+use super::acceptor::{Accepting, Acceptor, accepts};
 use super::addr::ToSocketAddrs;
-use super::parts::{self, Parts, Place, Places};
+use super::parts::Parts;
 use super::patience::Blocking;
+use super::sockopt::{Name, Value};
 use super::{Host, TcpStream};
 use crate::error;
-use crate::runtime::Shard;
-use crate::stack::{ListenerId, MtuDiscovery, Readiness, SocketId, TcpInfo, TcpOptions};
+use crate::runtime::{Core, Shard};
+use crate::stack::{ListenerId, Readiness, SocketId, TcpId, TcpInfo, TcpOptions};
+use crate::time::Instant;
 use core::fmt;
 use core::iter::FusedIterator;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A TCP socket that listens, as `std::net::TcpListener`. It is closed when it and its clones are dropped; connections
 /// that wait to be accepted are reset then.
-pub struct TcpListener(Arc<Inner>);
+pub struct TcpListener(Arc<Acceptor<ListenerId>>);
 
-struct Inner {
-    parts: Parts<ListenerId>,
-    /// Where the next call looks first.
-    turn: AtomicUsize,
-    blocking: Blocking,
-    /// Dropped after its parts.
-    host: Host,
-}
+accepts!(TcpListener);
+
+/// A connection as it is taken from the stack: its name, the received bytes that make it readable, and whose it is.
+pub(super) type Taken = (TcpId, u32, SocketAddr);
 
 impl TcpListener {
     /// Listens on the default host: see [`Host::set_default`] and [`Host::listen`].
@@ -48,33 +46,43 @@ impl TcpListener {
     }
 
     pub(super) fn new(host: &Host, parts: Parts<ListenerId>) -> TcpListener {
-        let (turn, blocking) = (AtomicUsize::new(0), Blocking::default());
-        TcpListener(Arc::new(Inner { parts, turn, blocking, host: host.clone() }))
+        TcpListener(Acceptor::new(host, parts))
     }
 
     /// Waits for a connection, and gives it with the peer's address.
     ///
     /// # Errors
-    /// `WouldBlock` if the listener is non-blocking and there is none; `ConnectionAborted` once the host is shutting
-    /// down; `NetworkDown` if its device is gone.
+    /// `WouldBlock` if the listener is non-blocking, or after its [time-out](TcpListener::set_read_timeout), and there is
+    /// none; `ConnectionAborted` once the host is shutting down; `NetworkDown` if its device is gone.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let Inner { parts, turn, blocking, host } = &*self.0;
-        let patience = blocking.patience(&blocking.read);
-        let first = turn.fetch_add(1, Ordering::Relaxed);
-        let (number, id, peer) = parts.wait(first, Readiness::READABLE, patience, |number, listener, core, now| {
-            let (accepted, peer) = core.stack.tcp_accept(now, listener)?;
-            core.adopt(SocketId::Tcp(accepted));
-            let low_water = core.stack.tcp_options(accepted)?.recv_low_water;
-            Ok((number, (accepted, low_water), peer))
-        })?;
-        let (id, low_water) = id;
-        Ok((TcpStream::new(host, parts.get(number).0, id, low_water), peer))
+        let (number, taken) = self.0.accept(TcpListener::take)?;
+        Ok(self.given(number, taken))
+    }
+
+    /// Takes a connection from a part.
+    pub(super) fn take(listener: ListenerId, core: &mut Core, now: Instant) -> error::Result<Taken> {
+        let (accepted, peer) = core.stack.tcp_accept(now, listener)?;
+        core.adopt(SocketId::Tcp(accepted));
+        Ok((accepted, core.stack.tcp_options(accepted)?.recv_low_water, peer))
+    }
+
+    /// The connection that was taken from the part with this number. It has the listener's time-outs, as on Linux, which
+    /// makes its socket as a copy of the listener's.
+    pub(super) fn given(&self, number: usize, (id, low_water, peer): Taken) -> (TcpStream, SocketAddr) {
+        let stream = TcpStream::new(&self.0.host, self.0.shard(number), id, low_water);
+        stream.blocking().inherit(&self.0.blocking);
+        (stream, peer)
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn acceptor(&self) -> &Acceptor<ListenerId> {
+        &self.0
     }
 
     /// An iterator that accepts connections. Unlike std's it comes to an end: when the host has ended, because every
     /// further call would fail at once. If the host did not end by a shutdown, the error is given first.
     pub fn incoming(&self) -> Incoming<'_> {
-        Incoming { listener: self, ended: false }
+        Incoming { listener: self, accepting: Accepting::default() }
     }
 
     /// Where it listens.
@@ -111,89 +119,44 @@ impl TcpListener {
         Ok(TcpListener(self.0.clone()))
     }
 
-    /// Whether [`accept`](TcpListener::accept) fails with `WouldBlock` instead of waiting. Clones share it; accepted
-    /// streams do not inherit it.
-    ///
-    /// # Errors
-    /// None; the signature is std's.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.0.blocking.set_nonblocking(nonblocking);
-        Ok(())
-    }
-
-    /// TTL of the packets of accepted connections.
-    ///
-    /// # Errors
-    /// If the host has been shut down.
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.option(|options| options.ttl.into())
-    }
-
-    /// Sets the TTL of the packets of connections accepted from now on, 1 to 255.
-    ///
-    /// # Errors
-    /// `InvalidInput`, or if the host has been shut down.
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        let ttl = super::check_ttl(ttl)?;
-        self.set(|options| options.ttl = ttl)
-    }
-
-    /// The byte with the DSCP of the packets of accepted connections.
-    ///
-    /// # Errors
-    /// If the host has been shut down.
-    pub fn tos(&self) -> io::Result<u32> {
-        self.option(|options| options.tos.into())
-    }
-
-    /// Sets the byte with DSCP and ECN of the packets of connections that come from now on, their SYN,ACKs included
-    /// (IP_TOS, IPV6_TCLASS). The two bits of ECN are kept as zero, as [`TcpStream::set_tos`] does.
-    ///
-    /// # Errors
-    /// `InvalidInput`, or if the host has been shut down.
-    pub fn set_tos(&self, tos: u32) -> io::Result<()> {
-        let tos = super::check_tos(tos)?;
-        self.set(|options| options.tos = tos)
-    }
-
-    /// What accepted connections do about their path's MTU.
-    ///
-    /// # Errors
-    /// If the host has been shut down.
-    pub fn mtu_discovery(&self) -> io::Result<MtuDiscovery> {
-        self.option(|options| options.mtu_discovery)
-    }
-
-    /// Sets what connections that come from now on do about their path's MTU (IP_MTU_DISCOVER, IPV6_MTU_DISCOVER).
-    ///
-    /// # Errors
-    /// If the host has been shut down.
-    pub fn set_mtu_discovery(&self, mtu_discovery: MtuDiscovery) -> io::Result<()> {
-        self.set(|options| options.mtu_discovery = mtu_discovery)
-    }
-
-    /// Accepts only connections that come in by the interface `name`, and has what is sent on them leave by it
-    /// (SO_BINDTODEVICE); none is whichever.
-    ///
-    /// # Errors
-    /// ENODEV if there is no such interface; or if the host has been shut down.
-    pub fn bind_device(&self, name: Option<&str>) -> io::Result<()> {
-        Ok(self.0.parts.act(|stack, id| {
-            let number = name.map_or(Ok(0), |name| stack.interface_named(name))?;
-            stack.listener_options(id)?.interface = number as u8;
-            Ok(())
-        })?)
-    }
+    // ---- options ----
 
     pub(super) fn option<T>(&self, get: impl FnOnce(&TcpOptions) -> T) -> io::Result<T> {
         Ok(self.0.parts.look(|stack, id| Ok(get(stack.listener_options(id)?)))?)
     }
 
-    pub(super) fn set(&self, change: impl Fn(&mut TcpOptions)) -> io::Result<()> {
-        Ok(self.0.parts.act(|stack, id| {
-            change(stack.listener_options(id)?);
-            Ok(())
-        })?)
+    /// Changes the options of all its parts.
+    pub(super) fn try_set_option(&self, set: impl Fn(&mut TcpOptions) -> io::Result<()>) -> io::Result<()> {
+        self.0.parts.iter().try_for_each(|(shard, id)| {
+            shard.act(|core, _| {
+                let known = core.stack.listener_options(id)?;
+                let mut options = known.clone();
+                Ok(set(&mut options).and_then(|()| {
+                    options.validate()?;
+                    *known = options;
+                    Ok(())
+                }))
+            })?
+        })
+    }
+
+    /// What a listener answers of its own.
+    pub(super) fn own_option(&self, name: Name) -> io::Result<Option<Value>> {
+        Ok(Some(match name {
+            Name::TCP_INFO => Value::Info(Box::new(self.info()?)),
+            Name::SO_ACCEPTCONN => Value::Flag(true),
+            Name::IPV6_V6ONLY => Value::Flag(self.only_v6()?),
+            _ => return Ok(None),
+        }))
+    }
+
+    /// IPV6_V6ONLY by its name.
+    pub(super) fn decide_v6only(&self, _only: bool) -> io::Result<()> {
+        Err(bound_already())
+    }
+
+    pub(super) fn blocking(&self) -> &Blocking {
+        &self.0.blocking
     }
 
     /// The pending error: a listener never has one.
@@ -218,34 +181,9 @@ impl TcpListener {
         Ok(sum)
     }
 
-    /// What it is ready for: readable means that a connection can be accepted.
-    pub fn readiness(&self) -> Readiness {
-        parts::readiness(&self.places())
-    }
-
-    /// The number of the part that the next call is to look into first.
-    #[cfg(feature = "tokio")]
-    pub(super) fn turn(&self) -> usize {
-        self.0.turn.fetch_add(1, Ordering::Relaxed)
-    }
-
-    pub(super) fn blocking(&self) -> &Blocking {
-        &self.0.blocking
-    }
-
-    pub(super) fn places(&self) -> Places<'_> {
-        let place = |(shard, id)| Place { shard, id: SocketId::Listener(id), home: true };
-        self.0.parts.iter().map(place).collect()
-    }
-
     /// The queue whose connections it accepts, if it was made by [`Host::listen_on_each`].
     pub fn queue(&self) -> Option<usize> {
-        (self.0.host.queues() > self.0.parts.len()).then(|| self.0.parts.get(0).0.number())
-    }
-
-    /// The host it belongs to.
-    pub fn host(&self) -> &Host {
-        &self.0.host
+        (self.0.host.queues() > self.0.parts.len()).then(|| self.0.shard(0).number())
     }
 }
 
@@ -264,26 +202,15 @@ impl fmt::Debug for TcpListener {
 #[derive(Debug)]
 pub struct Incoming<'a> {
     listener: &'a TcpListener,
-    ended: bool,
+    accepting: Accepting,
 }
 
 impl Iterator for Incoming<'_> {
     type Item = io::Result<TcpStream>;
 
     fn next(&mut self) -> Option<io::Result<TcpStream>> {
-        if self.ended {
-            return None;
-        }
-        let accepted = self.listener.accept();
-        if let Err(error) = &accepted {
-            // A listener's own connections never fail it: these two are the host's.
-            let shut_down = error.kind() == io::ErrorKind::ConnectionAborted;
-            self.ended = shut_down || error.kind() == io::ErrorKind::NetworkDown;
-            if shut_down {
-                return None;
-            }
-        }
-        Some(accepted.map(|(stream, _)| stream))
+        let Incoming { listener, accepting } = self;
+        accepting.next(|| Ok(listener.accept()?.0))
     }
 }
 

@@ -2,17 +2,20 @@
 
 use super::addr::{ToSocketAddrs, each};
 use super::error::invalid;
-use super::sockopt::{self, Name, OptValue, SockOpt, Value};
+use super::patience::Blocking;
+use super::sockopt::{Name, Value};
 use super::{Host, TcpListener, TcpStream};
 use crate::error::Error;
-use crate::stack::TcpOptions;
+use crate::stack::{TcpInfo, TcpOptions};
+use crate::tcp::state::State;
 use core::fmt;
+use rustix::io::Errno;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 /// A TCP socket that neither listens nor is connected: what Linux's `socket()` gives. Options that count from the first
-/// packet on, such as [`TCP_MAXSEG`](sockopt::TCP_MAXSEG), are set here, and go over to what becomes of it.
+/// packet on, such as [`set_mss`](TcpSocket::set_mss), are set here, and go over to what becomes of it.
 ///
 /// The address that it is [bound](TcpSocket::bind) to is taken when it listens or connects.
 pub struct TcpSocket {
@@ -20,6 +23,8 @@ pub struct TcpSocket {
     /// Bound to this, at first to any of its family.
     local: SocketAddr,
     options: TcpOptions,
+    /// Its time-outs.
+    blocking: Blocking,
 }
 
 impl TcpSocket {
@@ -40,7 +45,8 @@ impl TcpSocket {
     }
 
     pub(super) fn new(host: &Host, local: SocketAddr) -> TcpSocket {
-        TcpSocket { host: host.clone(), local, options: host.default_tcp_options() }
+        let (options, blocking) = (host.default_tcp_options(), Blocking::default());
+        TcpSocket { host: host.clone(), local, options, blocking }
     }
 
     /// All its settings.
@@ -62,7 +68,7 @@ impl TcpSocket {
         if addr.is_ipv4() != self.local.is_ipv4() {
             return Err(Error::AddressFamily.into());
         }
-        if !self.local.ip().is_unspecified() || self.local.port() != 0 {
+        if self.is_bound() {
             return Err(invalid("the socket is bound already"));
         }
         let ip = addr.ip().to_canonical();
@@ -81,32 +87,76 @@ impl TcpSocket {
         Ok(self.local)
     }
 
-    /// Sets an option by its name.
+    /// Whether a listener on `::` is to take no IPv4 (IPV6_V6ONLY). It does at first.
     ///
     /// # Errors
-    /// ENOPROTOOPT if it has no such option, or one that can only be read; `InvalidInput` for a value out of range; ENODEV
-    /// for an interface that there is not.
-    pub fn setsockopt<T: OptValue>(&mut self, option: SockOpt<T>, value: T) -> io::Result<()> {
-        let mut changed = self.options.clone();
-        match (option.name, value.into_value()) {
-            (Name::SO_BINDTODEVICE, Value::Text(name)) => changed.interface = self.host.interface(name.as_deref())?,
-            (Name::IPV6_V6ONLY, Value::Flag(only)) => changed.only_v6 = only,
-            (name, value) => sockopt::set(&mut changed, name, value)?,
+    /// `InvalidInput` once it is bound.
+    pub fn set_only_v6(&mut self, only_v6: bool) -> io::Result<()> {
+        if self.is_bound() {
+            return Err(super::tcp_listener::bound_already());
         }
+        self.options.only_v6 = only_v6;
+        Ok(())
+    }
+
+    /// Whether a listener on `::` is to take no IPv4.
+    ///
+    /// # Errors
+    /// None; the signature is that of the other sockets.
+    pub fn only_v6(&self) -> io::Result<bool> {
+        Ok(self.options.only_v6)
+    }
+
+    /// Its numbers (TCP_INFO), of which there is no more than its state, CLOSED, and its address.
+    ///
+    /// # Errors
+    /// None; the signature is that of the other sockets.
+    pub fn info(&self) -> io::Result<TcpInfo> {
+        let nobody = if self.local.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        Ok(TcpInfo::new(State::Closed, self.local, SocketAddr::new(nobody, 0)))
+    }
+
+    /// The pending error (SO_ERROR): nothing has happened yet.
+    ///
+    /// # Errors
+    /// None; the signature is std's.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        Ok(None)
+    }
+
+    /// The host it belongs to.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    pub(super) fn option<T>(&self, get: impl FnOnce(&TcpOptions) -> T) -> io::Result<T> {
+        Ok(get(&self.options))
+    }
+
+    pub(super) fn try_set_option(&mut self, set: impl Fn(&mut TcpOptions) -> io::Result<()>) -> io::Result<()> {
+        let mut changed = self.options.clone();
+        set(&mut changed)?;
         changed.validate()?;
         self.options = changed;
         Ok(())
     }
 
-    /// Reads an option by its name.
-    ///
-    /// # Errors
-    /// ENOPROTOOPT if it has no such option.
-    pub fn getsockopt<T: OptValue>(&self, option: SockOpt<T>) -> io::Result<T> {
-        sockopt::typed(match option.name {
-            Name::SO_BINDTODEVICE => Ok(Value::Text(self.host.interface_name(self.options.interface))),
-            name => sockopt::get_with(&self.options, &self.host.config().tcp, name),
-        })
+    /// What it answers of its own.
+    pub(super) fn own_option(&self, name: Name) -> io::Result<Option<Value>> {
+        Ok(if name == Name::TCP_INFO { Some(Value::Info(Box::new(self.info()?))) } else { None })
+    }
+
+    /// IPV6_V6ONLY by its name.
+    pub(super) fn decide_v6only(&mut self, only: bool) -> io::Result<()> {
+        self.set_only_v6(only)
+    }
+
+    pub(super) fn blocking(&self) -> &Blocking {
+        &self.blocking
+    }
+
+    fn is_bound(&self) -> bool {
+        !self.local.ip().is_unspecified() || self.local.port() != 0
     }
 
     /// Listens, with at most `backlog` connections that wait to be accepted.
@@ -115,15 +165,22 @@ impl TcpSocket {
     /// As [`Host::listen`]; `AddrInUse` also if connections have the port and SO_REUSEADDR is off.
     pub fn listen(self, backlog: usize) -> io::Result<TcpListener> {
         let parts = TcpListener::parts(self.host.shards(), self.local, backlog, &self.options)?;
-        Ok(TcpListener::new(&self.host, parts))
+        let listener = TcpListener::new(&self.host, parts);
+        listener.blocking().inherit(&self.blocking);
+        Ok(listener)
     }
 
     /// Connects to the first of `addr` that answers.
     ///
     /// # Errors
-    /// As [`Host::connect`]; EAFNOSUPPORT for an address of the other family.
+    /// As [`Host::connect`]; EAFNOSUPPORT for an address of the other family; EINPROGRESS when the [time of
+    /// sending](TcpSocket::set_write_timeout) is over, as connect(2), but here the attempt ends then.
     pub fn connect(self, addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        each(&self.host, addr, |addr| self.open(addr, None))
+        let connected = each(&self.host, addr, |addr| self.open(addr, self.blocking.write.get()));
+        connected.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => Errno::INPROGRESS.into(),
+            _ => error,
+        })
     }
 
     /// Connects to `addr`, within `timeout`.
@@ -139,8 +196,10 @@ impl TcpSocket {
         if addr.is_ipv4() && self.local.is_ipv6() || addr.is_ipv6() && self.local.is_ipv4() {
             return Err(Error::AddressFamily);
         }
-        let bound = !self.local.ip().is_unspecified() || self.local.port() != 0;
-        TcpStream::open(&self.host, bound.then_some(self.local), addr, Some(&self.options), timeout)
+        let local = self.is_bound().then_some(self.local);
+        let stream = TcpStream::open(&self.host, local, addr, Some(&self.options), timeout)?;
+        stream.blocking().inherit(&self.blocking);
+        Ok(stream)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Host;
 use super::addr::ToSocketAddrs;
 use super::parts::{self, Place, Places};
-use super::patience::{Blocking, Timeout};
+use super::patience::Blocking;
 use crate::buf::{CHUNK_CAPACITY, Chunk, Slice};
 use crate::error::{self, Error};
 use crate::runtime::{Patience, Shard, clock, press};
@@ -411,40 +411,6 @@ impl TcpStream {
         Ok(self.0.shard.look(|stack| stack.tcp_local_addr(self.0.id))?)
     }
 
-    /// How long reading waits, `None` being for ever; beyond it fails with `WouldBlock`, as on Linux. Calls that are
-    /// waiting already are not changed.
-    ///
-    /// # Errors
-    /// `InvalidInput` if it is zero.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.blocking.read.set(timeout)
-    }
-
-    /// How long writing waits, `None` being for ever; beyond it fails with `WouldBlock`, or gives the number of bytes
-    /// taken until then.
-    ///
-    /// # Errors
-    /// `InvalidInput` if it is zero.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.blocking.write.set(timeout)
-    }
-
-    /// How long reading waits.
-    ///
-    /// # Errors
-    /// None; the signature is std's.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(Timeout::get(&self.0.blocking.read))
-    }
-
-    /// How long writing waits.
-    ///
-    /// # Errors
-    /// None; the signature is std's.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(Timeout::get(&self.0.blocking.write))
-    }
-
     /// Whether calls fail with `WouldBlock` instead of waiting. Clones share it.
     ///
     /// # Errors
@@ -468,14 +434,7 @@ impl TcpStream {
         Ok(self.0.shard.look(|stack| Ok(get(stack.tcp_options(self.0.id)?)))?)
     }
 
-    pub(super) fn set_option(&self, set: impl FnOnce(&mut TcpOptions)) -> io::Result<()> {
-        self.try_set_option(|options| {
-            set(options);
-            Ok(())
-        })
-    }
-
-    pub(super) fn try_set_option(&self, set: impl FnOnce(&mut TcpOptions) -> io::Result<()>) -> io::Result<()> {
+    pub(super) fn try_set_option(&self, set: impl Fn(&mut TcpOptions) -> io::Result<()>) -> io::Result<()> {
         self.0.shard.act(|core, now| {
             let mut options = core.stack.tcp_options(self.0.id)?.clone();
             Ok(match set(&mut options) {
@@ -495,22 +454,6 @@ impl TcpStream {
 
     pub(super) fn blocking(&self) -> &Blocking {
         &self.0.blocking
-    }
-
-    /// Sends small segments at once (TCP_NODELAY) instead of waiting for an ACK first (Nagle's algorithm).
-    ///
-    /// # Errors
-    /// If the host has ended.
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.set_option(|options| options.nodelay = nodelay)
-    }
-
-    /// Whether small segments are sent at once.
-    ///
-    /// # Errors
-    /// If the host has been shut down.
-    pub fn nodelay(&self) -> io::Result<bool> {
-        self.option(|options| options.nodelay)
     }
 
     // ---- sight ----

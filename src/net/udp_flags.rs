@@ -6,7 +6,7 @@ use super::sockopt::{self, Name, OptValue, SockOpt, Value};
 use super::{MsgFlags, UdpSocket};
 use crate::error::Error;
 use crate::runtime::Patience;
-use crate::stack::{RecvMsg, SendMsg, Stack};
+use crate::stack::{RecvMsg, SendMsg, Stack, UdpBind};
 use std::io;
 use std::net::SocketAddr;
 
@@ -84,8 +84,8 @@ impl UdpSocket {
     /// Sets an option by its name, as setsockopt(2).
     ///
     /// # Errors
-    /// ENOPROTOOPT for one that such sockets have not, or that can only be read, or that is decided as it is
-    /// [bound](super::UdpBind); `InvalidInput` for a value out of range; ENODEV for an interface that there is not; or if
+    /// ENOPROTOOPT for one that such sockets have not, or that can only be read, and for IPV6_V6ONLY, which is decided as
+    /// it is [bound](super::UdpBind); `InvalidInput` for a value out of range; ENODEV for an interface that there is not; or if
     /// the host has ended.
     pub fn setsockopt<T: OptValue>(&self, option: SockOpt<T>, value: T) -> io::Result<()> {
         match (option.name, value.into_value()) {
@@ -96,6 +96,8 @@ impl UdpSocket {
             (Name::SO_RCVBUF, Value::Number(bytes)) => self.set_recv_buffer_size(bytes as usize),
             (Name::SO_SNDBUF, Value::Number(bytes)) => self.set_send_buffer_size(bytes as usize),
             (Name::SO_MARK, Value::Number(mark)) => self.set_mark(mark),
+            (Name::SO_REUSEADDR, Value::Flag(on)) => self.set_reuse_address(on),
+            (Name::SO_REUSEPORT, Value::Flag(on)) => self.set_reuse_port(on),
             (Name::IP_TTL | Name::IPV6_UNICAST_HOPS, Value::Number(ttl)) => self.set_ttl(ttl),
             (Name::IP_TOS | Name::IPV6_TCLASS, Value::Number(tos)) => {
                 self.set_tos(u8::try_from(tos).map_err(|_| invalid(format!("a TOS of {tos} is above 255")))?)
@@ -110,27 +112,99 @@ impl UdpSocket {
     /// # Errors
     /// ENOPROTOOPT for one that such sockets have not; for IP_MTU as [`mtu`](UdpSocket::mtu).
     pub fn getsockopt<T: OptValue>(&self, option: SockOpt<T>) -> io::Result<T> {
-        let how = || Ok::<_, io::Error>(self.parts_look(Stack::udp_bound)?);
         sockopt::typed(Ok(match option.name {
             Name::SO_RCVTIMEO => Value::Timeout(self.read_timeout()?),
             Name::SO_SNDTIMEO => Value::Timeout(self.write_timeout()?),
-            Name::SO_BINDTODEVICE => Value::Text(self.host().interface_name(self.option(|options| options.interface)?)),
+            Name::SO_BINDTODEVICE => Value::Text(self.device()?),
             Name::SO_BROADCAST => Value::Flag(self.broadcast()?),
             Name::SO_ERROR => Value::Error(self.take_error()?),
-            Name::SO_TYPE => Value::Number(2),
-            Name::SO_ACCEPTCONN => Value::Flag(false),
+            Name::SO_TYPE => Value::Number(self.r#type()?),
+            Name::SO_ACCEPTCONN => Value::Flag(self.is_listener()?),
             Name::SO_RCVBUF => sockopt::number(self.recv_buffer_size()?),
             Name::SO_SNDBUF => sockopt::number(self.send_buffer_size()?),
             Name::SO_MARK => Value::Number(self.mark()?),
-            Name::SO_REUSEADDR => Value::Flag(how()?.reuse_address),
-            Name::SO_REUSEPORT => Value::Flag(how()?.reuse_port),
-            Name::IPV6_V6ONLY => Value::Flag(how()?.only_v6),
+            Name::SO_REUSEADDR => Value::Flag(self.reuse_address()?),
+            Name::SO_REUSEPORT => Value::Flag(self.reuse_port()?),
+            Name::IPV6_V6ONLY => Value::Flag(self.only_v6()?),
             Name::IP_TTL | Name::IPV6_UNICAST_HOPS => Value::Number(self.ttl()?),
             Name::IP_TOS | Name::IPV6_TCLASS => Value::Number(self.tos()?.into()),
             Name::IP_MTU_DISCOVER | Name::IPV6_MTU_DISCOVER => Value::MtuDiscovery(self.mtu_discovery()?),
             Name::IP_MTU | Name::IPV6_MTU => sockopt::number(self.mtu()?),
             _ => return Err(sockopt::no_such_option()),
         }))
+    }
+
+    /// Whether it shares its address with other sockets that want it, too (SO_REUSEADDR): what is for one of them goes to
+    /// the last one bound. Set here it matters to those that are bound after it; see [`UdpBind`](super::UdpBind) for a
+    /// socket that is bound so.
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn set_reuse_address(&self, reuse: bool) -> io::Result<()> {
+        self.share(|how| how.reuse_address = reuse)
+    }
+
+    /// Whether it shares its address so.
+    ///
+    /// # Errors
+    /// If the stack has panicked.
+    pub fn reuse_address(&self) -> io::Result<bool> {
+        Ok(self.bound()?.reuse_address)
+    }
+
+    /// As [`set_reuse_address`](UdpSocket::set_reuse_address), but each of the sockets hears a part of the peers
+    /// (SO_REUSEPORT).
+    ///
+    /// # Errors
+    /// If the host has ended.
+    pub fn set_reuse_port(&self, reuse: bool) -> io::Result<()> {
+        self.share(|how| how.reuse_port = reuse)
+    }
+
+    /// Whether it shares its address so.
+    ///
+    /// # Errors
+    /// If the stack has panicked.
+    pub fn reuse_port(&self) -> io::Result<bool> {
+        Ok(self.bound()?.reuse_port)
+    }
+
+    fn share(&self, change: impl Fn(&mut UdpBind)) -> io::Result<()> {
+        let shared = self.parts_act(|stack, id| {
+            let mut how = stack.udp_bound(id)?;
+            change(&mut how);
+            stack.udp_share(id, how.reuse_address, how.reuse_port)
+        });
+        Ok(shared?)
+    }
+
+    fn bound(&self) -> io::Result<UdpBind> {
+        Ok(self.parts_look(Stack::udp_bound)?)
+    }
+
+    /// Whether it is one of IPv6 and takes no IPv4 (IPV6_V6ONLY): because it was [bound](super::UdpBind) so, or to one
+    /// address.
+    ///
+    /// # Errors
+    /// If the stack has panicked.
+    pub fn only_v6(&self) -> io::Result<bool> {
+        Ok(self.bound()?.only_v6)
+    }
+
+    /// 2, which is SOCK_DGRAM (SO_TYPE).
+    ///
+    /// # Errors
+    /// None; the signature is that of the other sockets.
+    pub fn r#type(&self) -> io::Result<u32> {
+        Ok(2)
+    }
+
+    /// Whether it listens (SO_ACCEPTCONN): such a socket never does.
+    ///
+    /// # Errors
+    /// None; the signature is that of the other sockets.
+    pub fn is_listener(&self) -> io::Result<bool> {
+        Ok(false)
     }
 
     /// Marks its packets (SO_MARK): where the host's [rules](crate::stack::Config::marks) give the mark an interface, they

@@ -1,15 +1,17 @@
 //! `UdpGate`: datagrams to every address and port, as flows.
 
-use super::parts::{self, EVERYWHERE, Parts, Place, Places};
-use super::patience::{Blocking, Timeout};
+use super::acceptor::{Acceptor, accepts};
+use super::parts::{EVERYWHERE, Parts, Places};
 use super::{Host, UdpSocket};
-use crate::stack::{Readiness, SendMsg, SocketId, UdpGateId};
+use crate::error;
+use crate::runtime::Core;
+use crate::stack::{Readiness, SendMsg, SocketId, Stack, UdpGateId, UdpId};
+use crate::time::Instant;
 use core::fmt;
 use smallvec::smallvec;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The gate by which datagrams come that no socket takes. What one address and port sends, wherever to, is one
@@ -18,22 +20,14 @@ use std::time::Duration;
 /// Flows are bounded ([`FlowConfig`](crate::stack::FlowConfig)) and end when they are idle for too long. The gate is
 /// closed when it and its clones are dropped; flows that were accepted go on.
 #[derive(Clone)]
-pub struct UdpGate(Arc<Inner>);
+pub struct UdpGate(Arc<Acceptor<UdpGateId>>);
 
-struct Inner {
-    parts: Parts<UdpGateId>,
-    /// Where the next call looks first.
-    turn: AtomicUsize,
-    blocking: Blocking,
-    /// Dropped after its parts.
-    host: Host,
-}
+accepts!(UdpGate);
 
 impl UdpGate {
     pub(super) fn open(host: &Host) -> io::Result<UdpGate> {
         let parts = Parts::open(host.shards(), EVERYWHERE, |stack, _| stack.udp_gate_open())?;
-        let (turn, blocking) = (AtomicUsize::new(0), Blocking::default());
-        Ok(UdpGate(Arc::new(Inner { parts, turn, blocking, host: host.clone() })))
+        Ok(UdpGate(Acceptor::new(host, parts)))
     }
 
     /// Waits for the next flow, which has a datagram to read.
@@ -42,20 +36,26 @@ impl UdpGate {
     /// `WouldBlock` if the gate is non-blocking, or after its time-out, and there is none; `ConnectionAborted` once the
     /// host is shutting down; `NetworkDown` if its device is gone.
     pub fn accept(&self) -> io::Result<UdpFlow> {
-        let Inner { parts, blocking, host, .. } = &*self.0;
-        let patience = blocking.patience(&blocking.read);
-        let (number, id, source) =
-            parts.wait(self.turn(), Readiness::READABLE, patience, |number, gate, core, _| {
-                let (id, source) = core.stack.udp_gate_accept(gate)?;
-                core.adopt(SocketId::Udp(id));
-                Ok((number, id, source))
-            })?;
-        UdpFlow::new(host, parts.get(number).0, id, source)
+        let (number, flow) = self.0.accept(UdpGate::take)?;
+        self.given(number, flow)
     }
 
-    /// Where the next call looks first.
-    pub(super) fn turn(&self) -> usize {
-        self.0.turn.fetch_add(1, Ordering::Relaxed)
+    /// Takes a flow from a part: its socket's name, and its source.
+    pub(super) fn take(gate: UdpGateId, core: &mut Core, _: Instant) -> error::Result<(UdpId, SocketAddr)> {
+        let (id, source) = core.stack.udp_gate_accept(gate)?;
+        core.adopt(SocketId::Udp(id));
+        Ok((id, source))
+    }
+
+    /// The flow that was taken from the part with this number.
+    pub(super) fn given(&self, number: usize, (id, source): (UdpId, SocketAddr)) -> io::Result<UdpFlow> {
+        let parts = Parts::of(smallvec![(self.0.shard(number).clone(), id)]);
+        Ok(UdpFlow { socket: UdpSocket::new(&self.0.host, parts, 0)?, source })
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn acceptor(&self) -> &Acceptor<UdpGateId> {
+        &self.0
     }
 
     /// How many flows nobody has accepted, and the bytes that their datagrams are charged.
@@ -63,22 +63,7 @@ impl UdpGate {
     /// # Errors
     /// If the host has ended.
     pub fn load(&self) -> io::Result<(usize, usize)> {
-        let mut sum = (0, 0);
-        for (shard, gate) in self.0.parts.iter() {
-            let (flows, bytes) = shard.look(|stack| stack.udp_gate_load(gate))?;
-            sum = (sum.0 + flows, sum.1 + bytes);
-        }
-        Ok(sum)
-    }
-
-    /// Whether [`accept`](UdpGate::accept) fails with `WouldBlock` instead of waiting. Clones share it; flows do not
-    /// inherit it.
-    ///
-    /// # Errors
-    /// None; the signature is std's.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.0.blocking.set_nonblocking(nonblocking);
-        Ok(())
+        self.0.load(Stack::udp_gate_load)
     }
 
     /// How long [`accept`](UdpGate::accept) waits, `None` being for ever; beyond it fails with `WouldBlock`.
@@ -86,22 +71,7 @@ impl UdpGate {
     /// # Errors
     /// `InvalidInput` if it is zero.
     pub fn set_accept_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        Timeout::set(&self.0.blocking.read, timeout)
-    }
-
-    /// What it is ready for: readable means that there is a new flow.
-    pub fn readiness(&self) -> Readiness {
-        parts::readiness(&self.places())
-    }
-
-    pub(super) fn places(&self) -> Places<'_> {
-        let place = |(shard, id)| Place { shard, id: SocketId::UdpGate(id), home: true };
-        self.0.parts.iter().map(place).collect()
-    }
-
-    /// The host it belongs to.
-    pub fn host(&self) -> &Host {
-        &self.0.host
+        self.0.blocking.read.set(timeout)
     }
 }
 
@@ -119,16 +89,6 @@ pub struct UdpFlow {
 }
 
 impl UdpFlow {
-    pub(super) fn new(
-        host: &Host,
-        shard: &Arc<crate::runtime::Shard>,
-        id: crate::stack::UdpId,
-        source: SocketAddr,
-    ) -> io::Result<UdpFlow> {
-        let socket = UdpSocket::new(host, Parts::of(smallvec![(shard.clone(), id)]), 0)?;
-        Ok(UdpFlow { socket, source })
-    }
-
     /// Whose it is.
     pub fn source(&self) -> SocketAddr {
         self.source

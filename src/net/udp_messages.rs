@@ -58,4 +58,12 @@ impl UdpSocket {
     pub fn set_gro(&self, gro: bool) -> io::Result<()> {
         self.set(|options| options.gro = gro)
     }
+
+    /// Whether they do.
+    ///
+    /// # Errors
+    /// If the stack has panicked.
+    pub fn gro(&self) -> io::Result<bool> {
+        self.option(|options| options.gro)
+    }
 }

@@ -110,6 +110,14 @@ impl UdpSocket {
         Ok(bound?)
     }
 
+    /// The name of the interface that was set by [`bind_device`](UdpSocket::bind_device).
+    ///
+    /// # Errors
+    /// If the stack has panicked.
+    pub fn device(&self) -> io::Result<Option<String>> {
+        Ok(self.host().interface_name(self.option(|options| options.interface)?))
+    }
+
     /// Has datagrams to groups leave by the interface with this number; zero is as routes have it (IPV6_MULTICAST_IF, and
     /// IP_MULTICAST_IF by number).
     ///

@@ -49,6 +49,7 @@ impl Stack {
             return Some(fragment);
         }
         if let Some(reply) = self.replies.pop_front() {
+            self.turn_away();
             return self.fit(now, reply, false);
         }
         self.udp_turn = !self.udp_turn;

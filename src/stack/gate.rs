@@ -82,7 +82,7 @@ impl Stack {
         Ok(id)
     }
 
-    /// Closes the gate. Whoever still waits for a verdict is reset.
+    /// Closes the gate. Whoever still waits for a verdict is reset, one after the other as frames are pulled.
     ///
     /// # Errors
     /// `BadHandle`.
@@ -90,9 +90,29 @@ impl Stack {
         let mut gate = self.gate.take_if(|gate| gate.id == id).ok_or(Error::BadHandle)?;
         while let Some(pending) = gate.requests.take_any() {
             self.unclaim(&pending.tuple);
-            self.refuse_with_reset(&pending);
+            // As many as a gate may have; more there are only if another one was closed and no frame pulled since.
+            if self.turned_away.len() < self.config.gate.max_requests {
+                self.turned_away.push_back(pending);
+            } else {
+                self.stats.unsent += 1;
+            }
         }
+        self.turn_away();
         Ok(())
+    }
+
+    /// Resets as many of those who waited at a closed gate as replies have room for, and leaves some to others. While
+    /// anybody is left there is a reply, and whoever takes that comes back here.
+    pub(super) fn turn_away(&mut self) {
+        let room = (self.config.max_replies / 2).max(1);
+        while self.replies.len() < room
+            && let Some(pending) = self.turned_away.pop_front()
+        {
+            self.refuse_with_reset(&pending);
+            if self.turned_away.is_empty() {
+                self.turned_away = VecDeque::new(); // its memory was for many
+            }
+        }
     }
 
     /// Takes the request that has waited longest. It waits for its verdict still, within the gate's bounds.

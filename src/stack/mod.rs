@@ -59,6 +59,7 @@ use crate::stats::Stats;
 use crate::tcp::autotune::Range;
 use crate::tcp::config::Memory;
 use crate::tcp::connection::{CloseReason, Connection, Cx, Tcb};
+use crate::tcp::gate::Pending;
 use crate::tcp::isn::IsnGenerator;
 use crate::tcp::listener::Listener;
 use crate::tcp::syncookie::CookieJar;
@@ -173,6 +174,8 @@ pub struct Stack {
     announced: HashSet<SocketId, Key>,
     /// Answers of no connection: RST, SYN cookies, ICMP.
     replies: VecDeque<TxFrame>,
+    /// Those who waited at a gate that was closed, as far as they have not been reset.
+    turned_away: VecDeque<Pending>,
     /// A packet of ours that is too long for its way, as far as its fragments have not been pulled.
     fragments: Option<Fragments>,
     resets: Limiter,
@@ -256,6 +259,7 @@ impl Stack {
             ready: VecDeque::new(),
             announced: HashSet::with_hasher(others),
             replies: VecDeque::new(),
+            turned_away: VecDeque::new(),
             fragments: None,
             resets: Limiter::new(config.resets_per_second, others, now),
             time_waits: VecDeque::new(),

@@ -2,6 +2,7 @@
 
 use super::flows::name_of_flow;
 use super::{RecvMsg, SendMsg, SocketError, Stack, UdpBind, UdpId, UdpOptions};
+use crate::buf::Slice;
 use crate::error::{Error, Result};
 use crate::time::Instant;
 use core::ops::DerefMut;
@@ -88,6 +89,15 @@ impl Stack {
     /// `WouldBlock`, and once a pending error.
     pub fn udp_recv(&mut self, id: UdpId, buf: &mut [u8], peek: bool) -> Result<(usize, SocketAddr)> {
         self.udp.recv(id, buf, peek)
+    }
+
+    /// Takes the next datagram as it lies in memory, without a copy, and gives its source with it. It occupies memory until
+    /// it is dropped.
+    ///
+    /// # Errors
+    /// As [`udp_recv`](Stack::udp_recv).
+    pub fn udp_recv_chunk(&mut self, id: UdpId) -> Result<(Slice, SocketAddr)> {
+        self.udp.recv_chunk(id)
     }
 
     /// Queues the datagrams that `data` makes up, each of `segment` bytes but for the last: at most 64, and 65,507 bytes.
@@ -220,6 +230,15 @@ impl Stack {
     /// `BadHandle`.
     pub fn udp_bound(&mut self, id: UdpId) -> Result<UdpBind> {
         self.udp.bound(id)
+    }
+
+    /// Whether it shares its address from now on with sockets that want the same: SO_REUSEADDR and SO_REUSEPORT of
+    /// [`UdpBind`], set after it was bound.
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn udp_share(&mut self, id: UdpId, reuse_address: bool, reuse_port: bool) -> Result<()> {
+        self.udp.share(id, reuse_address, reuse_port)
     }
 
     /// The socket has twins in the other shards of the host, with the same address; `shard` is the one that sends.

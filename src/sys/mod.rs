@@ -3,6 +3,8 @@
 //! Where rustix has a safe call it is used; what is left is made safe here, each block with its reason.
 
 pub mod namespace;
+#[cfg(feature = "cli")]
+pub mod pktinfo;
 #[cfg(feature = "tokio")]
 pub mod tasks;
 pub mod tun;

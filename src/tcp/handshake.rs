@@ -330,8 +330,8 @@ impl Handshake {
         if self.deadline(cx.config, cx.options) > cx.now {
             return None;
         }
-        let syn_retries = cx.options.syn_retries.map_or(cx.config.syn_retries, u32::from);
-        let limit = if self.passive { cx.config.synack_retries } else { syn_retries };
+        let configured = if self.passive { cx.config.synack_retries } else { cx.config.syn_retries };
+        let limit = cx.options.syn_retries.map_or(configured, u32::from);
         let out_of_time = cx.options.user_timeout.is_some_and(|limit| cx.now.since(self.opened) >= limit);
         if self.retries >= limit || out_of_time {
             let state = if self.peer.is_some() { State::SynReceived } else { State::SynSent };

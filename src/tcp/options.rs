@@ -55,7 +55,7 @@ pub struct TcpOptions {
     pub unsent_low_water: Option<u32>,
     /// Received bytes without which it is not readable, unless no more come (SO_RCVLOWAT).
     pub recv_low_water: u32,
-    /// Retransmissions of a SYN (TCP_SYNCNT); `None` is the stack's setting.
+    /// Retransmissions of a SYN, or of a listener's SYN,ACK (TCP_SYNCNT); `None` is the stack's setting.
     pub syn_retries: Option<u8>,
     /// How long a listener waits for a new connection's first data before it gives it to be accepted (TCP_DEFER_ACCEPT);
     /// `None` does not wait.

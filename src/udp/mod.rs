@@ -5,6 +5,7 @@
 //! | here | the socket table, datagrams in and out, ICMP errors |
 //! | `flows` | what a gate lets in: a socket for each source, whatever it sends to |
 //! | `groups` | joining and leaving them |
+//! | `receive` | what applications take of what has come |
 //! | `errors` | what went wrong with what a socket has sent |
 //! | `socket` | one socket: its ends, its groups, its pending error |
 //! | `source` | which address a datagram goes from |
@@ -20,6 +21,7 @@ mod errors;
 mod flows;
 mod groups;
 mod ports;
+mod receive;
 mod socket;
 mod source;
 
@@ -32,12 +34,11 @@ use crate::ip::bound::{Bound, unmapped, unmapped_addr};
 use crate::ip::inbox::{Envelope, cost};
 use crate::ip::{self, Ip, Outgoing, Packet, Way};
 use crate::rng::Rng;
-use crate::stack::{Config, MtuDiscovery, Readiness, RecvMsg, SendMsg, UdpBind, UdpId, UdpOptions};
+use crate::stack::{Config, MtuDiscovery, Readiness, SendMsg, UdpBind, UdpId, UdpOptions};
 use crate::stats::{Disposition, DropReason, Stats};
 use crate::time::Instant;
 use crate::wire::udp::{self as wire, UdpHeader};
 use crate::wire::{Gso, GsoKind, Offloads, RxFrame, TxFrame, checksum};
-use core::ops::DerefMut;
 use flows::{Flow, Flows};
 use ports::{Ports, Sharing};
 use smallvec::SmallVec;
@@ -423,73 +424,6 @@ impl Sockets {
         Ok(messages.len().min(MAX_BATCH))
     }
 
-    /// Takes the next datagram: copies what fits into `buf`, drops the rest of it, and tells of it. With `peek` the
-    /// datagram stays. Where the socket takes several together (`gro` of its options) and does not only peek, those that
-    /// continue it are taken with it, as in [`recv_segmented`](Sockets::recv_segmented).
-    ///
-    /// # Errors
-    /// `WouldBlock`, `BadHandle`, and once a pending error.
-    pub fn recv_msg(&mut self, id: UdpId, buf: &mut [u8], peek: bool) -> Result<RecvMsg> {
-        let gro = self.get(id)?.options.gro;
-        self.pop(id, |socket| if gro && !peek { socket.pop_run(buf) } else { socket.pop(buf, peek) })
-    }
-
-    /// Takes several datagrams, as many as there are, one for each buffer, but at most [`MAX_BATCH`]; tells of each in
-    /// `messages`, and gives their number.
-    ///
-    /// # Errors
-    /// As [`recv_msg`](Sockets::recv_msg), if there is none.
-    pub fn recv_many(
-        &mut self,
-        id: UdpId,
-        bufs: &mut [impl DerefMut<Target = [u8]>],
-        messages: &mut [RecvMsg],
-    ) -> Result<usize> {
-        let (mut received, mut bytes) = (0, 0);
-        for (buf, message) in bufs.iter_mut().zip(messages).take(MAX_BATCH) {
-            if received > 0 && (bytes >= BATCH_BYTES || self.get(id)?.errors.is_pending()) {
-                break;
-            }
-            match self.recv_msg(id, buf, false) {
-                Ok(got) => *message = got,
-                Err(error) if received == 0 => return Err(error),
-                Err(_) => break,
-            }
-            received += 1;
-            bytes += message.len;
-        }
-        Ok(received)
-    }
-
-    /// Takes the next datagram: copies what fits into `buf`, drops the rest of it, and gives the copied length and the
-    /// source. With `peek` the datagram stays.
-    ///
-    /// # Errors
-    /// `WouldBlock`, `BadHandle`, and once a pending error.
-    pub fn recv(&mut self, id: UdpId, buf: &mut [u8], peek: bool) -> Result<(usize, SocketAddr)> {
-        self.pop(id, |socket| socket.pop(buf, peek)).map(|got| (got.len, got.source))
-    }
-
-    /// Lets `act` take from a socket's queue, and counts what is freed.
-    fn pop(&mut self, id: UdpId, act: impl FnOnce(&mut Socket) -> Result<RecvMsg>) -> Result<RecvMsg> {
-        let socket = named(&mut self.slots, id)?;
-        let before = socket.inbox.charged();
-        let got = act(socket);
-        self.memory -= before - socket.inbox.charged();
-        let got = got?;
-        Ok(RecvMsg { source: socket.shown(got.source), destination: socket.shown(got.destination), ..got })
-    }
-
-    /// Takes the next datagram and those behind it that continue it: from the same source, of the same length but for
-    /// the last, which may be shorter, and as many as fit into `buf` whole (UDP_GRO in udp(7)). Gives the copied length,
-    /// that of each datagram but the last, and the source. Of a first datagram that does not fit, the rest is lost.
-    ///
-    /// # Errors
-    /// As [`recv`](Sockets::recv).
-    pub fn recv_segmented(&mut self, id: UdpId, buf: &mut [u8]) -> Result<(usize, usize, SocketAddr)> {
-        self.pop(id, |socket| socket.pop_run(buf)).map(|got| (got.len, got.segment, got.source))
-    }
-
     /// How it was bound; of IPv6 alone is also a socket that is bound to one address of IPv6.
     ///
     /// # Errors
@@ -498,6 +432,17 @@ impl Sockets {
         let socket = self.get(id)?;
         let only_v6 = socket.how.only_v6 || matches!(socket.bound, Bound::One(addr) if addr.is_ipv6());
         Ok(UdpBind { only_v6, ..socket.how })
+    }
+
+    /// Whether it shares its address from now on, with whoever is bound later (SO_REUSEADDR, SO_REUSEPORT).
+    ///
+    /// # Errors
+    /// `BadHandle`.
+    pub fn share(&mut self, id: UdpId, reuse_address: bool, reuse_port: bool) -> Result<()> {
+        let socket = named(&mut self.slots, id)?;
+        (socket.how.reuse_address, socket.how.reuse_port) = (reuse_address, reuse_port);
+        self.ports.share(socket.ends(), Sharing { address: reuse_address, port: reuse_port }, id.index);
+        Ok(())
     }
 
     /// Our end: the bound address, or once connected the one that leads to the peer.

@@ -145,6 +145,14 @@ impl Ports {
         sharing
     }
 
+    /// Has `socket` share `ends` in another way from now on: it matters to those who want them later.
+    pub(super) fn share(&mut self, ends: Ends, sharing: Sharing, socket: u32) {
+        let holders = [self.by_ends.get_mut(&ends), self.by_port.get_mut(&ends.port)];
+        for holder in holders.into_iter().flatten().flatten().filter(|holder| holder.socket == socket) {
+            holder.sharing = sharing;
+        }
+    }
+
     /// Moves `socket` from one name to another of the same port; where that is taken it stays.
     pub(super) fn rename(&mut self, from: Ends, to: Ends, socket: u32) -> Result<()> {
         let sharing = self.release(from, socket);

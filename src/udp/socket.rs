@@ -2,6 +2,7 @@
 
 use super::flows::Flow;
 use super::ports::Ends;
+use crate::buf::Slice;
 use crate::error::{Error, Result};
 use crate::ip::Ip;
 use crate::ip::bound::{Bound, destination, shown, unmapped_addr};
@@ -133,6 +134,12 @@ impl Socket {
     pub(super) fn pop(&mut self, buf: &mut [u8], peek: bool) -> Result<RecvMsg> {
         self.check_readable()?;
         self.inbox.pop(buf, peek)
+    }
+
+    /// Takes the next datagram as it lies in memory.
+    pub(super) fn pop_chunk(&mut self) -> Result<(Slice, SocketAddr)> {
+        self.check_readable()?;
+        self.inbox.pop_chunk()
     }
 
     /// Copies the next datagram and those that continue it, as many as fit whole.

@@ -42,6 +42,44 @@ fn datagrams_over_both_families() {
 }
 
 #[test]
+fn datagrams_go_into_the_room_that_a_buffer_has() {
+    everywhere(|client, server| {
+        Box::pin(async move {
+            for (from, to) in [(CLIENT, SERVER), (CLIENT_6, SERVER_6)] {
+                let near = UdpSocket::bind_on(&client, (from, 0)).await.unwrap();
+                let far = UdpSocket::bind_on(&server, (to, 53)).await.unwrap();
+                let me = near.local_addr().unwrap();
+                let mut all = Vec::with_capacity(64);
+                assert_eq!(far.try_recv_buf(&mut all).unwrap_err().kind(), ErrorKind::WouldBlock);
+                assert_eq!(far.try_recv_buf_from(&mut all).unwrap_err().kind(), ErrorKind::WouldBlock);
+                for piece in [&b"one "[..], b"two ", b"three ", b"four"] {
+                    near.send_to(piece, (to, 53)).await.unwrap();
+                }
+                assert_eq!(far.recv_buf(&mut all).await.unwrap(), 4);
+                assert_eq!(far.recv_buf_from(&mut all).await.unwrap(), (4, me));
+                far.readable().await.unwrap();
+                while far.try_recv_buf(&mut all).is_err() {
+                    far.readable().await.unwrap();
+                }
+                while far.try_recv_buf_from(&mut all).is_err() {
+                    far.readable().await.unwrap();
+                }
+                assert_eq!(all, b"one two three four");
+                // What there is no room for is lost.
+                near.send_to(&[7; 100], (to, 53)).await.unwrap();
+                near.send_to(b"next", (to, 53)).await.unwrap();
+                let mut small = [0; 10];
+                let mut room = &mut small[..];
+                assert_eq!(far.recv_buf_from(&mut room).await.unwrap(), (10, me));
+                assert_eq!((room.len(), small), (0, [7; 10]));
+                assert_eq!(far.recv_buf(&mut all).await.unwrap(), 4);
+                assert!(all.ends_with(b"fournext"));
+            }
+        })
+    });
+}
+
+#[test]
 fn nobody_there_is_an_error_of_the_next_call() {
     everywhere(|client, server| {
         Box::pin(async move {

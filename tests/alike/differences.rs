@@ -56,7 +56,7 @@ pub const DIFFERENCES: &[Difference] = &[
         reason: "Some kernels wait for data before they find that there is no room for any. There is nothing to wait for.",
     },
     Difference {
-        case: "options::oob_inline_by_default",
+        case: "urgent::oob_inline_by_default",
         step: "inline",
         kernel: "Ok(false)",
         ours: "Ok(true)",
@@ -64,7 +64,7 @@ pub const DIFFERENCES: &[Difference] = &[
         reason: "RFC 6093 4 wants urgent data in line: a byte that leaves the stream is a byte that programs lose which know nothing of it.",
     },
     Difference {
-        case: "options::datagram_oob_is_refused",
+        case: "flags::datagram_oob_is_refused",
         step: "send",
         kernel: "Ok(1)",
         ours: "Err(Unsupported (95))",

@@ -30,13 +30,14 @@ pub mod net {
 
 /// Options that std has not, by socket2 and rustix.
 pub mod opt {
-    use super::net::{TcpListener, TcpStream};
+    use super::net::{TcpListener, TcpStream, UdpSocket};
     use crate::seen::Test;
-    use rustix::net::{RecvFlags, SendFlags, sockopt};
+    use crate::settings::Settings;
+    use rustix::net::{AddressFamily, RecvFlags, SendFlags, sockopt};
     use socket2::{Domain, SockRef, Socket, Type};
     use std::io;
     use std::net::SocketAddr;
-    use std::os::fd::AsFd;
+    use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
     use std::time::Duration;
 
     // Flags of send(2) and recv(2).
@@ -69,6 +70,19 @@ pub mod opt {
         set_user_timeout user_timeout: Option<Duration> = set_tcp_user_timeout tcp_user_timeout;
         set_rcvbuf rcvbuf: usize = set_recv_buffer_size recv_buffer_size;
         set_sndbuf sndbuf: usize = set_send_buffer_size send_buffer_size;
+    }
+
+    /// What the peer has not acknowledged, its end included: the send queue of proc_net_tcp(5).
+    pub fn unacknowledged(socket: &TcpStream) -> u64 {
+        let (local, peer) = (socket.local_addr().unwrap(), socket.peer_addr().unwrap());
+        let table = if local.is_ipv4() { "/proc/self/net/tcp" } else { "/proc/self/net/tcp6" };
+        let table = std::fs::read_to_string(table).expect("the kernel's connections");
+        let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let ends =
+            |row: &[&str], addr: SocketAddr| row.iter().any(|end| end.ends_with(&format!(":{:04X}", addr.port())));
+        let row = rows.find(|row| row.len() > 4 && ends(&row[1..2], local) && ends(&row[2..3], peer));
+        let queues = row.expect("its row")[4].split_once(':').expect("two queues");
+        u64::from_str_radix(queues.0, 16).expect("a number")
     }
 
     pub fn mss(socket: &TcpStream) -> io::Result<u32> {
@@ -154,8 +168,185 @@ pub mod opt {
         Ok(rustix::net::send(socket, buf, flags)?)
     }
 
+    /// A UDP socket bound to `addr`, that shares it with those who want to share the address, or the port.
+    pub fn udp_bound(t: &Test, addr: SocketAddr, address: bool, port: bool) -> io::Result<UdpSocket> {
+        let socket = Socket::new(t.pick(Domain::IPV4, Domain::IPV6), Type::DGRAM, None)?;
+        socket.set_reuse_address(address)?;
+        socket.set_reuse_port(port)?;
+        socket.bind(&addr.into())?;
+        Ok(socket.into())
+    }
+
+    pub fn udp_reuse(socket: &UdpSocket) -> io::Result<(bool, bool)> {
+        Ok((SockRef::from(socket).reuse_address()?, SockRef::from(socket).reuse_port()?))
+    }
+
+    pub fn set_udp_reuse_address(socket: &UdpSocket, on: bool) -> io::Result<()> {
+        SockRef::from(socket).set_reuse_address(on)
+    }
+
+    pub fn set_udp_reuse_port(socket: &UdpSocket, on: bool) -> io::Result<()> {
+        SockRef::from(socket).set_reuse_port(on)
+    }
+
+    pub fn udp_listens(socket: &UdpSocket) -> io::Result<bool> {
+        SockRef::from(socket).is_listener()
+    }
+
+    pub fn udp_device(socket: &UdpSocket) -> io::Result<Option<String>> {
+        let name = SockRef::from(socket).device()?;
+        Ok(name.map(|name| String::from_utf8_lossy(&name).into_owned()))
+    }
+
+    #[expect(unsafe_code, reason = "neither socket2 nor rustix have these options")]
+    fn number(socket: &impl AsFd, level: i32, name: i32) -> io::Result<u32> {
+        let (mut value, mut len) = (0u32, size_of::<u32>() as u32);
+        let fd = socket.as_fd().as_raw_fd();
+        // SAFETY: the kernel writes at most `len` bytes, which `value` has.
+        let got = unsafe { libc::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut len) };
+        if got == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
+    }
+
+    #[expect(unsafe_code, reason = "neither socket2 nor rustix have these options")]
+    fn set_number(socket: &impl AsFd, level: i32, name: i32, value: u32) -> io::Result<()> {
+        let fd = socket.as_fd().as_raw_fd();
+        // SAFETY: `value` is as long as is said, and read before the call returns.
+        let set = unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), size_of::<u32>() as u32) };
+        if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    fn is_v6(socket: &impl AsFd) -> bool {
+        sockopt::socket_domain(socket).unwrap() == AddressFamily::INET6
+    }
+
+    macro_rules! by_socket2 {
+        ($($set:ident $get:ident: $kind:ty = $kernel_set:ident $kernel_get:ident;)*) => {$(
+            fn $set(&mut self, value: $kind) -> io::Result<()> {
+                SockRef::from(&*self).$kernel_set(value)
+            }
+
+            fn $get(&self) -> io::Result<$kind> {
+                SockRef::from(self).$kernel_get()
+            }
+        )*};
+    }
+
+    macro_rules! by_number {
+        ($($set:ident $get:ident: $kind:ty = $level:ident $name:ident, $to:expr, $from:expr;)*) => {$(
+            fn $set(&mut self, value: $kind) -> io::Result<()> {
+                set_number(self, libc::$level, libc::$name, $to(value))
+            }
+
+            fn $get(&self) -> io::Result<$kind> {
+                number(self, libc::$level, libc::$name).map($from)
+            }
+        )*};
+    }
+
+    macro_rules! by_family {
+        ($($set:ident $get:ident = $v4:ident $v6:ident;)*) => {$(
+            fn $set(&mut self, value: u32) -> io::Result<()> {
+                match is_v6(self) {
+                    true => set_number(self, libc::IPPROTO_IPV6, libc::$v6, value),
+                    false => set_number(self, libc::IPPROTO_IP, libc::$v4, value),
+                }
+            }
+
+            fn $get(&self) -> io::Result<u32> {
+                match is_v6(self) {
+                    true => number(self, libc::IPPROTO_IPV6, libc::$v6),
+                    false => number(self, libc::IPPROTO_IP, libc::$v4),
+                }
+            }
+        )*};
+    }
+
+    fn seconds(time: Option<Duration>) -> u32 {
+        time.map_or(0, |time| time.as_secs() as u32)
+    }
+
+    fn time(seconds: u32) -> Option<Duration> {
+        (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+    }
+
+    macro_rules! settings {
+        ($($socket:ty),*) => {$(
+            impl Settings for $socket {
+                by_socket2! {
+                    set_nodelay nodelay: bool = set_tcp_nodelay tcp_nodelay;
+                    set_cork cork: bool = set_tcp_cork tcp_cork;
+                    set_quick_ack quick_ack: bool = set_tcp_quickack tcp_quickack;
+                    set_reuse_address reuse_address: bool = set_reuse_address reuse_address;
+                    set_reuse_port reuse_port: bool = set_reuse_port reuse_port;
+                    set_oob_inline oob_inline: bool = set_out_of_band_inline out_of_band_inline;
+                    set_keepalive keepalive: bool = set_keepalive keepalive;
+                    set_mark mark: u32 = set_mark mark;
+                    set_recv_buffer_size recv_buffer_size: usize = set_recv_buffer_size recv_buffer_size;
+                    set_send_buffer_size send_buffer_size: usize = set_send_buffer_size send_buffer_size;
+                    set_linger linger: Option<Duration> = set_linger linger;
+                    set_user_timeout user_timeout: Option<Duration> = set_tcp_user_timeout tcp_user_timeout;
+                    set_read_timeout read_timeout: Option<Duration> = set_read_timeout read_timeout;
+                    set_write_timeout write_timeout: Option<Duration> = set_write_timeout write_timeout;
+                }
+
+                by_number! {
+                    set_syn_retries syn_retries: u32 = IPPROTO_TCP TCP_SYNCNT, |n| n, |n| n;
+                    set_recv_lowat recv_lowat: usize = SOL_SOCKET SO_RCVLOWAT, |n| n as u32, |n| n as usize;
+                    set_window_clamp window_clamp: Option<u32> = IPPROTO_TCP TCP_WINDOW_CLAMP, |n: Option<u32>| n.unwrap_or(0), Some;
+                    set_notsent_lowat notsent_lowat: Option<u32> = IPPROTO_TCP TCP_NOTSENT_LOWAT, |n: Option<u32>| n.unwrap_or(0), |n| (n > 0).then_some(n);
+                    set_linger2 linger2: Option<Duration> = IPPROTO_TCP TCP_LINGER2, seconds, time;
+                    set_defer_accept defer_accept: Option<Duration> = IPPROTO_TCP TCP_DEFER_ACCEPT, seconds, time;
+                }
+
+                by_family! {
+                    set_ttl ttl = IP_TTL IPV6_UNICAST_HOPS;
+                    set_tos tos = IP_TOS IPV6_TCLASS;
+                    set_mtu_discovery mtu_discovery = IP_MTU_DISCOVER IPV6_MTU_DISCOVER;
+                }
+
+                fn bind_device(&mut self, name: Option<&str>) -> io::Result<()> {
+                    SockRef::from(&*self).bind_device(name.map(str::as_bytes))
+                }
+
+                fn device(&self) -> io::Result<Option<String>> {
+                    let name = SockRef::from(self).device()?;
+                    Ok(name.map(|name| String::from_utf8_lossy(&name).into_owned()))
+                }
+
+                fn kind(&self) -> io::Result<u32> {
+                    number(self, libc::SOL_SOCKET, libc::SO_TYPE)
+                }
+
+                fn is_listener(&self) -> io::Result<bool> {
+                    SockRef::from(self).is_listener()
+                }
+
+                fn pending_error(&self) -> io::Result<Option<io::Error>> {
+                    SockRef::from(self).take_error()
+                }
+
+                fn state(&self) -> io::Result<u32> {
+                    // It is the first byte of what is told.
+                    number(self, libc::IPPROTO_TCP, libc::TCP_INFO).map(|info| info.to_ne_bytes()[0].into())
+                }
+
+                fn mtu(&self) -> io::Result<u32> {
+                    Ok(if is_v6(self) { sockopt::ipv6_mtu(self)? } else { sockopt::ip_mtu(self)? })
+                }
+            }
+        )*};
+    }
+
+    settings!(TcpStream, TcpListener, Unbound);
+
     /// A socket that is neither bound nor connected.
     pub struct Unbound(Socket);
+
+    impl AsFd for Unbound {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
 
     impl Unbound {
         pub fn new(t: &Test) -> Unbound {

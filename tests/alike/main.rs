@@ -14,6 +14,7 @@ mod differences;
 mod kernel;
 mod ours;
 mod seen;
+mod settings;
 
 use differences::DIFFERENCES;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};

@@ -28,11 +28,14 @@ pub mod net {
 pub mod opt {
     use super::net::{TcpListener, TcpStream, UdpSocket};
     use crate::seen::Test;
+    use crate::settings::Settings;
     use std::io;
     use std::net::SocketAddr;
+    use std::ops::{Deref, DerefMut};
     use std::time::Duration;
     use tunstack::net::sockopt::*;
-    use tunstack::net::{MsgFlags, TcpSocket};
+    use tunstack::net::{Host, MsgFlags, MtuDiscovery, TcpSocket, UdpBind};
+    use tunstack::stack::State;
 
     pub const PEEK: MsgFlags = MsgFlags::PEEK;
     pub const WAITALL: MsgFlags = MsgFlags::WAITALL;
@@ -63,6 +66,12 @@ pub mod opt {
         set_cork cork: bool = TCP_CORK;
         set_quickack quickack: bool = TCP_QUICKACK;
         set_user_timeout user_timeout: Option<Duration> = TCP_USER_TIMEOUT;
+    }
+
+    /// What the peer has not acknowledged, its end included.
+    pub fn unacknowledged(socket: &TcpStream) -> u64 {
+        let info = socket.getsockopt(TCP_INFO).expect("a connection");
+        (info.send_queue as u64).max(info.in_flight.into())
     }
 
     pub fn mss(socket: &TcpStream) -> io::Result<u32> {
@@ -173,8 +182,147 @@ pub mod opt {
         socket.kind()
     }
 
+    /// A UDP socket bound to `addr`, that shares it with those who want to share the address, or the port.
+    pub fn udp_bound(_: &Test, addr: SocketAddr, address: bool, port: bool) -> io::Result<UdpSocket> {
+        let how = UdpBind { reuse_address: address, reuse_port: port, ..UdpBind::default() };
+        Host::get_default()?.bind_udp_with(addr, how)
+    }
+
+    pub fn udp_reuse(socket: &UdpSocket) -> io::Result<(bool, bool)> {
+        Ok((socket.reuse_address()?, socket.reuse_port()?))
+    }
+
+    pub fn set_udp_reuse_address(socket: &UdpSocket, on: bool) -> io::Result<()> {
+        socket.set_reuse_address(on)
+    }
+
+    pub fn set_udp_reuse_port(socket: &UdpSocket, on: bool) -> io::Result<()> {
+        socket.set_reuse_port(on)
+    }
+
+    pub fn udp_listens(socket: &UdpSocket) -> io::Result<bool> {
+        socket.is_listener()
+    }
+
+    pub fn udp_device(socket: &UdpSocket) -> io::Result<Option<String>> {
+        socket.device()
+    }
+
+    /// The settings by their methods, and by name what those have in another form.
+    macro_rules! settings {
+        ($socket:ty: $inner:ty; $($set:ident $get:ident: $kind:ty;)*) => {
+            impl Settings for $socket {
+                $(
+                    fn $set(&mut self, value: $kind) -> io::Result<()> {
+                        <$inner>::$set(self, value)
+                    }
+
+                    fn $get(&self) -> io::Result<$kind> {
+                        <$inner>::$get(self)
+                    }
+                )*
+
+                fn set_keepalive(&mut self, on: bool) -> io::Result<()> {
+                    self.setsockopt(SO_KEEPALIVE, on)
+                }
+
+                fn keepalive(&self) -> io::Result<bool> {
+                    self.getsockopt(SO_KEEPALIVE)
+                }
+
+                fn set_mtu_discovery(&mut self, number: u32) -> io::Result<()> {
+                    <$inner>::set_mtu_discovery(self, DISCOVERY[number as usize])
+                }
+
+                fn mtu_discovery(&self) -> io::Result<u32> {
+                    let how = <$inner>::mtu_discovery(self)?;
+                    Ok(DISCOVERY.iter().position(|known| *known == how).map_or(u32::MAX, |number| number as u32))
+                }
+
+                fn bind_device(&mut self, name: Option<&str>) -> io::Result<()> {
+                    <$inner>::bind_device(self, name)
+                }
+
+                fn device(&self) -> io::Result<Option<String>> {
+                    <$inner>::device(self)
+                }
+
+                fn kind(&self) -> io::Result<u32> {
+                    self.r#type()
+                }
+
+                fn is_listener(&self) -> io::Result<bool> {
+                    <$inner>::is_listener(self)
+                }
+
+                fn pending_error(&self) -> io::Result<Option<io::Error>> {
+                    self.take_error()
+                }
+
+                fn state(&self) -> io::Result<u32> {
+                    Ok(match self.info()?.state {
+                        State::Established => 1,
+                        State::Closed => 7,
+                        State::Listen => 10,
+                        other => panic!("{other}"),
+                    })
+                }
+
+                fn mtu(&self) -> io::Result<u32> {
+                    self.getsockopt(IP_MTU)
+                }
+            }
+        };
+        ($($socket:ty: $inner:ty),*) => {$(
+            settings! {
+                $socket: $inner;
+                set_nodelay nodelay: bool;
+                set_cork cork: bool;
+                set_quick_ack quick_ack: bool;
+                set_reuse_address reuse_address: bool;
+                set_reuse_port reuse_port: bool;
+                set_oob_inline oob_inline: bool;
+                set_mark mark: u32;
+                set_syn_retries syn_retries: u32;
+                set_ttl ttl: u32;
+                set_tos tos: u32;
+                set_recv_lowat recv_lowat: usize;
+                set_recv_buffer_size recv_buffer_size: usize;
+                set_send_buffer_size send_buffer_size: usize;
+                set_window_clamp window_clamp: Option<u32>;
+                set_notsent_lowat notsent_lowat: Option<u32>;
+                set_linger linger: Option<Duration>;
+                set_linger2 linger2: Option<Duration>;
+                set_user_timeout user_timeout: Option<Duration>;
+                set_defer_accept defer_accept: Option<Duration>;
+                set_read_timeout read_timeout: Option<Duration>;
+                set_write_timeout write_timeout: Option<Duration>;
+            }
+        )*};
+    }
+
+    /// By their numbers on Linux.
+    const DISCOVERY: [MtuDiscovery; 4] =
+        [MtuDiscovery::Dont, MtuDiscovery::Want, MtuDiscovery::Do, MtuDiscovery::Probe];
+
+    settings!(TcpStream: TcpStream, TcpListener: TcpListener, Unbound: TcpSocket);
+
     /// A socket that is neither bound nor connected.
     pub struct Unbound(TcpSocket);
+
+    impl Deref for Unbound {
+        type Target = TcpSocket;
+
+        fn deref(&self) -> &TcpSocket {
+            &self.0
+        }
+    }
+
+    impl DerefMut for Unbound {
+        fn deref_mut(&mut self) -> &mut TcpSocket {
+            &mut self.0
+        }
+    }
 
     impl Unbound {
         pub fn new(t: &Test) -> Unbound {

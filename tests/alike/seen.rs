@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -31,12 +32,15 @@ impl fmt::Display for Family {
 #[derive(Clone)]
 pub struct Test {
     pub family: Family,
+    /// No other run's.
+    number: u16,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
 impl Test {
     pub fn new(family: Family) -> Test {
-        Test { family, seen: Arc::default() }
+        static RUNS: AtomicU16 = AtomicU16::new(0);
+        Test { family, number: RUNS.fetch_add(1, Ordering::Relaxed), seen: Arc::default() }
     }
 
     /// One of the two, by the family.
@@ -76,6 +80,12 @@ impl Test {
     /// A multicast group.
     pub fn group(&self) -> IpAddr {
         self.ip("239.1.2.3", "ff15::1:2:3")
+    }
+
+    /// A multicast group that no other run joins: the kernel lets a socket hear groups that others have joined.
+    pub fn own_group(&self) -> IpAddr {
+        let [high, low] = self.number.to_be_bytes();
+        self.pick(Ipv4Addr::new(239, 2, high, low).into(), Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 2, self.number).into())
     }
 
     /// Any port of the loopback address.

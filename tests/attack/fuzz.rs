@@ -470,7 +470,15 @@ impl Walk {
         assert_eq!(self.stack.memory(), 0, "memory is left");
         while self.stack.poll_ready().is_some() {}
         let state = format!("{:?}", self.stack);
-        for empty in ["time_wait_count: 0,", "orphans: 0,", "egress: []", "ready: []", "replies: []", "level: Ample"] {
+        for empty in [
+            "time_wait_count: 0,",
+            "orphans: 0,",
+            "egress: []",
+            "ready: []",
+            "replies: []",
+            "turned_away: []",
+            "level: Ample",
+        ] {
             assert!(state.contains(empty), "not {empty} but {state}");
         }
     }

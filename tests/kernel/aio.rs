@@ -21,8 +21,13 @@ pub const TESTS: &[Test] = &[
     Test { name: "aio::a_host_that_connects_to_the_kernel", tools: &["ip"], limit: 30, body: relay },
 ];
 
-/// Runs `clients`, which block, beside a host on a TUN that a task drives, on so many threads.
-fn beside(threads: usize, serve: impl FnOnce(Host) -> Serving, clients: impl FnOnce() + Send + 'static) {
+/// Runs `clients`, which block, beside a host on a TUN that a task drives and that listens at `at`, on so many threads.
+fn beside(
+    threads: usize,
+    at: &str,
+    serve: impl FnOnce(Host, TcpListener) -> Serving,
+    clients: impl FnOnce() + Send + 'static,
+) {
     let mut builder = if threads == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
     let runtime = builder.enable_all().build().expect("a runtime");
     runtime.block_on(async move {
@@ -31,7 +36,8 @@ fn beside(threads: usize, serve: impl FnOnce(Host) -> Serving, clients: impl FnO
         let host = Host::builder().address("192.0.2.2/24").address("2001:db8::2/64").start_on_runtime(tun);
         let host = host.expect("a host");
         ipv6_up("tun0", "2001:db8::1/64");
-        let serving = tokio::spawn(serve(host.clone()));
+        let listener = TcpListener::bind_on(&host, at).await.expect("a listener");
+        let serving = tokio::spawn(serve(host.clone(), listener));
         tokio::task::spawn_blocking(clients).await.expect("the clients");
         serving.abort();
         aio::shutdown(&host, Duration::from_secs(2)).await.expect("a shutdown");
@@ -43,9 +49,8 @@ type Serving = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 fn axum(threads: usize) {
     let content = noise(11, 16 << 20);
     let page = Bytes::from(content.clone());
-    let serve = |host: Host| -> Serving {
+    let serve = |_, listener: TcpListener| -> Serving {
         Box::pin(async move {
-            let listener = TcpListener::bind_on(&host, "[::]:80").await.expect("a listener");
             let router = Router::new()
                 .route("/file", get(|| async move { page }))
                 .route("/sum", post(|body: Bytes| async move { format!("{:02x?}", sha256(&body)) }))
@@ -53,7 +58,7 @@ fn axum(threads: usize) {
             axum::serve(listener, router).await.expect("serving");
         })
     };
-    beside(threads, serve, move || {
+    beside(threads, "[::]:80", serve, move || {
         let dir = TempDir::new().expect("a directory");
         let file = dir.path().join("file");
         let path = file.to_str().expect("a plain path");
@@ -75,14 +80,13 @@ fn busy() -> Duration {
 
 /// A TUN that is set down polls readable for ever, and has nothing.
 fn down() {
-    let serve = |host: Host| -> Serving {
+    let serve = |_, listener: TcpListener| -> Serving {
         Box::pin(async move {
-            let listener = TcpListener::bind_on(&host, "192.0.2.2:80").await.expect("a listener");
             let router = Router::new().route("/", get(|| async { "a page" }));
             axum::serve(listener, router).await.expect("serving");
         })
     };
-    beside(1, serve, || {
+    beside(1, "192.0.2.2:80", serve, || {
         let ask = || crate::harness::http_get("/").expect("a page");
         assert_eq!(ask().0, 200);
         for _ in 0..2 {
@@ -107,18 +111,17 @@ fn relay() {
         stream.read_to_end(&mut all).expect("reading");
         stream.write_all(&all).expect("writing");
     });
-    let serve = |host: Host| -> Serving {
+    let serve = |host: Host, listener: TcpListener| -> Serving {
         Box::pin(async move {
-            let listener = TcpListener::bind_on(&host, "192.0.2.2:9000").await.expect("a listener");
             let (mut one, _) = listener.accept().await.expect("a connection");
             let mut two = aio::TcpStream::connect_on(&host, "192.0.2.1:9000").await.expect("another");
             copy_bidirectional(&mut one, &mut two).await.expect("relaying");
         })
     };
-    beside(1, serve, move || {
+    beside(1, "192.0.2.2:9000", serve, move || {
         let content = noise(12, 3 << 20);
         let mut stream = TcpStream::connect("192.0.2.2:9000").expect("connecting");
-        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
         stream.write_all(&content).expect("writing");
         stream.shutdown(Shutdown::Write).expect("shutting down");
         let mut back = Vec::new();

@@ -87,7 +87,7 @@ fn turned(packet: &[u8]) -> Vec<u8> {
 
 fn client() -> UdpSocket {
     let socket = UdpSocket::bind(SocketAddr::new(HOST.addr, 0)).expect("binding to the host's address");
-    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     socket.connect("192.0.2.2:7").unwrap();
     socket
 }

@@ -28,7 +28,7 @@ fn killed() {
         exchange(stream).expect("an echo");
     }
     daemon.signal(Signal::KILL);
-    daemon.ends_within(Duration::from_secs(5));
+    daemon.ends_within(Duration::from_secs(20));
 
     let daemon = Daemon::serve(&["--echo"]);
     // Whatever the old connections send, the new daemon knows nothing of it and says so by RST.
@@ -48,25 +48,19 @@ fn deleted() {
     let clients: Vec<_> = (0..5)
         .map(|_| {
             let mut stream = connect(19);
+            stream.read_exact(&mut [0; 1000]).expect("there is load");
             stream.set_read_timeout(Some(Duration::from_secs(2))).expect("a time-out");
-            std::thread::spawn(move || {
-                let mut buf = [0; 65536];
-                let mut total = 0;
-                while let Ok(n @ 1..) = stream.read(&mut buf) {
-                    total += n;
-                }
-                total
-            })
+            std::thread::spawn(move || while let Ok(1..) = stream.read(&mut [0; 65536]) {})
         })
         .collect();
     std::thread::sleep(Duration::from_millis(300));
     succeed(5, "ip", &["link", "del", "tun0"]);
-    let status = daemon.ends_within(Duration::from_secs(10));
+    let status = daemon.ends_within(Duration::from_secs(20));
     let said = daemon.said();
     assert!(matches!(status, 1 | 4), "exit status {status}:\n{said}");
     assert!(said.contains("tun0"), "it does not say what is gone:\n{said}");
     for client in clients {
-        assert!(client.join().expect("a client") > 0, "there was no load");
+        client.join().expect("a client");
     }
 }
 
@@ -109,7 +103,7 @@ fn impatience() {
     daemon.signal(Signal::INT);
     assert_eq!(stream.read(&mut [0; 1]).expect("the end of the stream"), 0);
     daemon.signal(Signal::INT);
-    assert_eq!(daemon.ends_within(Duration::from_secs(5)), 130);
+    assert_eq!(daemon.ends_within(Duration::from_secs(15)), 130);
     assert!(!file.exists(), "the file with the process id is left behind");
 }
 

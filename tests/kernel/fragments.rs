@@ -50,7 +50,7 @@ fn pings() {
             }
             for size in sizes(mtu, header, 8, 65_507) {
                 let size = size.to_string();
-                let said = succeed(10, "ping", &[flag, "-c", "1", "-W", "5", "-s", &size, STACK[family]]);
+                let said = succeed(20, "ping", &[flag, "-c", "1", "-W", "15", "-s", &size, STACK[family]]);
                 assert!(said.contains("1 received") && !said.contains("wrong data"), "{said}");
                 count += 1;
             }
@@ -72,10 +72,10 @@ fn datagrams() {
             }
             let at: SocketAddr = SocketAddr::new(STACK[family].parse().expect("an address"), 7);
             let ours = host.bind_udp(at).expect("a free port");
-            ours.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+            ours.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
             let kernels = UdpSocket::bind(SocketAddr::new(KERNEL[family].parse().expect("an address"), 0));
             let kernels = kernels.expect("binding");
-            kernels.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+            kernels.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
             let mut buf = vec![0; 70_000];
             for size in sizes(mtu, header, 8, most) {
                 let sent = noise(size as u64, size);

@@ -26,13 +26,16 @@ pub const STACK: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 /// The test that only looks whether there could be others.
 const PROBE: &str = "probe";
 
+/// How many times longer than on a machine that does nothing else whatever is limited here may take.
+const BUSY: u64 = 3;
+
 /// One test.
 #[derive(Clone)]
 pub struct Test {
     pub name: &'static str,
     /// The programs that it needs; `example X` is one of `cargo build --examples`.
     pub tools: &'static [&'static str],
-    /// How long it may take, in seconds.
+    /// How long it may take on a machine that does nothing else, in seconds.
     pub limit: u64,
     pub body: fn(),
 }
@@ -55,7 +58,7 @@ pub fn run(test: &'static Test) -> Result<Completion, Failed> {
         Ok(kind) => kind,
         Err(reason) => return skip("TUNSTACK_REQUIRE_TUN", reason.clone()),
     };
-    match in_namespace(kind, test.name, Duration::from_secs(test.limit)) {
+    match in_namespace(kind, test.name, Duration::from_secs(BUSY * test.limit)) {
         Ok(()) => Ok(Completion::Completed),
         Err(said) => Err(said.into()),
     }
@@ -177,10 +180,17 @@ pub const PROBES: &[Test] = &[Test {
     },
 }];
 
-/// Runs a tool to its end, with a limit in seconds.
-pub fn tool(limit: u64, program: &str, args: &[&str]) -> Output {
+/// `program` under timeout(1), with a limit in seconds for a machine that does nothing else.
+fn limited(limit: u64, program: &str) -> Command {
     let mut command = Command::new("timeout");
-    command.args(["-k", "1", &limit.to_string(), program]).args(args).stdin(Stdio::null());
+    command.args(["-k", "1", &(BUSY * limit).to_string(), program]);
+    command
+}
+
+/// Runs a tool to its end, with such a limit.
+pub fn tool(limit: u64, program: &str, args: &[&str]) -> Output {
+    let mut command = limited(limit, program);
+    command.args(args).stdin(Stdio::null());
     command.output().unwrap_or_else(|e| panic!("{program}: {e}"))
 }
 
@@ -213,8 +223,7 @@ pub fn succeed_with_input(limit: u64, program: &str, args: &[&str], input: &[u8]
     let mut file = tempfile::tempfile().expect("a scratch file");
     file.write_all(input).expect("writing to it");
     std::io::Seek::rewind(&mut file).expect("rewinding it");
-    let mut command = Command::new("timeout");
-    let output = command.args(["-k", "1", &limit.to_string(), program]).args(args).stdin(file).output();
+    let output = limited(limit, program).args(args).stdin(file).output();
     let output = output.unwrap_or_else(|e| panic!("{program}: {e}"));
     assert!(output.status.success(), "{program}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -242,7 +251,7 @@ impl Daemon {
         match ready.read(&mut first) {
             Ok(1) => daemon,
             _ => {
-                let status = wait(&mut daemon.child, Duration::from_secs(5));
+                let status = wait(&mut daemon.child, Duration::from_secs(5 * BUSY));
                 panic!("tunstack {command} {} did not come up: {status:?}\n{}", args.join(" "), daemon.said());
             }
         }
@@ -252,7 +261,7 @@ impl Daemon {
     #[track_caller]
     pub fn fails(args: &[&str]) -> (i32, String) {
         let (mut daemon, _ready) = Daemon::spawn("serve", args);
-        let status = wait(&mut daemon.child, Duration::from_secs(10));
+        let status = wait(&mut daemon.child, Duration::from_secs(10 * BUSY));
         let status = status.unwrap_or_else(|| panic!("it came up, or hangs:\n{}", daemon.said()));
         (status.code().unwrap_or(-1), daemon.said())
     }
@@ -309,7 +318,7 @@ impl Daemon {
     #[track_caller]
     pub fn stop(mut self) {
         self.signal(Signal::TERM);
-        let status = self.ends_within(Duration::from_secs(10));
+        let status = self.ends_within(Duration::from_secs(20));
         assert_eq!(status, 0, "it ended badly:\n{}", self.said());
     }
 }
@@ -329,9 +338,9 @@ impl Drop for Daemon {
 /// A connection of the kernel's to the stack, with time-outs.
 #[track_caller]
 pub fn connect(port: u16) -> TcpStream {
-    let stream = TcpStream::connect_timeout(&at(port), Duration::from_secs(5)).expect("connecting");
-    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
-    stream.set_write_timeout(Some(Duration::from_secs(10))).expect("a time-out");
+    let stream = TcpStream::connect_timeout(&at(port), Duration::from_secs(20)).expect("connecting");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
+    stream.set_write_timeout(Some(Duration::from_secs(20))).expect("a time-out");
     stream
 }
 
@@ -342,8 +351,8 @@ pub fn http_get(path: &str) -> std::io::Result<(u16, Vec<u8>)> {
 
 /// As [`http_get`], of a server at `to`.
 pub fn http_at(to: SocketAddr, path: &str) -> std::io::Result<(u16, Vec<u8>)> {
-    let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(5))?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(20))?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: stack\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;

@@ -72,10 +72,11 @@ fn curl_ranges() {
     assert_eq!(status(&["-r", "200000-", &format!("{URL}/file.bin")]), 416);
     assert_eq!(status(&[&format!("{URL}/nothing")]), 404);
     // No path leads out of the directory.
-    let outside = dir.path().parent().expect("a parent").join("tunstack-kernel-test-outside");
+    let outside = dir.path().with_extension("outside");
+    let name = outside.file_name().and_then(|name| name.to_str()).expect("a plain name");
     fs::write(&outside, "secret").expect("a file outside");
     std::os::unix::fs::symlink(&outside, dir.path().join("link")).expect("a link to it");
-    for path in ["/../tunstack-kernel-test-outside", "/%2e%2e/tunstack-kernel-test-outside", "/link", "//etc/passwd"] {
+    for path in [&*format!("/../{name}"), &format!("/%2e%2e/{name}"), "/link", "//etc/passwd"] {
         let got = status(&[&format!("{URL}{path}")]);
         assert!((400..500).contains(&got), "{path} gave {got}");
     }
@@ -95,7 +96,7 @@ fn about() {
         if said.contains("try: curl http://192.0.2.2/") {
             break;
         }
-        assert!(wait < 100, "it does not say where it is:\n{said}");
+        assert!(wait < 400, "it does not say where it is:\n{said}");
         std::thread::sleep(Duration::from_millis(50));
     }
     daemon.stop();
@@ -157,7 +158,7 @@ fn ab() {
 
 fn wrk() {
     let (daemon, _dir) = serve_file(&noise(7, 5_000));
-    let said = succeed(30, "wrk", &["-d", "3", "-c", "20", "-t", "2", &format!("{URL}/file.bin")]);
+    let said = succeed(30, "wrk", &["-d", "3", "-c", "20", "-t", "2", "--timeout", "20s", &format!("{URL}/file.bin")]);
     assert!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}");
     let requests = said.lines().find_map(|l| l.split_once(" requests in ")).expect("a count").0;
     assert!(requests.trim().parse::<u64>().expect("a number") > 100, "{said}");

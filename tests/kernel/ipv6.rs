@@ -33,8 +33,8 @@ fn v6(port: u16) -> SocketAddr {
 }
 
 fn connect(to: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect_timeout(&to, Duration::from_secs(5)).unwrap_or_else(|e| panic!("{to}: {e}"));
-    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
+    let stream = TcpStream::connect_timeout(&to, Duration::from_secs(20)).unwrap_or_else(|e| panic!("{to}: {e}"));
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
     stream
 }
 
@@ -90,7 +90,7 @@ fn bulk() {
 fn udp_echo() {
     let daemon = Daemon::serve(&[&DUAL[..], &["--echo"]].concat());
     let socket = UdpSocket::bind("[::]:0").expect("a socket");
-    socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+    socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
     for to in [v6(7), "[::ffff:192.0.2.2]:7".parse().expect("an address")] {
         for len in (0..1452).step_by(7).chain([1452]) {
             let sent = noise(len as u64, len);
@@ -106,10 +106,10 @@ fn udp_echo() {
 /// RST and port unreachable, as the kernel's own sockets understand them.
 fn closed_ports() {
     let daemon = Daemon::serve(&DUAL);
-    let refused = TcpStream::connect_timeout(&v6(81), Duration::from_secs(5)).expect_err("nobody listens");
+    let refused = TcpStream::connect_timeout(&v6(81), Duration::from_secs(20)).expect_err("nobody listens");
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     let socket = UdpSocket::bind("[::]:0").expect("a socket");
-    socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+    socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
     socket.connect(v6(81)).expect("an address");
     socket.send(b"anybody?").expect("sending");
     let told = socket.recv(&mut [0; 10]).expect_err("nobody answers");

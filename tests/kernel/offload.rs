@@ -38,7 +38,7 @@ pub const TESTS: &[Test] = &[
 fn link(daemon: &Daemon) -> String {
     let before = daemon.said().len();
     daemon.signal(Signal::USR1);
-    let end = Instant::now() + Duration::from_secs(5);
+    let end = Instant::now() + Duration::from_secs(20);
     loop {
         let said = daemon.said();
         if let Some(line) = said[before..].lines().find(|line| line.contains("super-segments"))
@@ -188,7 +188,7 @@ fn largest_mtu() {
 
 fn udp() -> UdpSocket {
     let socket = UdpSocket::bind("192.0.2.1:0").expect("a socket");
-    socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+    socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
     socket
 }
 
@@ -197,7 +197,7 @@ fn mtu_changes() {
     let file = dir.path().join("mtu.pcapng");
     let daemon = Daemon::serve(&["--echo", "--pcap", file.to_str().expect("a path")]);
     let mtu_is = |mtu: &str| {
-        let end = Instant::now() + Duration::from_secs(5);
+        let end = Instant::now() + Duration::from_secs(20);
         while !link(&daemon).contains(&format!("mtu {mtu},")) {
             assert!(Instant::now() < end, "it does not follow to {mtu}: {}", link(&daemon));
             std::thread::sleep(Duration::from_millis(20));
@@ -228,12 +228,12 @@ fn mtu_changes() {
     // One that was asked for is a limit.
     let daemon = Daemon::serve(&["--echo", "--mtu", "1400"]);
     succeed(5, "ip", &["link", "set", "dev", "tun0", "mtu", "1300"]);
-    let end = Instant::now() + Duration::from_secs(5);
+    let end = Instant::now() + Duration::from_secs(20);
     while !link(&daemon).contains("mtu 1300,") {
         assert!(Instant::now() < end, "{}", link(&daemon));
     }
     succeed(5, "ip", &["link", "set", "dev", "tun0", "mtu", "9000"]);
-    let end = Instant::now() + Duration::from_secs(5);
+    let end = Instant::now() + Duration::from_secs(20);
     while !link(&daemon).contains("mtu 1400,") {
         assert!(Instant::now() < end, "{}", link(&daemon));
     }
@@ -253,7 +253,7 @@ fn udp_segments() {
     let (host, device) = host();
     let offloaded = device.offloads().uso;
     let ours = host.bind_udp("192.0.2.2:53").expect("a socket");
-    ours.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+    ours.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
     let theirs = udp();
     let to = theirs.local_addr().expect("an address");
 
@@ -300,7 +300,7 @@ fn udp_segments() {
 fn claims() {
     let (host, device) = host();
     let socket = host.bind_udp("192.0.2.2:53").expect("a socket");
-    socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+    socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
     let send = |flags: u8, gso_type: u8, gso_size: u16, start: u16, offset: u16, checksum: &str| {
         let script = format!(
             "import socket, struct\n\
@@ -326,7 +326,7 @@ fn claims() {
     let mut buf = [0; 100];
     let mut received = || socket.recv(&mut buf).map(|n| buf[..n].to_vec()).expect("a datagram");
     let dropped = |reason: DropReason, n: u64| {
-        let end = Instant::now() + Duration::from_secs(5);
+        let end = Instant::now() + Duration::from_secs(20);
         while host.stats().dropped(reason) < n {
             assert!(Instant::now() < end, "{reason:?}: {:?}", host.stats().drops().collect::<Vec<_>>());
             std::thread::sleep(Duration::from_millis(5));

@@ -168,7 +168,7 @@ impl World {
         });
         let mut client = self.at_client(|| {
             let at = SocketAddr::new(stack, 7);
-            TcpStream::connect_timeout(&at, Duration::from_secs(5)).expect("connecting")
+            TcpStream::connect_timeout(&at, Duration::from_secs(20)).expect("connecting")
         });
         for timeout in [TcpStream::set_read_timeout, TcpStream::set_write_timeout] {
             timeout(&client, Some(Duration::from_secs(30))).expect("a time-out");

@@ -39,7 +39,7 @@ const UNREACHABLE: &str = "203.0.113.77";
 /// Bytes of what those get who wait for each other.
 const SMALL: usize = 20_000;
 
-const PATIENCE: Option<Duration> = Some(Duration::from_secs(10));
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
 
 fn ip(line: &str) {
     succeed(5, "ip", &line.split(' ').collect::<Vec<_>>());
@@ -159,7 +159,7 @@ impl World {
         let world = World { servers, proxy, log };
         // The kernel drops what it sends to a TUN in the moment after that was opened; a SYN it sends again.
         let to = format!("{SERVER}:80").parse().expect("an address");
-        TcpStream::connect_timeout(&to, Duration::from_secs(5)).expect("a way to the servers");
+        TcpStream::connect_timeout(&to, Duration::from_secs(20)).expect("a way to the servers");
         world
     }
 
@@ -227,7 +227,7 @@ fn answers() {
     let after = failures();
     assert_eq!((after.0 - before.0, after.1 - before.1), (2, 0), "refused, not accepted and reset");
     let refused =
-        TcpStream::connect_timeout(&format!("{SERVER}:81").parse().expect("an address"), Duration::from_secs(5));
+        TcpStream::connect_timeout(&format!("{SERVER}:81").parse().expect("an address"), Duration::from_secs(20));
     assert_eq!(refused.expect_err("nobody listens").kind(), std::io::ErrorKind::ConnectionRefused);
     // What the upstream's kernel says of a way is said here, by ICMP.
     let gone: SocketAddr = format!("{UNREACHABLE}:80").parse().expect("an address");
@@ -324,7 +324,7 @@ fn queues() {
         .map(|n| {
             thread::spawn(move || {
                 let to: SocketAddr = ([203, 0, 113, (n % 5 + 1) as u8], 1000 + n).into();
-                let connected = TcpStream::connect_timeout(&to, Duration::from_secs(10));
+                let connected = TcpStream::connect_timeout(&to, Duration::from_secs(20));
                 if to.port().is_multiple_of(4) {
                     assert_eq!(connected.expect_err("refused").kind(), std::io::ErrorKind::ConnectionRefused);
                 } else {

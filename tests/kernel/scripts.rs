@@ -108,15 +108,20 @@ fn web_bench() {
 fn capture() {
     let daemon = Daemon::serve(&["--echo"]);
     let mut tshark = Command::new("timeout")
-        .args(["-k", "1", "15", script!("capture"), "--with", "tshark", "tun0", "--", "-c", "2", "-f", "icmp"])
+        .args(["-k", "1", "60", script!("capture"), "--with", "tshark", "tun0", "--", "-c", "2", "-f", "icmp"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .expect("running it");
-    // It takes its time to begin, so there is something to see for a while.
-    succeed(20, "ping", &["-c", "10", "-i", "0.3", "192.0.2.2"]);
-    assert!(tshark.wait().expect("its end").success());
+    // It takes its time to begin, so there is something to see until it has seen it.
+    let end = loop {
+        succeed(20, "ping", &["-c", "3", "-w", "15", "-i", "0.3", "192.0.2.2"]);
+        if let Some(end) = tshark.try_wait().expect("a child of ours") {
+            break end;
+        }
+    };
+    assert!(end.success());
     let mut seen = String::new();
     std::io::Read::read_to_string(&mut tshark.stdout.take().expect("its output"), &mut seen).expect("text");
     assert!(seen.contains("Echo (ping) request"), "{seen}");

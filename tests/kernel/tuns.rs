@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tunstack::device::tun::Tun;
 use tunstack::net::{Host, Interface};
@@ -72,7 +72,7 @@ fn curl() {
     ip("link set dev tun1 mtu 1300");
     let follows = || daemon.ss(&["-i", "-a"]).contains("tun1: mtu 1300, ");
     assert!(
-        (0..100).any(|_| follows() || {
+        (0..400).any(|_| follows() || {
             thread::sleep(Duration::from_millis(50));
             false
         }),
@@ -153,7 +153,7 @@ fn routes() {
     let socket = host.bind_udp("0.0.0.0:0").expect("a socket");
     let at_kernel = |to: &str| {
         let kernel = UdpSocket::bind(to).expect("an address of the kernel's");
-        kernel.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+        kernel.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
         let mut from = None;
         let by = came_by(|| {
             socket.send_to(b"x", kernel.local_addr().expect("bound").to_string()).expect("a way");
@@ -198,7 +198,7 @@ fn model(model: HostModel) {
             assert!(dropped >= 2, "{dropped}");
             // By its own link it is reached.
             ip("route del 198.51.100.2/32 dev tun0");
-            assert!(TcpStream::connect_timeout(&to, Duration::from_secs(5)).is_ok());
+            assert!(TcpStream::connect_timeout(&to, Duration::from_secs(20)).is_ok());
         }
     }
     host.shutdown(Duration::from_secs(1));
@@ -229,9 +229,16 @@ fn failover() {
     assert!(by.contains(&"tun0"), "{by:?}");
     assert!(host.remove_route(&routes[0].parse().expect("a route")).expect("a live host"));
     ip("route add 192.0.2.2/32 dev tun1");
-    // What had left the stack before is on its way.
-    thread::sleep(Duration::from_millis(100));
-    let (before, quiet) = (received("tun1"), received("tun0"));
+    // What had left the stack before is on its way, until nothing comes any more.
+    let (mut quiet, mut since, begun) = (received("tun0"), Instant::now(), Instant::now());
+    while since.elapsed() < Duration::from_millis(300) {
+        thread::sleep(Duration::from_millis(10));
+        if received("tun0") > quiet {
+            (quiet, since) = (received("tun0"), Instant::now());
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "it goes on by the route that is gone");
+    }
+    let before = received("tun1");
     client.read_exact(second).expect("the rest");
     assert!(received("tun1") > before, "it went on by the other");
     assert_eq!(received("tun0"), quiet, "and by that alone");

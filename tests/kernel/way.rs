@@ -174,7 +174,7 @@ fn through(net: &Net) {
         // As `ipv6_up` waits here, so there: the kernel takes what is for an address only a little later.
         let arrives = || far("route show table local").contains(addr(net.far));
         assert!(
-            (0..200).any(|_| arrives() || {
+            (0..2000).any(|_| arrives() || {
                 thread::sleep(Duration::from_millis(10));
                 false
             }),
@@ -189,21 +189,21 @@ fn through(net: &Net) {
     far(&format!("route add default via {}", addr(net.near)));
 
     let (router, host) = (addr(net.tun), addr(net.far));
-    let args = ["ping", net.version, "-c", "2", "-i", "0.1", "-W", "2", host, "--host", net.tun];
+    let args = ["ping", net.version, "-c", "2", "-i", "0.1", "-W", "15", host, "--host", net.tun];
     let (text, code) = said(&tunstack(&args));
     let reply = |n| format!("64 bytes from {host}: icmp_seq={n} ttl=63 time=# ms");
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines.len() == 7 && matches(lines[1], &reply(1)) && matches(lines[2], &reply(2)), "{text}");
     assert_eq!(code, 0);
 
-    let args = ["ping", "-t", "1", "-c", "1", "-W", "2", host, "--host", net.tun];
+    let args = ["ping", "-t", "1", "-c", "1", "-W", "15", host, "--host", net.tun];
     let (text, code) = said(&tunstack(&args));
     assert!(text.contains(&format!("\nFrom {router} icmp_seq=1 {}\n", net.expired)), "{text}");
     assert!(text.contains("1 packets transmitted, 0 received, +1 errors, 100% packet loss"), "{text}");
     assert_eq!(code, 1);
 
     for icmp in [&[][..], &["-I"]] {
-        let args = [&["traceroute", net.version, "-q", "2", "-w", "2", host, "--host", net.tun], icmp].concat();
+        let args = [&["traceroute", net.version, "-q", "2", "-w", "10", host, "--host", net.tun], icmp].concat();
         let (text, code) = said(&tunstack(&args));
         let first = format!("traceroute to {host} ({host}), 30 hops max, {} byte packets", net.probe);
         let hop = |n, who| format!(" {n}  {who} ({who})  # ms  # ms");

@@ -1,7 +1,7 @@
 //! Threads that wait on several queues at once: what comes to any of them wakes one that can use it. A wake-up that is
 //! lost shows as a time-out.
 
-use crate::sockets::common::{CLIENT, SERVER, within};
+use crate::sockets::common::{CLIENT, SERVER, until, within};
 use crate::sockets::fabric;
 use std::collections::{BTreeMap, HashSet};
 use std::io::{ErrorKind, Read, Write};
@@ -143,9 +143,10 @@ fn a_poller_hears_of_sockets_in_all_queues() {
                 let queues: HashSet<usize> = streams.values().map(|stream| stream.queue()).collect();
                 assert_eq!(queues.len(), 3, "the connections came to all queues");
             });
-            let streams: Vec<_> = (0..20).map(|_| client.connect((SERVER, 80)).unwrap()).collect();
+            // So many that chance does not leave a queue out.
+            let streams: Vec<_> = (0..60).map(|_| client.connect((SERVER, 80)).unwrap()).collect();
             for round in 0..ROUNDS {
-                let (mut stream, mut byte) = (&streams[round % 20], [0]);
+                let (mut stream, mut byte) = (&streams[round % 60], [0]);
                 stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
                 stream.write_all(&[round as u8]).unwrap();
                 stream.read_exact(&mut byte).expect("answered");
@@ -181,9 +182,10 @@ fn a_socket_that_is_to_be_told_once_is_told_once_of_all_its_parts() {
         }
         assert_eq!(told, 1);
         let mut received = 0;
-        while socket.recv_from(&mut [0; 10]).is_ok() {
-            received += 1;
-        }
+        until("all 40 are there", || {
+            received += std::iter::from_fn(|| socket.recv_from(&mut [0; 10]).ok()).count();
+            received >= 40
+        });
         assert_eq!(received, 40);
         poller.modify(&socket, 6, Interest::READABLE, Trigger::Level).unwrap();
         poller.wait(&mut events, Some(Duration::from_millis(50))).unwrap();

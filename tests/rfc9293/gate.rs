@@ -391,6 +391,68 @@ fn a_gate_that_is_closed_resets_whoever_waits() {
     t.expect(rst_ack());
 }
 
+/// More wait than replies have room for: each of them is told, and whoever else must be answered meanwhile is answered, too.
+#[test]
+fn everybody_who_waits_at_a_gate_that_closes_is_told() {
+    const WAITING: u16 = 5000;
+    let mut t = Tester::with(|c| {
+        c.any_address = true;
+        (c.gate.max_requests, c.gate.max_per_source, c.gate.memory) = (20_000, 20_000, 32 << 20);
+    })
+    .without_timer_check();
+    assert!(usize::from(WAITING) > 4 * t.stack.config().max_replies);
+    let id = t.stack.syn_gate_open(t.stack.default_tcp_options()).unwrap();
+    let flows: Vec<usize> = (0..WAITING)
+        .map(|n| {
+            let flow = t.new_flow_to(SocketAddrV4::new(PEER, 20_000 + n), ELSEWHERE);
+            assert_eq!(t.send(offered()), Disposition::Held);
+            flow
+        })
+        .collect();
+    assert_eq!(t.stack.syn_gate_load(id).unwrap().0, usize::from(WAITING));
+    let resets = t.stack.stats().tcp.resets_out;
+    t.stack.syn_gate_close(id).unwrap();
+    // As far as replies have room; the others are made as these are taken.
+    assert!(t.stack.stats().tcp.resets_out - resets < 1024);
+    t.new_flow_to(SocketAddrV4::new(PEER, 19_999), ELSEWHERE);
+    t.send(ack().abs_ack(77));
+    t.expect(rst().abs_seq(77));
+    t.pull();
+    for flow in flows {
+        t.switch(flow);
+        t.expect(rst_ack());
+    }
+    t.expect_nothing();
+    assert_eq!((t.stack.stats().unsent, t.stack.stats().tcp.resets_out - resets), (0, u64::from(WAITING) + 1));
+    assert!(t.stack.poll_transmit(t.now()).is_none());
+}
+
+/// A gate that opens again while those of the one before are still being told, and closes, forgets nobody either; and what
+/// nobody pulls is bounded by what one gate may hold.
+#[test]
+fn gates_one_after_the_other_keep_no_more_than_one_may() {
+    let mut t = Tester::with(|c| {
+        c.any_address = true;
+        c.max_replies = 2;
+        (c.gate.max_requests, c.gate.max_per_source) = (40, 40);
+    })
+    .without_timer_check();
+    for round in 0..4 {
+        let id = t.stack.syn_gate_open(t.stack.default_tcp_options()).unwrap();
+        for n in 0..20 {
+            let frame = {
+                t.new_flow_to(SocketAddrV4::new(PEER, 20_000 + 100 * round + n), ELSEWHERE);
+                t.packet(&offered())
+            };
+            let now = t.now();
+            t.stack.on_frame(now, tunstack::wire::RxFrame::plain(tunstack::buf::Slice::copy_of(&frame)));
+        }
+        t.stack.syn_gate_close(id).unwrap();
+    }
+    let told = core::iter::from_fn(|| t.stack.poll_transmit(t.now())).count();
+    assert_eq!((told, t.stack.stats().unsent), (41, 39), "one is on its way, 40 may wait");
+}
+
 /// An echo request to somebody who is not us is not answered: whether he lives we cannot say.
 #[test]
 fn echo_is_answered_for_our_own_addresses_alone() {

@@ -114,6 +114,17 @@ fn a_syn_is_sent_again_as_often_as_the_user_wants() {
     assert_eq!(t.stack.tcp_take_error(id), Ok(Some(Error::TimedOut)));
 }
 
+/// TCP_SYNCNT of a listener: its SYN,ACKs, as on Linux.
+#[test]
+fn a_syn_ack_is_sent_again_as_often_as_the_user_wants() {
+    let mut t = Tester::new();
+    t.listen_with(80, 1, |o| o.syn_retries = Some(2));
+    t.send(syn().mss(1460));
+    t.advance(hours(1));
+    assert_eq!(t.drain().len(), 1 + 2);
+    t.expect_state(State::Closed);
+}
+
 fn deferring() -> Tester {
     let mut t = Tester::new();
     t.listen_with(80, 1, |o| o.defer_accept = Some(secs(5)));

@@ -4,7 +4,7 @@ use super::fabric;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tunstack::device::{Device, mem};
 use tunstack::net::{Builder, Drive, Host, TcpStream};
 
@@ -56,6 +56,16 @@ pub fn within(seconds: u64, test: impl FnOnce() + Send + 'static) {
     match ended.recv_timeout(Duration::from_secs(seconds)) {
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("not done within {seconds} s"),
         _ => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+    }
+}
+
+/// Waits until it is so, as long as that takes on a busy machine.
+#[track_caller]
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(40);
+    while !is_so() {
+        assert!(Instant::now() < end, "not in 40 s: {what}");
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

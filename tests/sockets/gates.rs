@@ -20,7 +20,8 @@ fn any_hosts() -> (Host, Host) {
 
 fn any_hosts_with(change: impl FnOnce(&mut Config) + 'static) -> (Host, Host) {
     let dual = |own: &str, v6: &str| builder(own).address(format!("{v6}/64"));
-    let client = dual(CLIENT, "2001:db8::1");
+    // Nothing is lost: on a busy machine no SYN is to be sent again, for requests are counted.
+    let client = dual(CLIENT, "2001:db8::1").config(|config| config.tcp.initial_rto = Duration::from_secs(30));
     let server = dual(SERVER, "2001:db8::2").any_address().config(change);
     if env!("CARGO_CRATE_NAME") == "queues" {
         let [a, b] = fabric::link(2, 3, 10);
@@ -322,20 +323,28 @@ fn a_flow_can_be_polled_and_ends_when_idle() {
         let poller = Poller::new(&server).unwrap();
         poller.add(&gate, 1, Interest::READABLE, Trigger::Level).unwrap();
         let socket = udp(&client, "192.0.2.1:5000");
-        socket.send_to(b"x", addr("203.0.113.1:53")).unwrap();
         let mut events = Events::with_capacity(4);
-        poller.wait(&mut events, Some(Duration::from_secs(20))).unwrap();
-        assert_eq!(events.iter().next().unwrap().key, 1);
-        let flow = gate.accept().unwrap();
-        poller.add(&flow, 2, Interest::READABLE, Trigger::Edge).unwrap();
-        poller.wait(&mut events, Some(Duration::from_secs(20))).unwrap();
-        assert_eq!(events.iter().next().unwrap().key, 2);
-        flow.recv(&mut [0; 9]).unwrap();
+        gate.set_nonblocking(true).unwrap();
+        // Where the machine is busy, a flow may end before anybody has looked at it: then another one.
+        let flow = loop {
+            socket.send_to(b"x", addr("203.0.113.1:53")).unwrap();
+            poller.wait(&mut events, Some(Duration::from_secs(20))).unwrap();
+            assert_eq!(events.iter().next().unwrap().key, 1);
+            let Ok(flow) = gate.accept() else { continue };
+            poller.add(&flow, 2, Interest::READABLE, Trigger::Edge).unwrap();
+            poller.wait(&mut events, Some(Duration::from_secs(20))).unwrap();
+            assert_eq!(events.iter().next().unwrap().key, 2);
+            match flow.recv(&mut [0; 9]) {
+                Ok(_) => break flow,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut),
+            }
+        };
+        let before = server.stats().gate.flows_expired;
         // Blocked, it is woken by its end.
         assert_eq!(flow.recv(&mut [0; 9]).unwrap_err().kind(), ErrorKind::TimedOut);
         poller.wait(&mut events, Some(Duration::from_secs(20))).unwrap();
         assert_eq!(events.iter().next().unwrap().key, 2);
         assert_eq!(flow.send(b"x", addr("203.0.113.1:53")).unwrap_err().kind(), ErrorKind::TimedOut);
-        assert_eq!(server.stats().gate.flows_expired, 1);
+        assert_eq!(server.stats().gate.flows_expired, before + 1);
     });
 }

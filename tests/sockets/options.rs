@@ -6,8 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tunstack::net::sockopt::*;
 use tunstack::net::{MsgFlags, MtuDiscovery, UdpBind};
-use tunstack::stack::Congestion;
-use tunstack::stack::State;
+use tunstack::stack::{Congestion, Keepalive, State};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -82,6 +81,133 @@ fn each_name_is_its_method() {
     });
 }
 
+/// Sets each option by its method and reads it by its name, and the other way round.
+macro_rules! both_ways {
+    ($socket:expr; $($set:ident $get:ident $name:ident: $one:expr, $other:expr;)*) => {$(
+        $socket.$set($one).unwrap();
+        assert_eq!($socket.getsockopt($name).unwrap(), $one, "{}", stringify!($set));
+        $socket.setsockopt($name, $other).unwrap();
+        assert_eq!($socket.$get().unwrap(), $other, "{}", stringify!($get));
+    )*};
+}
+
+macro_rules! tcp_both_ways {
+    ($socket:expr) => {
+        both_ways! {
+            $socket;
+            set_nodelay nodelay TCP_NODELAY: true, false;
+            set_cork cork TCP_CORK: true, false;
+            set_quick_ack quick_ack TCP_QUICKACK: true, false;
+            set_reuse_address reuse_address SO_REUSEADDR: false, true;
+            set_reuse_port reuse_port SO_REUSEPORT: true, false;
+            set_oob_inline oob_inline SO_OOBINLINE: false, true;
+            set_mark mark SO_MARK: 7, 0;
+            set_syn_retries syn_retries TCP_SYNCNT: 3, 127;
+            set_ttl ttl IP_TTL: 9, 64;
+            set_ttl ttl IPV6_UNICAST_HOPS: 10, 65;
+            set_tos tos IP_TOS: 0x48, 0;
+            set_tos tos IPV6_TCLASS: 0xb8, 4;
+            set_mtu_discovery mtu_discovery IP_MTU_DISCOVER: MtuDiscovery::Do, MtuDiscovery::Probe;
+            set_mtu_discovery mtu_discovery IPV6_MTU_DISCOVER: MtuDiscovery::Dont, MtuDiscovery::Want;
+            set_congestion congestion TCP_CONGESTION: Congestion::Bbr, Congestion::Cubic;
+            set_window_clamp window_clamp TCP_WINDOW_CLAMP: Some(5000), None;
+            set_notsent_lowat notsent_lowat TCP_NOTSENT_LOWAT: Some(6000), None;
+            set_linger linger SO_LINGER: Some(3000 * MS), None;
+            set_linger2 linger2 TCP_LINGER2: Some(4000 * MS), Some(5000 * MS);
+            set_user_timeout user_timeout TCP_USER_TIMEOUT: Some(600 * MS), None;
+            set_defer_accept defer_accept TCP_DEFER_ACCEPT: Some(700 * MS), None;
+            set_read_timeout read_timeout SO_RCVTIMEO: Some(70 * MS), None;
+            set_write_timeout write_timeout SO_SNDTIMEO: Some(80 * MS), None;
+        }
+        $socket.set_recv_buffer_size(70_000).unwrap();
+        $socket.setsockopt(SO_SNDBUF, 80_000).unwrap();
+        assert_eq!(($socket.getsockopt(SO_RCVBUF).unwrap(), $socket.send_buffer_size().unwrap()), (70_000, 80_000));
+        $socket.set_recv_lowat(12).unwrap();
+        assert_eq!($socket.getsockopt(SO_RCVLOWAT).unwrap(), 12);
+        $socket.setsockopt(SO_RCVLOWAT, 13).unwrap();
+        assert_eq!($socket.recv_lowat().unwrap(), 13);
+        $socket.set_keepalive(Some(Keepalive { count: 2, ..Keepalive::default() })).unwrap();
+        assert!($socket.getsockopt(SO_KEEPALIVE).unwrap() && $socket.getsockopt(TCP_KEEPCNT).unwrap() == 2);
+        $socket.setsockopt(TCP_KEEPIDLE, 11_000 * MS).unwrap();
+        $socket.setsockopt(TCP_KEEPINTVL, 12_000 * MS).unwrap();
+        let times = Keepalive { idle: 11_000 * MS, interval: 12_000 * MS, count: 2 };
+        assert_eq!($socket.keepalive().unwrap(), Some(times));
+        assert_eq!($socket.mss().unwrap() as u32, $socket.getsockopt(TCP_MAXSEG).unwrap());
+        assert_eq!($socket.info().unwrap().state, $socket.getsockopt(TCP_INFO).unwrap().state);
+        assert_eq!(($socket.r#type().unwrap(), $socket.getsockopt(SO_TYPE).unwrap()), (1, 1));
+        assert_eq!($socket.is_listener().unwrap(), $socket.getsockopt(SO_ACCEPTCONN).unwrap());
+        assert!($socket.take_error().unwrap().is_none() && $socket.getsockopt(SO_ERROR).unwrap().is_none());
+        assert_eq!($socket.bind_device(Some("nonesuch")).unwrap_err().raw_os_error(), Some(libc::ENODEV));
+        let name = $socket.host().interfaces()[0].name.to_string();
+        $socket.bind_device(Some(&name)).unwrap();
+        assert_eq!($socket.getsockopt(SO_BINDTODEVICE).unwrap(), Some(name.clone()));
+        $socket.setsockopt(SO_BINDTODEVICE, None).unwrap();
+        assert_eq!($socket.device().unwrap(), None);
+    };
+}
+
+#[test]
+fn each_option_is_there_by_method_and_by_name() {
+    within(60, || {
+        let (client, server) = hosts();
+        for v6 in [false, true] {
+            let new = || if v6 { client.tcp_socket_v6() } else { client.tcp_socket_v4() };
+            let (near, _far) = connection(&client, &server);
+            tcp_both_ways!(near);
+            let mut socket = new();
+            tcp_both_ways!(socket);
+            assert_eq!((socket.info().unwrap().state, socket.is_listener().unwrap()), (State::Closed, false));
+            assert_eq!(socket.getsockopt(IP_MTU).unwrap_err().kind(), std::io::ErrorKind::NotConnected);
+            let listener = socket.listen(4).unwrap();
+            assert_eq!(listener.keepalive().unwrap().unwrap().count, 2, "what the socket had");
+            tcp_both_ways!(listener);
+            assert!(listener.is_listener().unwrap());
+            assert_eq!(listener.getsockopt(IPV6_MTU).unwrap_err().kind(), std::io::ErrorKind::NotConnected);
+            let refused = listener.set_keepalive(Some(Keepalive { count: 0, ..Keepalive::default() }));
+            assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+            assert_eq!(listener.keepalive().unwrap().unwrap().count, 2, "and nothing is changed");
+        }
+        let socket = client.bind_udp((CLIENT, 0)).unwrap();
+        both_ways! {
+            socket;
+            set_reuse_address reuse_address SO_REUSEADDR: true, false;
+            set_reuse_port reuse_port SO_REUSEPORT: true, false;
+            set_broadcast broadcast SO_BROADCAST: true, false;
+            set_mark mark SO_MARK: 7, 0;
+            set_ttl ttl IP_TTL: 9, 64;
+            set_mtu_discovery mtu_discovery IP_MTU_DISCOVER: MtuDiscovery::Do, MtuDiscovery::Want;
+            set_read_timeout read_timeout SO_RCVTIMEO: Some(70 * MS), None;
+            set_write_timeout write_timeout SO_SNDTIMEO: Some(80 * MS), None;
+        }
+        assert_eq!((socket.r#type().unwrap(), socket.is_listener().unwrap()), (2, false));
+        assert_eq!(socket.only_v6().unwrap(), socket.getsockopt(IPV6_V6ONLY).unwrap());
+        let name = client.interfaces()[0].name.to_string();
+        socket.bind_device(Some(&name)).unwrap();
+        assert_eq!(
+            (socket.device().unwrap(), socket.getsockopt(SO_BINDTODEVICE).unwrap()),
+            (Some(name.clone()), Some(name))
+        );
+        socket.set_gro(true).unwrap();
+        assert!(socket.gro().unwrap());
+    });
+}
+
+/// IPV6_V6ONLY of a socket, which is decided before it is bound.
+#[test]
+fn only_v6_is_decided_before_it_is_bound() {
+    within(60, || {
+        let (_, server) = hosts();
+        let mut socket = server.tcp_socket_v6();
+        assert!(!socket.only_v6().unwrap());
+        socket.set_only_v6(true).unwrap();
+        assert!(socket.only_v6().unwrap() && socket.getsockopt(IPV6_V6ONLY).unwrap());
+        socket.bind(addr("[::]:80")).unwrap();
+        assert_eq!(socket.set_only_v6(false).unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+        assert_eq!(socket.setsockopt(IPV6_V6ONLY, false).unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+        assert!(socket.listen(4).unwrap().only_v6().unwrap());
+    });
+}
+
 #[test]
 fn listeners_have_options_for_those_who_come() {
     within(60, || {
@@ -108,6 +234,7 @@ fn listeners_have_options_for_those_who_come() {
         // Reading waits for so many, or for as many as are wanted, or until its time is over.
         assert_eq!(far.read(&mut [0; 2]).unwrap(), 2);
         near.write_all(b"cd").unwrap();
+        until("both bytes are there", || far.info().unwrap().recv_queue == 2);
         far.set_read_timeout(Some(40 * MS)).unwrap();
         let began = Instant::now();
         assert_eq!(far.read(&mut [0; 9]).unwrap(), 2);

@@ -91,18 +91,23 @@ fn a_read_times_out_as_on_linux() {
 fn a_write_to_one_who_never_reads_times_out_after_a_part() {
     within(60, || {
         let (client, server) = hosts();
-        let (mut near, far) = connection(&client, &server);
+        let (near, far) = connection(&client, &server);
         near.set_write_timeout(Some(50 * MS)).unwrap();
         let data = vec![7; 16 << 20];
-        let mut taken = near.write(&data).unwrap();
-        assert!(taken > 100_000 && taken < data.len(), "{taken} bytes taken");
-        // A window probe or two may still find room.
-        let full = (0..20).find_map(|_| near.write(&data).map(|n| taken += n).err()).unwrap();
-        assert_eq!(full.kind(), ErrorKind::WouldBlock);
+        let mut taken = (&near).write(&data).unwrap();
+        assert!(taken < data.len(), "{taken} bytes taken");
+        // What was under way still makes room, and so may a window probe or two.
+        let mut refused = || loop {
+            match (&near).write(&data) {
+                Ok(n) => taken += n,
+                Err(error) => break error.kind(),
+            }
+        };
+        assert_eq!(refused(), ErrorKind::WouldBlock);
         near.set_write_timeout(None).unwrap(); // were it to wait now, it would for ever
         near.set_nonblocking(true).unwrap();
-        let full = (0..20).find_map(|_| near.write(&data).map(|n| taken += n).err()).unwrap();
-        assert_eq!(full.kind(), ErrorKind::WouldBlock);
+        assert_eq!(refused(), ErrorKind::WouldBlock);
+        assert!(taken > 100_000 && taken < data.len(), "{taken} bytes taken");
         drop(near);
         let mut all = Vec::new();
         (&far).read_to_end(&mut all).unwrap();
@@ -388,12 +393,13 @@ fn non_blocking_connect_tells_how_it_ended() {
 #[test]
 fn whoever_waits_in_a_batch_sends_first() {
     // What is left for later goes out with the next timer, the soonest of which takes 200 ms: what is not, goes sooner at
-    // least once.
+    // least once, however busy the machine.
     let soon = 150 * MS;
     within(60, move || {
         let (client, server) = hosts();
         let (mut read, mut lingered) = (false, false);
-        for _ in 0..10 {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !(read && lingered) && Instant::now() < end {
             let (mut near, mut far) = connection(&client, &server);
             let echoes = thread::spawn(move || {
                 let mut question = [0; 4];

@@ -77,7 +77,7 @@ fn ten_thousand_connections_at_once() {
         }
         // Every end is heard of, and acknowledged, and then no data is kept.
         let left = || (open.load(Ordering::Relaxed), client.memory(), server.memory());
-        for _ in 0..10_000 {
+        for _ in 0..30_000 {
             if left() == (0, 0, 0) {
                 break;
             }

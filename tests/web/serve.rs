@@ -10,19 +10,22 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tunstack::aio::{TcpListener, TcpStream};
 use tunstack::net::Host;
 
-fn router() -> Router {
+/// What is served. `begun` is told when the slow page is asked for.
+fn router(begun: Arc<Notify>) -> Router {
     Router::new()
         .route("/", get(|| async { "a page" }))
         .route("/hello/{name}", get(|Path(name): Path<String>| async move { format!("hello, {name}") }))
         .route("/echo", post(|body: AxumBytes| async move { body }))
         .route(
             "/slow",
-            get(|| async {
+            get(|| async move {
+                begun.notify_one();
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 "at last"
             }),
@@ -53,9 +56,11 @@ fn axum_serves_a_hyper_client_and_ends_gracefully() {
             let (near, far) = hosts();
             let listener = TcpListener::bind_on(&far, (SERVER, 80)).await.unwrap();
             let (stop, stopped) = oneshot::channel::<()>();
+            let begun = Arc::new(Notify::new());
+            let routes = router(begun.clone());
             let serving = tokio::spawn(async move {
                 let stopped = async { stopped.await.unwrap() };
-                axum::serve(listener, router()).with_graceful_shutdown(stopped).await.unwrap();
+                axum::serve(listener, routes).with_graceful_shutdown(stopped).await.unwrap();
             });
             let mut sender = client(&near).await;
             assert_eq!(ask(&mut sender, "/", None).await, (StatusCode::OK, Bytes::from("a page")));
@@ -84,7 +89,7 @@ fn axum_serves_a_hyper_client_and_ends_gracefully() {
             let mut slow = client(&near).await;
             ask(&mut slow, "/", None).await;
             let last = tokio::spawn(async move { ask(&mut slow, "/slow", None).await });
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            begun.notified().await;
             stop.send(()).unwrap();
             assert_eq!(last.await.unwrap().1, "at last");
             drop(sender);

@@ -1,22 +1,20 @@
 //! Ports that lead elsewhere: from the kernel's side over this stack, or from this stack to the kernel's side.
 
+mod tcp;
 mod udp;
 
+pub use tcp::tcp;
 pub use udp::udp;
 
-use super::relay::{self, Seats};
 use crate::aio;
-use crate::dns::{self, Families};
 use crate::net::Host;
 use std::fmt;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 
-/// How long accepting rests after an error that may pass.
+/// How long accepting and receiving rest after an error that may pass.
 const BREATH: Duration = Duration::from_millis(20);
 
 /// Which port leads where: `[BIND:]PORT:HOST:PORT[/udp]`, as ssh has it. Addresses of IPv6 are in brackets.
@@ -77,69 +75,6 @@ impl fmt::Display for Spec {
         let kind = if self.udp { "udp" } else { "tcp" };
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         write!(f, "{host}:{}/{kind}", self.to)
-    }
-}
-
-/// Joins the kernel's connections that come to `listener` with connections of ours to where `spec` says, for ever.
-pub async fn tcp(host: Host, listener: TcpListener, spec: Arc<Spec>) {
-    let seats = Seats::default();
-    loop {
-        let (client, peer) = relay::accepted(&listener).await;
-        let Some(seat) = seats.take() else {
-            log::info!("forward: {peer} turned away: too many are being served");
-            continue;
-        };
-        let (host, spec) = (host.clone(), spec.clone());
-        tokio::spawn(async move {
-            let _seat = seat;
-            let connect = dns::connect(&host, &spec.host, spec.to, Families::Both);
-            let ended = match relay::connect_for(&client, async { Ok(connect.await?) }).await {
-                Ok(server) => relay::join(client, server).await,
-                Err(error) => {
-                    // There is no better way to tell it.
-                    let _ = client.set_zero_linger();
-                    Err(error)
-                }
-            };
-            log::debug!("forward: {peer} to {spec}: {ended:?}");
-        });
-    }
-}
-
-/// Joins our connections that come to `listener` with connections of the kernel's to where `spec` says, until the host
-/// ends.
-pub async fn tcp_reverse(host: Host, listener: aio::TcpListener, spec: Arc<Spec>) {
-    let seats = Seats::default();
-    loop {
-        let (client, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(e) if matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::NetworkDown) => return,
-            Err(e) => {
-                relay::complain(format_args!("forward: accept"), &e);
-                tokio::time::sleep(BREATH).await;
-                continue;
-            }
-        };
-        let Some(seat) = seats.take() else {
-            log::info!("forward: {peer} turned away: too many are being served");
-            continue;
-        };
-        let (host, spec) = (host.clone(), spec.clone());
-        tokio::spawn(async move {
-            let _seat = seat;
-            let server = async { TcpStream::connect(&*addresses(&host, &spec).await?).await };
-            let ended = match relay::connect_for(&client, server).await {
-                Ok(server) => relay::join(server, client).await,
-                Err(error) => {
-                    let _ = client.set_zero_linger();
-                    Err(error)
-                }
-            };
-            match ended {
-                Ok(()) => log::debug!("forward: {peer} to {spec}: done"),
-                Err(error) => relay::complain(format_args!("forward: {peer} to {spec}"), &error),
-            }
-        });
     }
 }
 

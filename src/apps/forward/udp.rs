@@ -1,13 +1,14 @@
 //! Datagrams of many clients, each of whom has a socket of its own on the other side.
 
-use super::{Spec, addresses};
+use super::{BREATH, Spec, addresses};
 use crate::aio;
 use crate::apps::relay;
 use crate::net::{Host, SendMsg};
+use crate::sys::pktinfo;
 use std::collections::HashMap;
 use std::future::Future;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -28,25 +29,15 @@ const WAITING: usize = 64;
 /// Bytes of all clients' datagrams that wait.
 const MAX_WAITING: usize = 16 << 20;
 
-/// How long receiving rests after an error that may pass.
-const BREATH: Duration = Duration::from_millis(20);
-
 /// A UDP socket, the kernel's or ours.
 pub trait Datagrams: Send + Sync + Sized + 'static {
     /// A socket of the same kind, at any port, for datagrams to `peer`.
     fn open(host: &Host, peer: SocketAddr) -> impl Future<Output = io::Result<Self>> + Send;
     /// Receives a datagram, and says from whom and, if it can be told, to which address.
-    fn receive(
-        &self,
-        buf: &mut [u8],
-    ) -> impl Future<Output = io::Result<(usize, SocketAddr, Option<SocketAddr>)>> + Send;
+    fn receive(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<(usize, SocketAddr, Option<IpAddr>)>> + Send;
     /// Sends one, from the address that was asked, if that is one host's.
-    fn send(
-        &self,
-        buf: &[u8],
-        to: SocketAddr,
-        asked: Option<SocketAddr>,
-    ) -> impl Future<Output = io::Result<usize>> + Send;
+    fn send(&self, buf: &[u8], to: SocketAddr, asked: Option<IpAddr>)
+    -> impl Future<Output = io::Result<usize>> + Send;
 }
 
 /// Any address of the same version, and any port.
@@ -59,13 +50,16 @@ impl Datagrams for UdpSocket {
         UdpSocket::bind(any(peer)).await
     }
 
-    async fn receive(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr, Option<SocketAddr>)> {
-        let (len, from) = self.recv_from(buf).await?;
-        Ok((len, from, None))
+    async fn receive(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr, Option<IpAddr>)> {
+        self.async_io(Interest::READABLE, || pktinfo::receive(self, buf)).await
     }
 
-    async fn send(&self, buf: &[u8], to: SocketAddr, _: Option<SocketAddr>) -> io::Result<usize> {
-        self.send_to(buf, to).await
+    async fn send(&self, buf: &[u8], to: SocketAddr, asked: Option<IpAddr>) -> io::Result<usize> {
+        match self.async_io(Interest::WRITABLE, || pktinfo::send(self, buf, to, asked)).await {
+            // It was asked at an address of many, or at one that is gone.
+            Err(e) if asked.is_some() && e.kind() == ErrorKind::InvalidInput => self.send_to(buf, to).await,
+            sent => sent,
+        }
     }
 }
 
@@ -74,13 +68,14 @@ impl Datagrams for aio::UdpSocket {
         aio::UdpSocket::bind_on(host, any(peer)).await
     }
 
-    async fn receive(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr, Option<SocketAddr>)> {
+    async fn receive(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr, Option<IpAddr>)> {
         let got = self.async_io(Interest::READABLE, || self.as_ref().recv_msg(buf)).await?;
-        Ok((got.len, got.source, Some(got.destination)))
+        Ok((got.len, got.source, Some(got.destination.ip())))
     }
 
-    async fn send(&self, buf: &[u8], to: SocketAddr, asked: Option<SocketAddr>) -> io::Result<usize> {
-        let message = SendMsg { source: asked, ..SendMsg::to(to, buf) };
+    async fn send(&self, buf: &[u8], to: SocketAddr, asked: Option<IpAddr>) -> io::Result<usize> {
+        // Port zero is its own.
+        let message = SendMsg { source: asked.map(|own| SocketAddr::new(own, 0)), ..SendMsg::to(to, buf) };
         match self.async_io(Interest::WRITABLE, || self.as_ref().send_msg(&message)).await {
             // It was asked at an address of many.
             Err(e) if e.kind() == ErrorKind::AddrNotAvailable => self.send_to(buf, to).await,
@@ -90,7 +85,7 @@ impl Datagrams for aio::UdpSocket {
 }
 
 /// A client, and the address at which it asks: answers come from there.
-type Key = (SocketAddr, Option<SocketAddr>);
+type Key = (SocketAddr, Option<IpAddr>);
 
 /// A datagram with its part of the room for those that wait.
 type Waiting = (Vec<u8>, OwnedSemaphorePermit);

@@ -1,6 +1,7 @@
 //! Datagrams with what goes with them, one or many at a time, and sockets of every port.
 
 use super::*;
+use crate::stack::RecvMsg;
 
 /// A datagram with these header fields.
 fn marked(src: &str, dst: &str, ttl: u8, tos: u8, data: &[u8]) -> Vec<u8> {

@@ -3,6 +3,7 @@
 use super::net::{Shutdown, TcpStream};
 use super::*;
 use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 cases![
@@ -402,12 +403,17 @@ fn linger_waits_for_the_peer(t: &Test) {
     let (near, far) = pair(t);
     set_linger(&near, Some(Duration::from_secs(20))).unwrap();
     fill(&near);
-    let reader = thread::spawn(move || {
-        thread::sleep(200 * MS);
-        std::io::copy(&mut &far, &mut std::io::sink()).is_ok()
+    let reading = &AtomicBool::new(false);
+    thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            thread::sleep(200 * MS);
+            reading.store(true, Ordering::SeqCst);
+            std::io::copy(&mut &far, &mut std::io::sink()).is_ok()
+        });
+        t.at_once("drop", || drop(near));
+        t.see("and not before the peer reads", reading.load(Ordering::SeqCst));
+        t.see("all read", reader.join().unwrap());
     });
-    t.timed("drop", 200 * MS, || drop(near));
-    t.see("all read", reader.join().unwrap());
 }
 
 fn linger_is_over_at_last(t: &Test) {
@@ -470,6 +476,7 @@ fn a_reset_after_a_part_is_told_to_the_next_writer(t: &Test) {
     let (near, far) = pair(t);
     let much = vec![7; 64 << 20];
     let writer = thread::spawn(move || ((&near).write(&much).map(|n| n < much.len()), near));
+    far.peek(&mut [0; 1]).unwrap();
     thread::sleep(100 * MS);
     set_linger(&far, Some(Duration::ZERO)).unwrap();
     drop(far);

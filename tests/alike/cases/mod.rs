@@ -3,10 +3,14 @@
 mod addresses;
 mod closing;
 mod datagrams;
+mod flags;
 mod listeners;
 mod options;
+mod settings;
 mod streams;
 mod threads;
+mod unbound;
+mod urgent;
 mod waiting;
 
 use super::{net, opt};
@@ -17,6 +21,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 pub const MS: Duration = Duration::from_millis(1);
+
+/// What is held back, by a cork or because more is to follow, goes after this time at the earliest.
+const HELD: Duration = Duration::from_millis(180);
 
 /// The cases of a file, by name.
 macro_rules! cases {
@@ -34,10 +41,14 @@ pub fn all() -> Vec<Case> {
         addresses::cases(),
         closing::cases(),
         datagrams::cases(),
+        flags::cases(),
         listeners::cases(),
         options::cases(),
+        settings::cases(),
         streams::cases(),
         threads::cases(),
+        unbound::cases(),
+        urgent::cases(),
         waiting::cases(),
     ];
     // What stands before `cases::` is which sockets they are compiled for.
@@ -78,9 +89,9 @@ fn nobody(t: &Test) -> SocketAddr {
     listen(t).1
 }
 
-/// Whether `done` comes true within a few seconds: for what happens in the background.
+/// Whether `done` comes true, however slow the machine is: for what happens in the background.
 fn soon(mut done: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + 5000 * MS;
+    let end = Instant::now() + 20_000 * MS;
     while Instant::now() < end {
         if done() {
             return true;
@@ -88,6 +99,20 @@ fn soon(mut done: impl FnMut() -> bool) -> bool {
         std::thread::sleep(MS);
     }
     false
+}
+
+/// What `act` gives with what `prepare` gave, when it takes less than `limit`: for what is so only until a timer goes off.
+/// On a busy machine it may take longer and then says nothing, so it is done again.
+fn quickly<P, T>(limit: Duration, mut prepare: impl FnMut() -> P, mut act: impl FnMut(&mut P) -> T) -> (P, T) {
+    for _ in 0..50 {
+        let mut prepared = prepare();
+        let begin = Instant::now();
+        let value = act(&mut prepared);
+        if begin.elapsed() < limit {
+            return (prepared, value);
+        }
+    }
+    panic!("never within {limit:?}");
 }
 
 /// Bytes of which none looks like its neighbour.
