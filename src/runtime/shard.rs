@@ -482,23 +482,30 @@ impl Shard {
     /// Resets what is still open, in portions for which the stack's queue of replies has room.
     pub(crate) fn reset_all(&self) {
         let mut held = self.lock().map(|core| core.waits.ids()).unwrap_or_default().into_iter();
-        let mut more = true;
-        while more {
+        let (mut more, mut waits) = (true, LAST_FRAMES.as_millis());
+        while more && waits > 0 {
             more = false;
+            let mut room = 1;
             self.act_finally(|core, now| {
-                let mut left = RESETS;
-                for id in held.by_ref() {
+                room = core.stack.room_for_replies();
+                let mut left = room.min(RESETS);
+                while left > 0
+                    && let Some(id) = held.next()
+                {
                     if let SocketId::Tcp(tcp) = id {
                         // An error means that its holder has just closed it.
                         let _ = core.stack.tcp_abort(now, tcp);
                         left -= 1;
                     }
-                    if left == 0 {
-                        break;
-                    }
                 }
                 more = left == 0 || core.stack.tcp_abort_orphans(now, left) == left;
             });
+            if room == 0 {
+                // The frames are in the hands of a thread that does not run at the moment, or the device is full.
+                self.transmit();
+                std::thread::sleep(Duration::from_millis(1));
+                waits -= 1;
+            }
         }
     }
 

@@ -225,6 +225,11 @@ impl Stack {
         frame
     }
 
+    /// Answers that belong to no connection for which there is room.
+    pub(crate) fn room_for_replies(&self) -> usize {
+        self.config.max_replies.saturating_sub(self.replies.len())
+    }
+
     /// Queues an answer that belongs to no connection. Beyond the bound it is counted and forgotten: whoever asked
     /// will ask again.
     pub(super) fn reply(&mut self, frame: TxFrame) {

@@ -2,6 +2,7 @@
 
 use crate::support::*;
 use std::net::SocketAddrV4;
+use tunstack::stack::TcpOptions;
 
 /// MUST-14 MUST-67 SHLD-5 MAY-3 8200-17: every SYN carries an MSS of the MTU less 40 bytes, or 60, in both roles.
 #[test]
@@ -270,7 +271,7 @@ fn connections_send_a_few_segments_each_in_turn() {
         (0..3).map(|_| pair.stacks[0].tcp_connect(now, None, to, TcpOptions::default()).unwrap()).collect();
     pair.exchange();
     for id in ids {
-        assert_eq!(pair.stacks[0].tcp_send(now, id, &pattern(0..14_000)), Ok(14_000));
+        assert_eq!(pair.stacks[0].tcp_send(now, id, &pattern(0..40_000)), Ok(40_000));
     }
     let mut turns: Vec<(u16, usize)> = Vec::new();
     while let Some(frame) = pair.stacks[0].poll_transmit(now) {
