@@ -436,9 +436,9 @@ mod tests {
             (bbr.cwnd, bbr.packet_conservation)
         };
         assert_eq!(hear(Phase::FastRecovery, true, 5 * MSS), (6 * MSS, true));
-        assert_eq!(hear(Phase::Open, true, 9 * MSS).1, true, "it goes on");
+        assert!(hear(Phase::Open, true, 9 * MSS).1, "it goes on");
         assert_eq!(hear(Phase::FastRecovery, true, 2 * MSS).0, 10 * MSS, "and does not begin anew");
-        assert_eq!(hear(Phase::Open, false, 2 * MSS).1, false);
+        assert!(!hear(Phase::Open, false, 2 * MSS).1);
         assert_eq!(hear(Phase::FastRecovery, true, 3 * MSS), (4 * MSS, true), "this one does");
     }
 }
