@@ -5,6 +5,8 @@
 pub mod namespace;
 #[cfg(feature = "cli")]
 pub mod pktinfo;
+#[cfg(feature = "cli")]
+pub mod sockopt;
 #[cfg(feature = "tokio")]
 pub mod tasks;
 pub mod tun;

@@ -1,10 +1,11 @@
 //! The kernel's datagrams with the address that they were sent to, and answers that leave from there: IP_PKTINFO of ip(7)
 //! and IPV6_PKTINFO of ipv6(7), RFC 3542 6.
 
+use super::sockopt;
 use core::mem::{MaybeUninit, size_of, zeroed};
-use libc::{IP_PKTINFO, IPPROTO_IP, IPPROTO_IPV6, IPV6_PKTINFO, IPV6_RECVPKTINFO, c_int};
+use libc::{IP_PKTINFO, IPPROTO_IP, IPPROTO_IPV6, IPV6_PKTINFO, IPV6_RECVPKTINFO};
 use rustix::net::addr::{SocketAddrArg, SocketAddrStorage};
-use rustix::net::{AddressFamily, SocketAddrAny, sockopt};
+use rustix::net::{AddressFamily, SocketAddrAny};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
@@ -28,14 +29,10 @@ impl Control {
 /// # Errors
 /// ENOPROTOOPT if it is none of IPv4 or IPv6.
 pub fn tell_destinations(socket: impl AsFd) -> io::Result<()> {
-    let v6 = sockopt::socket_domain(&socket)? == AddressFamily::INET6;
+    let v6 = rustix::net::sockopt::socket_domain(&socket)? == AddressFamily::INET6;
     // A socket of both families is told of IPv4 in IPv6's form.
     let (level, name) = if v6 { (IPPROTO_IPV6, IPV6_RECVPKTINFO) } else { (IPPROTO_IP, IP_PKTINFO) };
-    let on: c_int = 1;
-    let fd = socket.as_fd().as_raw_fd();
-    // SAFETY: `on` is as long as is said, and read before the call returns.
-    let set = unsafe { libc::setsockopt(fd, level, name, (&raw const on).cast(), size_of::<c_int>() as u32) };
-    if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    sockopt::set(socket, level, name, 1)
 }
 
 /// Receives a datagram, and gives its length, its source, and the address of ours that it was sent to: if the kernel was
@@ -143,6 +140,9 @@ mod tests {
         ] {
             let (server, client) = (bound(server), bound(clients));
             tell_destinations(&server).unwrap();
+            let (level, name) =
+                if told.contains(':') { (IPPROTO_IPV6, IPV6_RECVPKTINFO) } else { (IPPROTO_IP, IP_PKTINFO) };
+            assert_eq!(sockopt::get(&server, level, name).unwrap(), 1);
             let port = server.local_addr().unwrap().port();
             client.send_to(b"where am I?", (asked, port)).unwrap();
             let mut buf = [0; 32];

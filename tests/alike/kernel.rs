@@ -31,13 +31,14 @@ pub mod net {
 /// Options that std has not, by socket2 and rustix.
 pub mod opt {
     use super::net::{TcpListener, TcpStream, UdpSocket};
+    use crate::kernel_option;
     use crate::seen::Test;
     use crate::settings::Settings;
     use rustix::net::{AddressFamily, RecvFlags, SendFlags, sockopt};
     use socket2::{Domain, SockRef, Socket, Type};
     use std::io;
     use std::net::SocketAddr;
-    use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+    use std::os::fd::{AsFd, BorrowedFd};
     use std::time::Duration;
 
     // Flags of send(2) and recv(2).
@@ -198,23 +199,6 @@ pub mod opt {
         Ok(name.map(|name| String::from_utf8_lossy(&name).into_owned()))
     }
 
-    #[expect(unsafe_code, reason = "neither socket2 nor rustix have these options")]
-    fn number(socket: &impl AsFd, level: i32, name: i32) -> io::Result<u32> {
-        let (mut value, mut len) = (0u32, size_of::<u32>() as u32);
-        let fd = socket.as_fd().as_raw_fd();
-        // SAFETY: the kernel writes at most `len` bytes, which `value` has.
-        let got = unsafe { libc::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut len) };
-        if got == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
-    }
-
-    #[expect(unsafe_code, reason = "neither socket2 nor rustix have these options")]
-    fn set_number(socket: &impl AsFd, level: i32, name: i32, value: u32) -> io::Result<()> {
-        let fd = socket.as_fd().as_raw_fd();
-        // SAFETY: `value` is as long as is said, and read before the call returns.
-        let set = unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), size_of::<u32>() as u32) };
-        if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-    }
-
     fn is_v6(socket: &impl AsFd) -> bool {
         sockopt::socket_domain(socket).unwrap() == AddressFamily::INET6
     }
@@ -234,11 +218,11 @@ pub mod opt {
     macro_rules! by_number {
         ($($set:ident $get:ident: $kind:ty = $level:ident $name:ident, $to:expr, $from:expr;)*) => {$(
             fn $set(&mut self, value: $kind) -> io::Result<()> {
-                set_number(self, libc::$level, libc::$name, $to(value))
+                kernel_option::set(self, libc::$level, libc::$name, $to(value))
             }
 
             fn $get(&self) -> io::Result<$kind> {
-                number(self, libc::$level, libc::$name).map($from)
+                kernel_option::get(self, libc::$level, libc::$name).map($from)
             }
         )*};
     }
@@ -247,15 +231,15 @@ pub mod opt {
         ($($set:ident $get:ident = $v4:ident $v6:ident;)*) => {$(
             fn $set(&mut self, value: u32) -> io::Result<()> {
                 match is_v6(self) {
-                    true => set_number(self, libc::IPPROTO_IPV6, libc::$v6, value),
-                    false => set_number(self, libc::IPPROTO_IP, libc::$v4, value),
+                    true => kernel_option::set(self, libc::IPPROTO_IPV6, libc::$v6, value),
+                    false => kernel_option::set(self, libc::IPPROTO_IP, libc::$v4, value),
                 }
             }
 
             fn $get(&self) -> io::Result<u32> {
                 match is_v6(self) {
-                    true => number(self, libc::IPPROTO_IPV6, libc::$v6),
-                    false => number(self, libc::IPPROTO_IP, libc::$v4),
+                    true => kernel_option::get(self, libc::IPPROTO_IPV6, libc::$v6),
+                    false => kernel_option::get(self, libc::IPPROTO_IP, libc::$v4),
                 }
             }
         )*};
@@ -314,7 +298,7 @@ pub mod opt {
                 }
 
                 fn kind(&self) -> io::Result<u32> {
-                    number(self, libc::SOL_SOCKET, libc::SO_TYPE)
+                    kernel_option::get(self, libc::SOL_SOCKET, libc::SO_TYPE)
                 }
 
                 fn is_listener(&self) -> io::Result<bool> {
@@ -327,7 +311,7 @@ pub mod opt {
 
                 fn state(&self) -> io::Result<u32> {
                     // It is the first byte of what is told.
-                    number(self, libc::IPPROTO_TCP, libc::TCP_INFO).map(|info| info.to_ne_bytes()[0].into())
+                    kernel_option::get(self, libc::IPPROTO_TCP, libc::TCP_INFO).map(|info| info.to_ne_bytes()[0].into())
                 }
 
                 fn mtu(&self) -> io::Result<u32> {

@@ -12,6 +12,9 @@
 
 mod differences;
 mod kernel;
+#[expect(unsafe_code, reason = "it is the one place for such calls, of src/sys")]
+#[path = "../../src/sys/sockopt.rs"]
+mod kernel_option;
 mod ours;
 mod seen;
 mod settings;

@@ -1,5 +1,5 @@
 //! BBR, version 1: the window and the rate follow from a model of the path, the largest delivery rate of the last ten
-//! rounds and the shortest round trip of the last ten seconds, and not from loss (Cardwell and others, "BBR:
+//! rounds that told of it and the shortest round trip of the last ten seconds, and not from loss (Cardwell and others, "BBR:
 //! congestion-based congestion control", 2016; draft-cardwell-iccrg-bbr-congestion-control-00, whose names are kept).
 //!
 //! Startup doubles the rate each round until three rounds bring no more; Drain takes the queue away that this has made;
