@@ -521,7 +521,9 @@ impl Tcb {
     /// The user is about to add data: the timer runs from now, if nothing is outstanding.
     pub fn on_write(&mut self, now: Instant) {
         self.start_if_idle(now);
-        self.cc.on_write(self.snd.end().since(self.snd.nxt), self.snd.flight());
+        // What the peer has behind a hole flies no more, and what is lost goes before anything new.
+        let to_send = self.snd.end().since(self.snd.nxt).saturating_add(self.recovery.board.lost());
+        self.cc.on_write(to_send, self.in_flight());
     }
 
     /// The user found no room for more.

@@ -308,12 +308,17 @@ impl Outflow {
         }
     }
 
-    /// The user is about to write, where `unsent` bytes wait and `flight` fly: whether the path had to wait for it.
-    pub fn on_write(&mut self, unsent: u32, flight: u32) {
+    /// The user is about to write, where `to_send` bytes wait, new ones or lost ones, and `in_flight` are in the network:
+    /// whether the path had to wait for it.
+    ///
+    /// Who was told to wait for room in the send buffer was not late. Where holes keep the buffer full, that would make all
+    /// samples of the path's rate the application's, and the one that is left now and then all that is known of it. (On
+    /// Linux a blocking write goes on where it was, and only its beginning is looked at.)
+    pub fn on_write(&mut self, to_send: u32, in_flight: u32) {
         if let Outflow::Governed(g) = self {
-            g.writer_waits = false;
-            if unsent < g.mss && flight < g.cc.control().window() {
-                g.rate.on_app_limited(flight);
+            let waited = core::mem::take(&mut g.writer_waits) && in_flight > 0;
+            if !waited && to_send < g.mss && in_flight < g.cc.control().window() {
+                g.rate.on_app_limited(in_flight);
             }
         }
     }
@@ -580,6 +585,27 @@ mod tests {
         let ms = Duration::from_millis;
         let times = TimeSpent { busy: ms(140), peer_window: ms(40), send_buffer: ms(80) };
         assert_eq!(outflow.governor().unwrap().times(), times);
+    }
+
+    /// What waits for the application, and not for room in the send buffer or for what is lost to go first, is
+    /// application-limited.
+    #[test]
+    fn who_was_told_to_wait_is_not_late() {
+        let limits = |refused: bool, to_send: u32, in_flight: u32| {
+            let mut outflow = governed(Congestion::Bbr, None);
+            if refused {
+                outflow.on_write_refused();
+            }
+            outflow.on_write(to_send, in_flight);
+            let first = outflow.governor().unwrap().rate().is_app_limited();
+            outflow.on_write(to_send, in_flight);
+            (first, outflow.governor().unwrap().rate().is_app_limited())
+        };
+        assert_eq!(limits(false, 0, 3 * MSS), (true, true));
+        assert_eq!(limits(true, 0, 3 * MSS), (false, true), "the next write has not been waited for");
+        assert_eq!(limits(true, 0, 0), (true, true), "there was room long ago");
+        assert_eq!(limits(false, MSS, 3 * MSS), (false, false), "a segment waits already");
+        assert_eq!(limits(false, 0, 10 * MSS), (false, false), "the window is full");
     }
 
     /// RFC 2861 3.2: a window that the application does not fill decays.

@@ -108,6 +108,46 @@ fn an_application_wakes_when_it_wants() {
     assert_eq!(clock.ticks, [1, 2, 3].map(Duration::from_secs));
 }
 
+/// Where holes keep the send buffer full, it is not the application that holds output back: else a delivery rate would be
+/// taken for the application's as long as a path loses, and the next sample that is not would be all that BBR knows.
+#[test]
+fn a_full_send_buffer_is_not_an_application_that_is_late() {
+    /// Writes as much as there is room for, at once.
+    struct Eager<'a> {
+        left: usize,
+        limited: &'a mut Vec<bool>,
+    }
+    impl Application for Eager<'_> {
+        fn run(&mut self, socket: &mut Socket<'_>) -> Result<(), String> {
+            let info = socket.info().filter(|info| info.delivery_rate > 0);
+            self.limited.extend(info.map(|info| info.delivery_rate_app_limited));
+            while self.left > 0
+                && let Ok(n @ 1..) = socket.send(&[7; 8192][..self.left.min(8192)])
+            {
+                self.left -= n;
+            }
+            if self.left == 0 {
+                socket.close();
+            }
+            Ok(())
+        }
+    }
+    for congestion in [Congestion::Bbr, Congestion::Bbr3] {
+        let mut scenario = echo(1, "delay=20ms,loss=3%");
+        scenario.flows[0].apps[1] = AppPlan::reads();
+        scenario.flows[0].sockets[0].congestion = Some(congestion);
+        scenario.flows[0].sockets[0].send_buffer = Some(100_000);
+        let mut limited = Vec::new();
+        let eager = Eager { left: 2_000_000, limited: &mut limited };
+        let report = World::new(scenario).application(0, 0, Box::new(eager)).run();
+        assert_eq!(report.violation, None, "{congestion}");
+        assert_eq!(report.flows[0].read[1], 2_000_000, "{congestion}");
+        let of = limited.len();
+        let late = limited.iter().filter(|&&late| late).count();
+        assert!(of > 20 && late == 0, "{congestion}: {late} of {of}");
+    }
+}
+
 /// RFC 1191, 8201 and, where nobody says anything, RFC 4821.
 #[test]
 fn a_small_mtu_on_the_way_is_told_or_found_out() {

@@ -1,5 +1,5 @@
 //! BBR, version 1: the window and the rate follow from a model of the path, the largest delivery rate of the last ten
-//! rounds that told of it and the shortest round trip of the last ten seconds, and not from loss (Cardwell and others, "BBR:
+//! rounds and the shortest round trip of the last ten seconds, and not from loss (Cardwell and others, "BBR:
 //! congestion-based congestion control", 2016; draft-cardwell-iccrg-bbr-congestion-control-00, whose names are kept).
 //!
 //! Startup doubles the rate each round until three rounds bring no more; Drain takes the queue away that this has made;
@@ -54,8 +54,6 @@ pub struct Bbr {
     pacing_gain: u32,
     cwnd_gain: u32,
     bw: MaxFilter,
-    /// Rounds that told of the path.
-    bw_round: u32,
     rounds: Rounds,
     aggregation: Aggregation,
     min_rtt: Option<Duration>,
@@ -89,7 +87,6 @@ impl Bbr {
             pacing_gain: HIGH_GAIN,
             cwnd_gain: HIGH_GAIN,
             bw: MaxFilter::default(),
-            bw_round: 0,
             rounds: Rounds::default(),
             aggregation: Aggregation::default(),
             min_rtt: start.srtt,
@@ -136,14 +133,9 @@ impl Bbr {
         if self.rounds.start {
             self.packet_conservation = false;
         }
-        // A round that the application, or a full send buffer, held back has shown nothing that could make the path's rate
-        // forgotten (as version 3 has it): else the first sample after ten of them would be all that is known.
-        if self.rounds.start && !rate.app_limited {
-            self.bw_round = self.bw_round.wrapping_add(1);
-        }
         // What was held back counts only if it was faster than all else.
         if !rate.app_limited || rate.rate >= self.bw() {
-            self.bw.update(BW_ROUNDS, self.bw_round, rate.rate);
+            self.bw.update(BW_ROUNDS, self.rounds.count, rate.rate);
         }
     }
 
