@@ -50,7 +50,7 @@ impl Drop for Inner {
         {
             self.linger(linger);
         }
-        shard.act_finally(|core, now| {
+        shard.close(|core, now| {
             core.disown(SocketId::Tcp(self.id));
             // An error means that the host's shutdown has closed it.
             let _ = core.stack.tcp_close(now, self.id);
