@@ -46,7 +46,9 @@ impl EventService for Chargen {
     /// Where in the text the connection is.
     type State = usize;
 
-    fn open(&self, _: &TcpStream) -> io::Result<Next> {
+    fn open(&self, stream: &TcpStream) -> io::Result<Next> {
+        // There is always more: no segment need leave that is not full.
+        stream.set_cork(true)?;
         Ok(Next::Wait(Interest::READABLE | Interest::WRITABLE))
     }
 

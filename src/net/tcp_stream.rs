@@ -50,7 +50,7 @@ impl Drop for Inner {
         {
             self.linger(linger);
         }
-        shard.act_finally(|core, now| {
+        shard.close(|core, now| {
             core.disown(SocketId::Tcp(self.id));
             // An error means that the host's shutdown has closed it.
             let _ = core.stack.tcp_close(now, self.id);
@@ -286,6 +286,8 @@ impl TcpStream {
             if rest.len() > SMALL
                 && let Some(chunk) = self.chunk_of(rest)
             {
+                // Sent while the copy is still in the processor's cache.
+                press();
                 let (taken, result) = self.push(&chunk, patience, flags);
                 return (done + taken, result);
             }
@@ -326,7 +328,6 @@ impl TcpStream {
 
     fn push(&self, chunk: &Slice, patience: Patience, flags: SendFlags) -> (usize, error::Result<()>) {
         let mut rest = chunk.clone();
-        press();
         while !rest.is_empty() {
             let act = |stack: &mut Stack, now, id| stack.tcp_push_with(now, id, rest.clone(), flags);
             match self.wait(Readiness::WRITABLE, patience, act) {

@@ -17,7 +17,7 @@ super::sync::thread_local! {
 }
 
 /// While it lives, what its thread sends without waiting, and the waking of others for what it does, may be held back: for 16 calls at most, and no longer than until
-/// the thread waits for anything or writes more than 4 KiB at once. What other threads send is not held back.
+/// the thread waits for anything or has more than 4 KiB copied at once. What other threads send is not held back.
 ///
 /// It belongs to the thread that made it: [`Host::batch`](crate::net::Host::batch).
 #[must_use = "a batch ends when this is dropped"]
@@ -55,6 +55,16 @@ fn get() -> Option<u32> {
 
 fn set(left: Option<u32>) {
     LEFT.with(|cell| cell.set(left));
+}
+
+/// Whether this thread is within a batch.
+pub(super) fn is_open() -> bool {
+    get().is_some()
+}
+
+/// Whether the batch is due: the next call sends what was left so far.
+pub(super) fn is_due() -> bool {
+    get() == Some(0)
 }
 
 /// Whether what a call has led to is left for later.

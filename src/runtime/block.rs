@@ -49,11 +49,11 @@ impl Core {
     }
 
     /// The thread of `parker` goes back to its own work, and leaves the role.
-    fn leave_role(&mut self, reader: Box<Reader>, parker: &Parker, wakeups: &mut Wakeups) {
+    fn leave_role(&mut self, reader: Box<Reader>, parker: &Parker, now: Instant, wakeups: &mut Wakeups) {
         if self.has_ended() {
             return; // the device is let go
         }
-        self.role.leave(reader, wakeups);
+        self.role.leave(reader, now, wakeups);
         if !parker.is_quick() {
             self.role.call_one(wakeups);
         }
@@ -74,7 +74,13 @@ impl Shard {
         patience: Patience,
         act: impl FnMut(&mut Core, Instant) -> Result<T>,
     ) -> Result<T> {
-        self.wait_on(Target::Socket(id, interest), patience, false, None, act)
+        self.wait_on(Target::Socket(id, interest), patience, self.is_neglected(), None, act)
+    }
+
+    /// Whether the device should be read before this thread sends what its batch has left: a long batch is long in
+    /// writing, and meanwhile the peers have answered.
+    fn is_neglected(&self) -> bool {
+        batch::is_due() && self.lock().is_ok_and(|core| core.role.is_neglected(clock::now()))
     }
 
     /// As [`wait`](Shard::wait). If it is `eager`, it drives a round before it tries, if nobody else drives: for those
@@ -237,21 +243,23 @@ impl<A> Wait<'_, A> {
             }
             // A driver that has something to read and will be back at once leaves what is to be sent until then, or until it
             // acts: an ACK can then travel with the answer, or with the news of a larger window. Should it not come, the
-            // caretaker does.
-            let reads = !matches!(self.target, Target::Socket(_, Readiness::WRITABLE));
+            // caretaker does. What a batch has left goes when that is due.
+            let reads = !matches!(self.target, Target::Socket(_, Readiness::WRITABLE)) && !batch::is_open();
             let quick = self.parker.as_ref().is_some_and(|parker| parker.is_quick());
             let defers = defers || self.reader.is_some() && reads && quick;
             let mut out = if defers { Output::deferred(&mut core) } else { shard.prepare(&mut core, now) };
             if let Some(parker) = &self.parker {
                 core.waits.deregister(self.target, parker);
                 core.role.rises(parker);
-                parker.returns(now);
                 if let Some(reader) = self.reader.take() {
-                    core.leave_role(reader, parker, &mut out.wakeups);
+                    core.leave_role(reader, parker, now, &mut out.wakeups);
                     self.drives.set(false);
                 }
             }
             shard.finish(core, out);
+            if let Some(parker) = &self.parker {
+                parker.returns(clock::now());
+            }
             return result;
         }
     }
@@ -292,7 +300,7 @@ impl<A> Wait<'_, A> {
         let mut out = shard.prepare(&mut core, now);
         if sleeps && let Some(reader) = self.reader.take_if(|_| out.wakeups.has_quick(parker)) {
             // Those who are woken are the busy ones: the next of them to wait shall drive, and not be woken by this thread.
-            core.role.leave(reader, &mut out.wakeups);
+            core.role.leave(reader, now, &mut out.wakeups);
             self.drives.set(false);
         }
         match &self.reader {

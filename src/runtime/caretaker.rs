@@ -72,8 +72,8 @@ fn drive(shard: &Shard, parker: &Arc<Parker>, mut reader: Box<Reader>) -> Left {
         reader.process(shard, &mut core, now);
         let mut out = shard.prepare(&mut core, now);
         let shares = shard.drive == Drive::Caller && core.waits.outsiders == 0;
-        if !more && shares && out.wakeups.has_quick(parker) {
-            core.role.leave(reader, &mut out.wakeups);
+        if shares && out.wakeups.has_quick(parker) {
+            core.role.leave(reader, now, &mut out.wakeups);
             shard.finish(core, out);
             return Left::Role;
         }

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 
 /// A thread that comes back to wait within this time is *quick*: the driver's role is left free for it, because waking
 /// another thread to fill the gap would cost more than the gap.
-const QUICK: Duration = Duration::from_micros(200);
+pub(super) const QUICK: Duration = Duration::from_micros(200);
 
 /// `returned` of a thread that has not waited yet.
 const NEVER: u64 = u64::MAX;

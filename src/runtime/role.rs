@@ -7,8 +7,9 @@
 //! part of their time. So: the role is held, or the caretaker is about to look.
 
 use super::driver::Reader;
-use super::parker::Parker;
+use super::parker::{Parker, QUICK};
 use super::wait::{Waiter, Wakeups};
+use crate::time::Instant;
 use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub(super) const MAX_LEASE: Duration = Duration::from_millis(8);
 pub(super) struct Role {
     /// `None` while somebody drives.
     reader: Option<Box<Reader>>,
+    /// When it was left last.
+    left: Instant,
     /// How often it was left.
     departures: u64,
     /// The caretaker, who wants to be woken when the role is left: it sleeps without looking.
@@ -43,7 +46,8 @@ pub(super) enum Duty {
 
 impl Role {
     pub(super) fn new(reader: Reader) -> Role {
-        Role { reader: Some(Box::new(reader)), departures: 0, off_duty: None, sleepers: HashMap::new() }
+        let left = Instant::ZERO;
+        Role { reader: Some(Box::new(reader)), left, departures: 0, off_duty: None, sleepers: HashMap::new() }
     }
 
     /// Takes the role if it is free.
@@ -52,12 +56,18 @@ impl Role {
     }
 
     /// Leaves the role to whoever comes first.
-    pub(super) fn leave(&mut self, reader: Box<Reader>, wakeups: &mut Wakeups) {
+    pub(super) fn leave(&mut self, reader: Box<Reader>, now: Instant, wakeups: &mut Wakeups) {
         self.reader = Some(reader);
+        self.left = now;
         self.departures += 1;
         if let Some(caretaker) = self.off_duty.take() {
             wakeups.push(Waiter::Thread(caretaker));
         }
+    }
+
+    /// Whether it is free, and for longer by `now` than a [quick](QUICK) thread leaves it.
+    pub(super) fn is_neglected(&self, now: Instant) -> bool {
+        self.reader.is_some() && now.since(self.left) > QUICK
     }
 
     /// A thread is about to sleep, and can take over.

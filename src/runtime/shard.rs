@@ -175,12 +175,14 @@ impl Core {
     /// Pulls frames; true if there is something to write.
     fn fill(&mut self, tx: &TxQueue, now: Instant) -> bool {
         tx.fill(|| {
-            let frame = self.stack.poll_transmit(now)?;
-            if !self.taps.is_empty() {
+            let next = self.stack.poll_transmit(now);
+            if !self.taps.is_empty()
+                && let Some(frame) = &next
+            {
                 let events: Vec<TraceEvent> = self.stack.trace().take().collect();
-                self.taps.tx(now, &frame, &events);
+                self.taps.tx(now, frame, &events);
             }
-            Some(frame)
+            next
         })
     }
 }
@@ -391,13 +393,21 @@ impl Shard {
     }
 
     /// As [`act`](Shard::act), but also after the host's end: for closing.
-    pub(crate) fn act_finally(&self, act: impl FnOnce(&mut Core, Instant)) {
+    pub(crate) fn close(&self, act: impl FnOnce(&mut Core, Instant)) {
         if let Ok(mut core) = self.lock() {
             let now = clock::now();
             act(&mut core, now);
-            let out = self.prepare(&mut core, now);
-            self.finish(core, out);
+            if !batch::defers() {
+                let out = self.prepare(&mut core, now);
+                self.finish(core, out);
+            }
         }
+    }
+
+    /// As [`close`](Shard::close), at once also in a batch.
+    pub(crate) fn act_finally(&self, act: impl FnOnce(&mut Core, Instant)) {
+        batch::press();
+        self.close(act);
     }
 
     // ---- the end ----

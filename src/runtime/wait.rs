@@ -421,13 +421,12 @@ impl Waits {
 
     /// Takes those off whose sockets have changed so that they may go on, and those who wait for anything.
     pub(super) fn collect(&mut self, stack: &mut Stack, wakeups: &mut Wakeups) {
-        while let Some(id) = stack.poll_ready() {
+        while let Some((id, ready)) = stack.next_ready() {
             let (entries, index, generation) = place!(self, id);
             let Some(entry) = entries.get_mut(index, generation) else { continue };
             if entry.list.is_empty() && entry.registration.is_none() && entry.signals.is_none() {
                 continue;
             }
-            let ready = stack.readiness(id);
             entry.signals.iter().for_each(|signals| signals.show(ready, false, wakeups));
             take_ready(&mut entry.list, ready, wakeups);
             if let Some(registration) = &mut entry.registration {

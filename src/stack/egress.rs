@@ -27,18 +27,20 @@ impl Stack {
     /// The next frame to send, if any: replies first, then connections and datagrams in turn. What goes to an address
     /// of ours never leaves: it is received at once.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<TxFrame> {
-        while let Some(mut frame) = self.next_frame(now) {
+        loop {
+            // It is large, and stays where it is.
+            let mut next = self.next_frame(now);
+            let frame = next.as_mut()?;
             if self.ip.is_local(wire_ip::destination(&frame.header)) {
-                self.loop_back(now, &frame);
-            } else if self.ip.leads(&mut frame) {
+                self.loop_back(now, frame);
+            } else if self.ip.leads(frame) {
                 self.stats.frames_out += 1;
                 self.stats.bytes_out += frame.len() as u64;
-                return Some(frame);
+                return next;
             } else {
                 self.stats.unsent += 1;
             }
         }
-        None
     }
 
     /// The next frame, be it for ourselves.
@@ -54,9 +56,11 @@ impl Stack {
         }
         self.udp_turn = !self.udp_turn;
         if self.udp_turn {
-            self.next_datagram(now).or_else(|| self.next_segment(now))
+            let datagram = self.next_datagram(now);
+            if datagram.is_some() { datagram } else { self.next_segment(now) }
         } else {
-            self.next_segment(now).or_else(|| self.next_datagram(now))
+            let segment = self.next_segment(now);
+            if segment.is_some() { segment } else { self.next_datagram(now) }
         }
     }
 

@@ -326,10 +326,15 @@ impl Stack {
     /// The next socket that has become ready for something since it was last given here. Each is given once, however
     /// much has happened. It is told of what is new, not of what still holds: serve it until it would block.
     pub fn poll_ready(&mut self) -> Option<SocketId> {
+        self.next_ready().map(|(id, _)| id)
+    }
+
+    /// As [`poll_ready`](Stack::poll_ready), with all that it is ready for.
+    pub(crate) fn next_ready(&mut self) -> Option<(SocketId, Readiness)> {
         while let Some(id) = self.ready.pop_front() {
             let SocketId::Tcp(TcpId { index, .. }) = id else {
                 self.announced.remove(&id);
-                return Some(id);
+                return Some((id, self.readiness(id)));
             };
             self.table.leave(index, Queue::Ready);
             // The place may have changed hands since; then the question is what its new holder is told.
@@ -340,7 +345,7 @@ impl Stack {
                     slot.was_ready = ready;
                 }
                 self.note_held_back(index);
-                return Some(SocketId::Tcp(self.table.id(index)));
+                return Some((SocketId::Tcp(self.table.id(index)), ready));
             }
         }
         None

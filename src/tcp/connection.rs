@@ -513,9 +513,9 @@ impl Tcb {
         self.state
     }
 
-    /// Whether `seq` is sent and not acknowledged.
+    /// Whether `seq` went out and is not acknowledged.
     fn is_in_flight(&self, seq: Seq) -> bool {
-        seq.at_or_after(self.snd.una) && seq.before(self.snd.nxt)
+        seq.at_or_after(self.snd.una) && seq.before(self.snd.max)
     }
 
     /// The user is about to add data: the timer runs from now, if nothing is outstanding.
@@ -576,7 +576,8 @@ impl Tcb {
     fn debug_assert_invariants(&self) {
         let (snd, rcv) = (&self.snd, &self.rcv);
         debug_assert!(snd.una.at_or_before(snd.nxt), "SND.UNA <= SND.NXT");
-        debug_assert!(snd.nxt.at_or_before(snd.end()), "nothing is sent that was not written");
+        debug_assert!(snd.nxt.at_or_before(snd.max) && snd.max.since(snd.nxt) <= 1, "but a probe's octet is sent");
+        debug_assert!(snd.max.at_or_before(snd.end()), "nothing is sent that was not written");
         debug_assert!(rcv.nxt.at_or_before(rcv.edge), "RCV.NXT is inside what was offered");
         debug_assert!(rcv.buffer.len() as u64 <= self.totals.bytes_received, "nothing is held that was not received");
         debug_assert!(

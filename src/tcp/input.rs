@@ -83,6 +83,10 @@ impl Tcb {
         if segment.flags.rst() {
             return discard(DropReason::TcpBadReset);
         }
+        if self.is_news_of_prober(segment) {
+            self.rcv.ack = AckDue::Now;
+            return ControlFlow::Continue(());
+        }
         if !segment.is_empty() && segment.end().at_or_before(nxt) {
             // The peer did not hear our ACK, so this one is not throttled. It lives, though (MUST-26).
             self.keepalive.on_heard(cx.now);
@@ -92,6 +96,18 @@ impl Tcb {
         }
         self.answer_invalid(cx);
         discard(DropReason::TcpOutOfWindow)
+    }
+
+    /// Whether the peer acknowledges something new, and does not know yet that the octet with which it probed our window has
+    /// been taken: that does not count in its numbers. RFC 9293 3.10.7.4 makes allowance for such ACKs at a shut window. Two
+    /// ends that have both taken a probe would else drop each other's ACKs for ever.
+    fn is_news_of_prober(&self, segment: &Segment) -> bool {
+        segment.seq == self.rcv.nxt - 1
+            && segment.end().at_or_before(self.rcv.nxt)
+            && !segment.flags.syn()
+            && segment.flags.ack()
+            && segment.ack.after(self.snd.una)
+            && segment.ack.at_or_before(self.snd.max)
     }
 
     /// Second, check the RST bit (RFC 5961 3.2): only the exact number resets.
@@ -125,9 +141,9 @@ impl Tcb {
         if !segment.flags.ack() {
             return discard(DropReason::TcpNoAck);
         }
-        // RFC 5961 5.2 (MAY-12): SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT.
+        // RFC 5961 5.2 (MAY-12): SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT, or the octet of a probe behind that.
         let oldest = self.snd.una - self.snd.max_wnd;
-        if segment.ack.after(self.snd.nxt) || segment.ack.before(oldest) {
+        if segment.ack.after(self.snd.max) || segment.ack.before(oldest) {
             self.challenge(cx);
             return discard(DropReason::TcpBadAck);
         }
@@ -144,7 +160,7 @@ impl Tcb {
         self.check_ack_of_fin(cx)
     }
 
-    /// SND.UNA <= SEG.ACK <= SND.NXT.
+    /// SND.UNA <= SEG.ACK <= SND.MAX.
     pub(super) fn on_ack(&mut self, segment: &Segment, duplicate: bool, cx: &mut Cx<'_>) {
         let prior_in_flight = self.in_flight();
         // RFC 3168 6.1.2: what tells of congestion grows no window.
@@ -194,6 +210,7 @@ impl Tcb {
 
     /// SND.UNA moves to `una`. Says whether the ACK has measured the path.
     fn advance(&mut self, una: Seq, echo: Option<Duration>, news: &mut News, cx: &mut Cx<'_>) -> bool {
+        self.snd.nxt = self.snd.nxt.max(una);
         let (acked, flight) = (una.since(self.snd.una), self.snd.flight());
         self.recovery.board.acknowledge(una, news);
         let timed = news.earliest.filter(|_| !news.resent).map(|at| cx.now.since(at));

@@ -281,7 +281,8 @@ impl Tcb {
             || stretch.text >= (self.snd.max_wnd / 2).max(1)
     }
 
-    /// One octet of new data, or the FIN, against a shut window (RFC 9293 3.8.6.1); the same octet each time.
+    /// One octet of new data, or the FIN, against a shut window (RFC 9293 3.8.6.1); the same octet each time. SND.NXT stays:
+    /// a peer that refuses the octet would not look at ACKs with a number behind it, and hear nothing of what it sends.
     fn window_probe(&mut self, room: &Room, cx: &mut Cx<'_>) -> Option<SegmentOut> {
         let stretch = self.stretch(self.snd.una, 1, 1);
         if self.snd.wnd > 0 || stretch.end() == self.snd.una {
@@ -290,7 +291,9 @@ impl Tcb {
         cx.stats.window_probes += 1;
         cx.note(What::WindowProbe);
         self.rtt.on_retransmit(cx.now);
-        Some(self.emit(&stretch, room, cx))
+        let (segment, end) = self.segment(&stretch, room, cx);
+        self.snd.max = self.snd.max.max(end);
+        Some(segment)
     }
 
     /// From `start` on, at most `max_text` bytes of text, and with the FIN at most `room` numbers.
@@ -307,7 +310,27 @@ impl Tcb {
         self.recovery.pipe(self.snd.una, self.snd.nxt, room.segment)
     }
 
+    /// Sends `stretch`, or what of it fits.
     fn emit(&mut self, stretch: &Stretch, room: &Room, cx: &mut Cx<'_>) -> SegmentOut {
+        let (segment, end) = self.segment(stretch, room, cx);
+        let sent = end.since(stretch.start) - u32::from(segment.flags.fin());
+        if end != stretch.start {
+            let numbers = SeqRange { start: stretch.start, end };
+            let state = self.cc.on_sent(cx.now, self.in_flight(), sent);
+            let pinned = self.snd.buffer.pinned();
+            self.recovery.on_sent(numbers, self.snd.nxt, room.segment, cx.now, state, pinned);
+        }
+        self.snd.nxt = self.snd.nxt.max(end);
+        self.snd.max = self.snd.max.max(end);
+        if sent > 0 {
+            self.last_data_sent = cx.now;
+            self.rcv.on_data_sent();
+        }
+        segment
+    }
+
+    /// The segment that carries `stretch`, or what of it fits, and the number behind that.
+    fn segment(&mut self, stretch: &Stretch, room: &Room, cx: &Cx<'_>) -> (SegmentOut, Seq) {
         let text = self.snd.buffer.slices(stretch.start, stretch.text);
         // Where the text is cut up too finely for one segment, what fits goes first.
         let sent: u32 = text.iter().map(|s| s.len() as u32).sum();
@@ -323,23 +346,12 @@ impl Tcb {
         }
         segment.text = text;
         segment.cut = u16::try_from(room.segment).ok().filter(|_| sent > room.segment);
-        if end != stretch.start {
-            let numbers = SeqRange { start: stretch.start, end };
-            let state = self.cc.on_sent(cx.now, self.in_flight(), sent);
-            let pinned = self.snd.buffer.pinned();
-            self.recovery.on_sent(numbers, self.snd.nxt, room.segment, cx.now, state, pinned);
-        }
-        self.snd.nxt = self.snd.nxt.max(end);
-        if sent > 0 {
-            self.last_data_sent = cx.now;
-            self.rcv.on_data_sent();
-        }
-        segment
+        (segment, end)
     }
 
     /// A segment without text: ACK, window, options and, where there is urgent data ahead, the pointer to it. Whatever
     /// goes out carries the ACK, so none is owed any more.
-    fn bare(&mut self, seq: Seq, room: &Room, cx: &mut Cx<'_>) -> SegmentOut {
+    fn bare(&mut self, seq: Seq, room: &Room, cx: &Cx<'_>) -> SegmentOut {
         let mut segment = SegmentOut::bare(seq, self.rcv.nxt, Flags::ACK);
         if self.owed.echo {
             segment.flags |= Flags::ECE;

@@ -238,10 +238,14 @@ impl Recv {
     /// Whether the window has opened by enough to tell the peer without being asked: from nothing, or because the user
     /// has read and the peer may soon be held back, with no more than half left of the largest window it was offered.
     pub fn owes_window_update(&self, mss: u32, pressure: bool) -> bool {
+        let shut = self.wnd() >> self.shift == 0;
+        let held_back = self.read_since_ack && self.wnd() <= self.offered / 2;
+        if !shut && !held_back {
+            return false;
+        }
         let gain = self.candidate_edge(mss, pressure).since(self.edge);
         let worthwhile = gain >= 2 * mss || gain as usize >= self.capacity(pressure) / 2;
-        let held_back = self.wnd() <= self.offered / 2;
-        gain > 0 && (self.wnd() >> self.shift == 0 || (self.read_since_ack && worthwhile && held_back))
+        gain > 0 && (shut || worthwhile)
     }
 
     /// Takes the text of an acceptable segment, cut to the window. `room` says whether out-of-order text may use memory.

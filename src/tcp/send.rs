@@ -19,6 +19,9 @@ pub struct Send {
     pub una: Seq,
     /// SND.NXT: the next number to be used. It never moves back.
     pub nxt: Seq,
+    /// Behind all that ever went out (BSD's SND.MAX): SND.NXT, or one more while the octet there has but probed a shut
+    /// window. The peer may have taken it and acknowledge it, but hardly has: it does not count as sent.
+    pub max: Seq,
     /// SND.WND: the peer's window in bytes, scaled.
     pub wnd: u32,
     /// The largest window that the peer ever offered.
@@ -47,6 +50,7 @@ impl Send {
             iss,
             una: first,
             nxt: first,
+            max: first,
             wnd: 0,
             max_wnd: 0,
             wl1: Seq(0),

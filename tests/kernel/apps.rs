@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = &[
     Test { name: "apps::one_that_never_reads", tools: &["ip"], limit: 60, body: never_reads },
     Test { name: "apps::one_that_dies", tools: &["ip"], limit: 60, body: dies },
     Test { name: "apps::a_peer_that_never_reads", tools: &["ip"], limit: 60, body: peer_never_reads },
+    Test { name: "apps::a_peer_that_writes_and_never_reads", tools: &["ip"], limit: 30, body: peer_only_writes },
     Test { name: "apps::ten_thousand_idle_connections", tools: &["ip"], limit: 60, body: idle },
 ];
 
@@ -236,6 +237,28 @@ fn resident() -> usize {
 
 /// The kernel holds the other ends, so what this process grows by is ours: the stack's state, the sockets' handles, and
 /// the descriptors of the clients, which cost a process nothing to speak of.
+/// While we probe its shut window, what the kernel sends is acknowledged as fast as ever: it looks at no ACK with a number
+/// behind the octet of the probe, which it has refused.
+fn peer_only_writes() {
+    const TOTAL: usize = 16 << 20;
+    let host = host();
+    let listener = host.listen(at(80)).expect("a listener");
+    let mut client = connect(80);
+    let (mut stream, _) = listener.accept().expect("its connection");
+    stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a time-out");
+    while stream.write(&[0; 64 * 1024]).is_ok() {}
+    soon("its window is probed", || host.stats().tcp.window_probes > 0);
+    let writer = std::thread::spawn(move || {
+        client.write_all(&noise(4, TOTAL)).expect("all is taken");
+        client
+    });
+    let mut all = vec![0; TOTAL];
+    stream.read_exact(&mut all).expect("all of it");
+    assert_eq!(sha256(&all), sha256(&noise(4, TOTAL)));
+    drop(writer.join().expect("the writer"));
+    host.shutdown(Duration::from_secs(1));
+}
+
 fn idle() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);

@@ -3,6 +3,7 @@
 use crate::support::*;
 use tunstack::error::Error;
 use tunstack::rng::Rng;
+use tunstack::stats::DropReason;
 use tunstack::tcp::state::State;
 
 /// A connection with `unsent` bytes waiting before a closed window; SND.UNA is 1.
@@ -46,6 +47,47 @@ fn lost_window_update() {
     }
     assert_eq!(got, 5000);
     assert_eq!(t.info().send_queue, 0);
+}
+
+/// MUST-36: the octet of a probe does not count as sent: a peer that has refused it looks at no ACK with a number behind it.
+#[test]
+fn acks_between_probes_are_acceptable() {
+    let mut t = zero_window(5000);
+    for i in 0..5 {
+        t.expect_within(secs(40), seg(ACK).any_text().seq(1));
+        t.send(data(b"ping").ack(1).wnd(0));
+        t.advance(ms(50));
+        t.expect(ack().seq(1).ack(5 + 4 * i).text(b""));
+    }
+    assert_eq!(t.info().unsent, 5000);
+    // The peer has taken one after all.
+    t.send(ack().ack(2).wnd(0));
+    t.send(data(b"ping").ack(2).wnd(0));
+    t.advance(ms(50));
+    t.expect(ack().seq(2).ack(25).text(b""));
+    t.send(ack().ack(2).wnd(65_535));
+    assert_eq!(t.serve().iter().map(|p| p.text.len()).sum::<usize>(), 4999);
+}
+
+/// MUST-36 MUST-66: the peer's probe was taken, and it has not heard of that: its ACKs count though they stand an octet
+/// before RCV.NXT, but only if they say something new.
+#[test]
+fn a_probing_peers_acks_count() {
+    let mut t = Tester::new();
+    t.establish();
+    t.write(b"answer");
+    t.drain();
+    t.send(data(b"p").ack(1)); // taken, and the ACK of it is lost
+    t.advance(ms(50));
+    t.drain();
+    t.send(ack().seq(1).ack(7));
+    assert_eq!(t.info().in_flight, 0);
+    t.expect(ack().ack(2));
+    let before = t.dropped(DropReason::TcpOutOfWindow);
+    t.send(ack().seq(1).ack(7));
+    t.send(ack().seq(0).ack(7));
+    t.send(ack().seq(1).ack(8));
+    assert_eq!(t.dropped(DropReason::TcpOutOfWindow), before + 3);
 }
 
 /// MUST-36: the FIN alone is probed with, too.

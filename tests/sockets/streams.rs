@@ -426,6 +426,20 @@ fn whoever_waits_in_a_batch_sends_first() {
 }
 
 #[test]
+fn what_is_closed_in_a_batch_is_closed_at_its_end() {
+    within(60, || {
+        let (client, server) = hosts();
+        let (near, far): (Vec<_>, Vec<_>) = (0..20).map(|_| connection(&client, &server)).unzip();
+        let batch = client.batch();
+        drop(near);
+        drop(batch);
+        for mut stream in far {
+            assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+        }
+    });
+}
+
+#[test]
 fn lingering_waits_until_the_peer_has_everything() {
     within(60, || {
         let (client, server) = hosts();

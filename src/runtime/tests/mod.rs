@@ -2,6 +2,7 @@
 //! those, built on other locks.
 
 mod alarm;
+mod batch;
 mod mailbox;
 mod outside;
 mod parker;

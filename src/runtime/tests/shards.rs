@@ -191,7 +191,7 @@ fn a_full_mailbox_loses_and_counts_and_the_rest_arrives() {
             }
         }
         let mut core = shard.lock().unwrap();
-        core.role.leave(reader, &mut Default::default());
+        core.role.leave(reader, NOW, &mut Default::default());
         core.stack.stats().clone()
     };
     let frame = TxFrame { payload: smallvec![syn.data], ..TxFrame::default() };
