@@ -433,4 +433,23 @@ mod tests {
         assert!(!hear(Phase::Open, false, 2 * MSS).1);
         assert_eq!(hear(Phase::FastRecovery, true, 3 * MSS), (4 * MSS, true), "this one does");
     }
+
+    /// What was the largest rate is forgotten after ten rounds, whatever held output back since then: else a rate that the
+    /// path gave for one round trip would be sent at for ever by whoever often waits for a window.
+    #[test]
+    fn every_round_ages_what_is_known_of_the_path() {
+        let mut bbr = Bbr::new(&crate::tcp::cc::tests::start());
+        let mut round = |n: u32, rate, app_limited| {
+            let prior_delivered = 1000 * u64::from(n);
+            let sample = RateSample { rate, delivered: 1000, prior_delivered, lost: 0, in_flight: 1000, app_limited };
+            let path = PathSample { delivered: prior_delivered + 1000, rate: Some(sample), ..PathSample::default() };
+            bbr.on_ack(&crate::tcp::cc::tests::ack(Instant::from_millis(50 * u64::from(n)), 1000, true), &path);
+            bbr.bw()
+        };
+        assert_eq!(round(1, 8_000_000, false), 8_000_000);
+        for n in 2..=BW_ROUNDS + 1 {
+            assert_eq!(round(n, 1_000_000, true), 8_000_000, "less than that proves nothing");
+        }
+        assert_eq!(round(BW_ROUNDS + 2, 2_000_000, false), 2_000_000);
+    }
 }
