@@ -291,7 +291,8 @@ impl Tcb {
         cx.stats.window_probes += 1;
         cx.note(What::WindowProbe);
         self.rtt.on_retransmit(cx.now);
-        let (segment, end) = self.segment(&stretch, room, cx);
+        let mut segment = self.bare(stretch.start, room, cx);
+        let (_, end) = self.load(&mut segment, &stretch, room);
         self.snd.max = self.snd.max.max(end);
         Some(segment)
     }
@@ -312,8 +313,8 @@ impl Tcb {
 
     /// Sends `stretch`, or what of it fits.
     fn emit(&mut self, stretch: &Stretch, room: &Room, cx: &mut Cx<'_>) -> SegmentOut {
-        let (segment, end) = self.segment(stretch, room, cx);
-        let sent = end.since(stretch.start) - u32::from(segment.flags.fin());
+        let mut segment = self.bare(stretch.start, room, cx);
+        let (sent, end) = self.load(&mut segment, stretch, room);
         if end != stretch.start {
             let numbers = SeqRange { start: stretch.start, end };
             let state = self.cc.on_sent(cx.now, self.in_flight(), sent);
@@ -329,24 +330,21 @@ impl Tcb {
         segment
     }
 
-    /// The segment that carries `stretch`, or what of it fits, and the number behind that.
-    fn segment(&mut self, stretch: &Stretch, room: &Room, cx: &Cx<'_>) -> (SegmentOut, Seq) {
-        let text = self.snd.buffer.slices(stretch.start, stretch.text);
+    /// Puts `stretch`, or what of it fits, into `segment`. Gives the bytes of its text and the number behind it.
+    fn load(&self, segment: &mut SegmentOut, stretch: &Stretch, room: &Room) -> (u32, Seq) {
+        segment.text = self.snd.buffer.slices(stretch.start, stretch.text);
         // Where the text is cut up too finely for one segment, what fits goes first.
-        let sent: u32 = text.iter().map(|s| s.len() as u32).sum();
-        let whole = sent == stretch.text;
-        let end = stretch.start + sent + u32::from(stretch.fin && whole);
-        let mut segment = self.bare(stretch.start, room, cx);
-        if stretch.fin && whole {
+        let sent: u32 = segment.text.iter().map(|s| s.len() as u32).sum();
+        let fin = stretch.fin && sent == stretch.text;
+        if fin {
             segment.flags |= Flags::FIN;
         }
         // MUST-61: PSH on the last of what is buffered.
         if sent > 0 && stretch.start + sent == self.snd.buffer.end() {
             segment.flags |= Flags::PSH;
         }
-        segment.text = text;
         segment.cut = u16::try_from(room.segment).ok().filter(|_| sent > room.segment);
-        (segment, end)
+        (sent, stretch.start + sent + u32::from(fin))
     }
 
     /// A segment without text: ACK, window, options and, where there is urgent data ahead, the pointer to it. Whatever
