@@ -65,10 +65,11 @@ struct End {
     segments_in: u64,
     pure_acks: u64,
     window_updates: u64,
-    /// Transmissions of what is at `una` since `una` moved.
+    /// Transmissions of the SYN. A listener that has no room for the connection sends it again although its ACK arrived.
+    syns: u32,
+    /// Transmissions of what is at `una` since `una` moved; and the most that it ever was, the SYN aside.
     attempts: u32,
-    /// The most that `attempts` ever was: of the SYN, and of anything else.
-    most_attempts: [u32; 2],
+    most_attempts: u32,
     /// As `attempts`, but a peer that answers and keeps its window shut does not set it back; and the most it ever was.
     futile: u32,
     most_futile: u32,
@@ -232,8 +233,8 @@ impl Oracle {
     /// Whether host `at` may have given the flow up because its peer did not answer.
     pub(super) fn may_time_out(&self, flow: Flow, at: usize) -> bool {
         let (end, patience) = (&self.flows[flow].ends[at], self.hosts[at].patience);
-        end.most_attempts[0] >= patience.handshake
-            || end.most_attempts[1] >= patience.established
+        end.syns >= patience.handshake
+            || end.most_attempts >= patience.established
             || end.most_keepalives >= KEEPALIVE_PROBES
     }
 }
@@ -325,10 +326,12 @@ impl Watch {
         if let Some(fin) = me.fin {
             ensure!(text_end <= fin + 1, "text up to {text_end} after FIN at {fin}");
         }
+        me.syns += u32::from(tcp.syn());
         if seq == me.una && !tcp.is_empty() {
             me.attempts += 1;
-            let most = &mut me.most_attempts[usize::from(me.una > 0)];
-            *most = me.attempts.max(*most);
+            if !tcp.syn() {
+                me.most_attempts = me.most_attempts.max(me.attempts);
+            }
             me.futile += 1;
             me.most_futile = me.most_futile.max(me.futile);
         }

@@ -120,7 +120,7 @@ impl Tcb {
             repair.probe = repair.probe.filter(|_| outcome == Outcome::Pending);
         }
         let mut spurious = false;
-        let mut measured = None;
+        let (mut measured, mut late) = (None, None);
         if let Some(block) = blocks.duplicate
             && outcome != Outcome::Over
         {
@@ -138,8 +138,8 @@ impl Tcb {
             && undo.on_advance(una, echo)
         {
             spurious = true;
-            // An answer to the retransmission would have brought a DSACK, so this is the late one to the original.
-            measured = measured.or(heard.echo.filter(|_| sack && blocks.duplicate.is_none()));
+            // An answer to the retransmission brings a DSACK, if the peer sends them.
+            late = heard.echo.filter(|_| sack && blocks.duplicate.is_none());
         }
         spurious &= settings.undo;
         if phase == Phase::Loss {
@@ -159,10 +159,14 @@ impl Tcb {
                 measured = measured.or(news.earliest.map(|at| now.since(at)));
             }
         }
-        if let Some(rtt) = measured.filter(|_| phase != Phase::FastRecovery) {
-            self.rtt.on_late(rtt);
-            // And no doubling stays of a time-out that was for nothing (RFC 4015 3.2).
-            self.rto.on_measured();
+        if phase != Phase::FastRecovery {
+            if let Some(rtt) = measured {
+                self.rtt.on_late(rtt);
+                // And no doubling stays of a time-out that was for nothing (RFC 4015 3.2).
+                self.rto.on_measured();
+            } else if let Some(rtt) = late {
+                self.rtt.on_late(rtt.min(self.rtt.since_resent(now)));
+            }
         }
         if outcome == Outcome::Repaired && phase == Phase::Open {
             // RFC 8985 7.4.2: as if by fast recovery.

@@ -94,6 +94,36 @@ fn eifel_needs_one_ack() {
     }
 }
 
+/// 4015-1: the ACKs of what arrived are lost for as long as the link is down, and then one that answers a retransmission echoes
+/// the first transmission, from a peer that sends no DSACKs: the outage was no round trip.
+#[test]
+fn an_outage_is_no_round_trip() {
+    let mut t = Tester::new();
+    t.listen(80);
+    t.send(syn().mss(1460).sack_ok().ts(1_000, 0));
+    t.expect(synack());
+    t.advance(ms(50));
+    t.send(ack());
+    t.accept();
+    t.write(b"arrives at once");
+    let original = t.drain()[0].ts.expect("time stamps").0;
+    for _ in 0..9 {
+        t.expect_within(secs(121), data(b"arrives at once").seq(1));
+    }
+    t.advance(ms(20));
+    let now = t.peer_tsval();
+    t.send(ack().ack(16).ts(now, original));
+    assert!(t.info().srtt < Some(ms(60)), "{:?}", t.info().srtt);
+    assert!(t.info().rto < secs(2), "{:?}", t.info().rto);
+    // What is clear ends the rest of the back-off.
+    t.write(b"next");
+    let next = t.drain()[0].ts.expect("time stamps").0;
+    t.advance(ms(50));
+    let now = t.peer_tsval();
+    t.send(ack().ack(20).ts(now, next));
+    assert!(t.info().rto < ms(300), "{:?}", t.info().rto);
+}
+
 /// 6298-7 6675-3: a time-out within fast recovery starts no F-RTO, and the recovery ends where what was sent then ends.
 #[test]
 fn a_time_out_in_fast_recovery() {
