@@ -5,7 +5,7 @@
 
 use super::discard::drain;
 use super::event_loop::{EventService, Next};
-use crate::net::{Chunk, Interest, Slice, TcpStream};
+use crate::net::{Chunk, Interest, Slice, TcpListener, TcpStream};
 use std::io::{self, ErrorKind};
 
 /// Its well-known port.
@@ -46,9 +46,12 @@ impl EventService for Chargen {
     /// Where in the text the connection is.
     type State = usize;
 
-    fn open(&self, stream: &TcpStream) -> io::Result<Next> {
+    fn listen(&self, listener: &TcpListener) -> io::Result<()> {
         // There is always more: no segment need leave that is not full.
-        stream.set_cork(true)?;
+        listener.set_cork(true)
+    }
+
+    fn open(&self, _: &TcpStream) -> io::Result<Next> {
         Ok(Next::Wait(Interest::READABLE | Interest::WRITABLE))
     }
 

@@ -1,7 +1,7 @@
 //! The echo service (RFC 862): what comes in goes out.
 
 use super::event_loop::{EventService, Next};
-use crate::net::{Interest, TcpStream};
+use crate::net::{Interest, TcpListener, TcpStream};
 use std::io::{self, ErrorKind, Read, Write};
 
 /// Its well-known port, TCP and UDP.
@@ -22,9 +22,8 @@ struct Rest {
 impl EventService for Echo {
     type State = Unwritten;
 
-    fn open(&self, stream: &TcpStream) -> io::Result<Next> {
-        stream.set_nodelay(true)?;
-        Ok(Next::Wait(Interest::READABLE))
+    fn listen(&self, listener: &TcpListener) -> io::Result<()> {
+        listener.set_nodelay(true)
     }
 
     fn ready(&self, mut stream: &TcpStream, unwritten: &mut Unwritten, buf: &mut [u8]) -> io::Result<Next> {

@@ -43,6 +43,15 @@ pub trait EventService: Send + 'static {
     /// What it must remember of a connection.
     type State: Default + Send;
 
+    /// Sets the options that all its connections shall have, which share them then.
+    ///
+    /// # Errors
+    /// Those of the listener.
+    fn listen(&self, listener: &TcpListener) -> io::Result<()> {
+        let _ = listener;
+        Ok(())
+    }
+
     /// A connection has come.
     ///
     /// # Errors
@@ -101,9 +110,10 @@ impl EventLoop {
     /// Serves the connections of `listener`.
     ///
     /// # Errors
-    /// Those of [`Poller::add`].
+    /// Those of [`EventService::listen`] and [`Poller::add`].
     pub fn tcp(&mut self, name: &'static str, listener: TcpListener, service: impl EventService) -> io::Result<()> {
         listener.set_nonblocking(true)?;
+        service.listen(&listener)?;
         let number = self.members.len() as u32;
         self.poller.add(&listener, key(number, ITSELF), Interest::READABLE, Trigger::Level)?;
         let seats = Seats { number, name, limit: self.limits.connections, slots: Vec::new(), free: Vec::new(), now: 0 };

@@ -418,7 +418,7 @@ impl Watch {
         me.keepalives = 0;
         if tcp.rst() {
             me.resets_in += 1;
-            let expected = me.peer_isn.map(|isn| isn.wrapping_add(me.ack_out as u32));
+            let expected = me.peer_isn.map(|isn| isn.wrapping_add(me.expected as u32));
             me.exact_resets_in += u64::from(expected == Some(tcp.seq));
             return;
         }

@@ -145,7 +145,7 @@ impl Stack {
         let mut options = self.syn_gate(id)?.options.clone();
         options.marked_interface = self.interface_of_mark(options.mark);
         let connection = self.with_options(&options, now, &tuple, |cx, _| Connection::accept(&syn, iss, offset, cx));
-        let socket = SocketSide::new(options, &self.default_options);
+        let socket = SocketSide::new(options.into(), &self.default_options);
         let index = self.insert(tuple, connection, Holder::App, socket);
         self.stats.gate.accepted += 1;
         self.arm(index);

@@ -10,6 +10,7 @@ use crate::stats::{Disposition, DropReason};
 use crate::tcp::connection::{Connection, Cx, IcmpNotice, OnIcmp};
 use crate::tcp::listener::{OnListen, cookie};
 use crate::tcp::mtu::PathLimit;
+use crate::tcp::options::SharedOptions;
 use crate::tcp::segment::Segment;
 use crate::tcp::seq::Seq;
 use crate::tcp::syncookie::{Cookie, CookieJar};
@@ -370,9 +371,12 @@ impl Stack {
         now: Instant,
         tuple: &FourTuple,
         act: impl FnOnce(&mut Cx<'_>, &CookieJar) -> R,
-    ) -> Option<(R, super::TcpOptions)> {
+    ) -> Option<(R, SharedOptions)> {
         let mut options = self.listener_at(number)?.options.clone();
-        options.marked_interface = self.interface_of_mark(options.mark);
+        let marked = self.interface_of_mark(options.mark);
+        if options.marked_interface != marked {
+            SharedOptions::make_mut(&mut options).marked_interface = marked;
+        }
         Some((self.with_options(&options, now, tuple, act), options))
     }
 

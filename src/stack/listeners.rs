@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::ip::bound::Bound;
 use crate::tcp::connection::Connection;
 use crate::tcp::listener::Listener;
+use crate::tcp::options::SharedOptions;
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
 use core::hash::BuildHasher;
@@ -105,7 +106,7 @@ impl Stack {
     /// # Errors
     /// `BadHandle`.
     pub fn listener_options(&mut self, id: ListenerId) -> Result<&mut TcpOptions> {
-        Ok(&mut self.listener_mut(id)?.options)
+        Ok(SharedOptions::make_mut(&mut self.listener_mut(id)?.options))
     }
 
     /// Stops listening. Connections not accepted yet are reset.

@@ -6,6 +6,7 @@ use crate::ip::bound::shown;
 use crate::rng::Key;
 use crate::tcp::TcpOptions;
 use crate::tcp::connection::Connection;
+use crate::tcp::options::SharedOptions;
 use crate::tcp::seq::Seq;
 use crate::tcp::tuple::FourTuple;
 use crate::time::Instant;
@@ -95,8 +96,9 @@ pub(super) enum Queue {
 /// What a socket keeps beside its connection, and after it. Small while all goes well: there may be a million.
 #[derive(Debug)]
 pub(super) struct SocketSide {
-    /// What the user has set, unless that is what every connection of this stack has.
-    options: Option<Box<TcpOptions>>,
+    /// What the user has set, unless that is what every connection of this stack has. What a listener was given, all its
+    /// connections share.
+    options: Option<SharedOptions>,
     aside: Option<Box<Aside>>,
     /// It is one of IPv6 to its holder and of IPv4 on the wire.
     pub(super) mapped: bool,
@@ -129,7 +131,7 @@ pub(super) struct Aside {
 }
 
 impl SocketSide {
-    pub(super) fn new(options: TcpOptions, default: &TcpOptions) -> Self {
+    pub(super) fn new(options: SharedOptions, default: &TcpOptions) -> Self {
         let mut socket = SocketSide {
             options: None,
             aside: None,
@@ -148,8 +150,8 @@ impl SocketSide {
         self.options.as_deref().unwrap_or(default)
     }
 
-    pub(super) fn set_options(&mut self, options: TcpOptions, default: &TcpOptions) {
-        self.options = (options != *default).then(|| Box::new(options));
+    pub(super) fn set_options(&mut self, options: SharedOptions, default: &TcpOptions) {
+        self.options = (*options != *default).then_some(options);
     }
 
     /// What is set aside, if there is anything.

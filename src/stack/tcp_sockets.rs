@@ -66,7 +66,7 @@ impl Stack {
             trace: &mut self.trace,
         };
         let connection = Connection::open(iss, offset, &mut cx);
-        let mut socket = SocketSide::new(options, &self.default_options);
+        let mut socket = SocketSide::new(options.into(), &self.default_options);
         socket.mapped = mapped;
         let index = self.insert(tuple, connection, Holder::App, socket);
         self.arm(index);
@@ -604,7 +604,7 @@ impl Stack {
         {
             tcb.forget_path(mss_of_link(&self.ip, &slot.tuple, &options));
         }
-        slot.socket.as_mut().ok_or(Error::BadHandle)?.set_options(options, &self.default_options);
+        slot.socket.as_mut().ok_or(Error::BadHandle)?.set_options(options.into(), &self.default_options);
         self.touch(id.index, now);
         Ok(())
     }

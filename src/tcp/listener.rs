@@ -2,7 +2,7 @@
 //! stored with all other connections, and an accept queue.
 
 use super::connection::Cx;
-use super::options::TcpOptions;
+use super::options::{SharedOptions, TcpOptions};
 use super::segment::Segment;
 use super::syncookie::PERIOD_SECONDS;
 use crate::stats::DropReason;
@@ -36,8 +36,8 @@ pub struct Listener {
     pub local: SocketAddr,
     /// Whether one on `::` takes no IPv4.
     pub only_v6: bool,
-    /// The options of the connections that it accepts.
-    pub options: TcpOptions,
+    /// The options of the connections that it accepts, which they share.
+    pub options: SharedOptions,
     /// Established connections that it may hold for `accept`.
     pub backlog: usize,
     /// Connections in SYN-RECEIVED.
@@ -51,7 +51,15 @@ impl Listener {
     /// A listener with empty queues.
     pub fn new(local: SocketAddr, backlog: usize, options: TcpOptions) -> Self {
         let only_v6 = options.only_v6;
-        Listener { local, only_v6, options, backlog, syn_queue: 0, accept_queue: VecDeque::new(), cookies_until: None }
+        Listener {
+            local,
+            only_v6,
+            options: options.into(),
+            backlog,
+            syn_queue: 0,
+            accept_queue: VecDeque::new(),
+            cookies_until: None,
+        }
     }
 
     /// Whether no more established connections fit. Linux's custom: the final ACK and new SYNs are dropped in silence,

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::wire::tcp_options::TcpOptions as WireOptions;
 use core::time::Duration;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Settings of one connection, or of a listener for the connections it accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +75,9 @@ pub struct TcpOptions {
     /// Listeners that all have this share an address, each having a part of the peers (SO_REUSEPORT).
     pub reuse_port: bool,
 }
+
+/// Options that connections share with their listener until either changes them.
+pub(crate) type SharedOptions = Arc<TcpOptions>;
 
 /// How losses are found and repaired. Each part can be switched off, to see what it is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

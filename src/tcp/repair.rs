@@ -120,7 +120,7 @@ impl Tcb {
             repair.probe = repair.probe.filter(|_| outcome == Outcome::Pending);
         }
         let mut spurious = false;
-        let (mut measured, mut late) = (None, None);
+        let (mut measured, mut late) = (None, false);
         if let Some(block) = blocks.duplicate
             && outcome != Outcome::Over
         {
@@ -139,7 +139,7 @@ impl Tcb {
         {
             spurious = true;
             // An answer to the retransmission brings a DSACK, if the peer sends them.
-            late = heard.echo.filter(|_| sack && blocks.duplicate.is_none());
+            late = sack && blocks.duplicate.is_none();
         }
         spurious &= settings.undo;
         if phase == Phase::Loss {
@@ -159,14 +159,13 @@ impl Tcb {
                 measured = measured.or(news.earliest.map(|at| now.since(at)));
             }
         }
-        if phase != Phase::FastRecovery {
-            if let Some(rtt) = measured {
-                self.rtt.on_late(rtt);
-                // And no doubling stays of a time-out that was for nothing (RFC 4015 3.2).
-                self.rto.on_measured();
-            } else if let Some(rtt) = late {
-                self.rtt.on_late(rtt.min(self.rtt.since_resent(now)));
-            }
+        if (measured.is_some() || late) && phase != Phase::FastRecovery {
+            // No doubling stays of a time-out that was for nothing (RFC 4015 3.2).
+            self.rto.on_measured();
+            // What is late has taken longer than the time-out. How much longer, nobody knows: all ACKs of what arrived may
+            // have been lost while the link was down, and that was no round trip.
+            let rtt = measured.unwrap_or_else(|| self.rto.interval(&self.rtt, cx.config));
+            self.rtt.on_late(rtt);
         }
         if outcome == Outcome::Repaired && phase == Phase::Open {
             // RFC 8985 7.4.2: as if by fast recovery.

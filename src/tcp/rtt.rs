@@ -84,18 +84,10 @@ impl Rtt {
     }
 
     /// A time-out was spurious, because the round trip took `r`: RFC 4015 3.2, steps 4 and 5, so that the next one waits.
-    ///
-    /// If only what was sent first is known to have arrived, its ACKs may have been lost, for as long as the link was down, and
-    /// this one answers the last retransmission: [`since_resent`](Rtt::since_resent) is the most that is certain of `r`.
     pub fn on_late(&mut self, r: Duration) {
         let r = nanos(r);
         self.srtt = self.srtt.max(r);
         self.rttvar = self.rttvar.max(r / 2);
-    }
-
-    /// How long ago something was sent again last.
-    pub fn since_resent(&self, now: Instant) -> Duration {
-        self.resent.map_or(Duration::MAX, |at| now.since(at))
     }
 
     /// One measurement R' (RFC 6298 2.2, 2.3: RTTVAR before SRTT).

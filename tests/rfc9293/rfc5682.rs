@@ -105,6 +105,7 @@ fn an_outage_is_no_round_trip() {
     t.advance(ms(50));
     t.send(ack());
     t.accept();
+    let before = t.info().rto;
     t.write(b"arrives at once");
     let original = t.drain()[0].ts.expect("time stamps").0;
     for _ in 0..9 {
@@ -113,15 +114,17 @@ fn an_outage_is_no_round_trip() {
     t.advance(ms(20));
     let now = t.peer_tsval();
     t.send(ack().ack(16).ts(now, original));
-    assert!(t.info().srtt < Some(ms(60)), "{:?}", t.info().srtt);
-    assert!(t.info().rto < secs(2), "{:?}", t.info().rto);
-    // What is clear ends the rest of the back-off.
-    t.write(b"next");
-    let next = t.drain()[0].ts.expect("time stamps").0;
-    t.advance(ms(50));
-    let now = t.peer_tsval();
-    t.send(ack().ack(20).ts(now, next));
-    assert!(t.info().rto < ms(300), "{:?}", t.info().rto);
+    // But it may have been longer than the time-out.
+    assert_eq!(t.info().rto, before * 3);
+    // What is clear brings the truth nearer.
+    for i in 0..20 {
+        t.write(b"next");
+        let next = t.drain()[0].ts.expect("time stamps").0;
+        t.advance(ms(50));
+        let now = t.peer_tsval();
+        t.send(ack().ack(20 + 4 * i).ts(now, next));
+    }
+    assert!(t.info().rto < before * 2, "{:?}", t.info().rto);
 }
 
 /// 6298-7 6675-3: a time-out within fast recovery starts no F-RTO, and the recovery ends where what was sent then ends.
