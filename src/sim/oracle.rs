@@ -419,7 +419,8 @@ impl Watch {
         if tcp.rst() {
             me.resets_in += 1;
             let expected = me.peer_isn.map(|isn| isn.wrapping_add(me.expected as u32));
-            me.exact_resets_in += u64::from(expected == Some(tcp.seq));
+            // What came since the last ACK may not have been taken.
+            me.exact_resets_in += u64::from(expected == Some(tcp.seq) && me.expected == me.ack_out);
             return;
         }
         if tcp.syn() {
