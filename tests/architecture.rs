@@ -152,9 +152,9 @@ const FORBIDDEN: &[(&str, &str)] = &[
 /// Where a forbidden name may stand after all: (start of the file's path, name, why).
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("src/buf/", "std::sync::Arc", "slices share a chunk across threads"),
-    ("src/tcp/options.rs", "std::sync::Arc", "connections share their listener's options"),
     ("src/buf/", "std::sync::Weak", "a chunk finds its way back to its pool"),
     ("src/buf/pool.rs", "std::sync", "application threads take and return chunks outside the stack's lock"),
+    ("src/tcp/options.rs", "std::sync::Arc", "connections share their listener's options"),
 ];
 
 /// Files that may be longer than [`MAX_LINES`], with the reason.

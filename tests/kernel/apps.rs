@@ -235,8 +235,6 @@ fn resident() -> usize {
     kib * 1024
 }
 
-/// The kernel holds the other ends, so what this process grows by is ours: the stack's state, the sockets' handles, and
-/// the descriptors of the clients, which cost a process nothing to speak of.
 /// While we probe its shut window, what the kernel sends is acknowledged as fast as ever: it looks at no ACK with a number
 /// behind the octet of the probe, which it has refused.
 fn peer_only_writes() {
@@ -259,6 +257,8 @@ fn peer_only_writes() {
     host.shutdown(Duration::from_secs(1));
 }
 
+/// The kernel holds the other ends, so what this process grows by is ours: the stack's state, the sockets' handles, and
+/// the descriptors of the clients, which cost a process nothing to speak of.
 fn idle() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
